@@ -1,0 +1,2 @@
+//! The `longhand` binary.
+fn main() {}

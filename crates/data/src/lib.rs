@@ -1,0 +1,9 @@
+//! Records that cross a file, a socket or a crate, and the one way any part of Longhand reaches a language model: [`ChatModel`].
+
+mod chat;
+mod records;
+
+pub use chat::{
+    BoxFuture, ChatError, ChatModel, ChatReply, ChatRequest, MaybeSend, MaybeSync, Message, OnToken, Role, Sampling, StopReason, Usage,
+};
+pub use records::{Document, Span};

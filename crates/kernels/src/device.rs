@@ -1,0 +1,119 @@
+//! The two devices and what they share: allocation, upload, asynchronous read-back.
+
+use crate::error::{KernelError, Result};
+use crate::tensor::{Storage, Tensor};
+use crate::{DType, cpu, gpu};
+
+/// Whether numbers must be reproducible to the bit across batch shapes, or may be faster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Precision {
+    /// f32 activations and one fixed summation order per output: a row's bits never depend on its batch.
+    #[default]
+    Exact,
+    /// Inference only: integer activations on the CPU, split reductions on the GPU.
+    Fast,
+}
+
+/// Where ops run.
+pub enum Device {
+    /// Multi-threaded SIMD on the host.
+    Cpu(cpu::CpuDevice),
+    /// Hand-written WGSL through wgpu.
+    Gpu(gpu::GpuDevice),
+}
+
+impl Device {
+    /// The CPU, with as many threads as the machine has cores.
+    pub fn cpu(precision: Precision) -> Self {
+        Self::Cpu(cpu::CpuDevice::new(precision))
+    }
+
+    /// The best GPU adapter that `options` allow. Never falls back to the CPU.
+    pub async fn gpu(options: &gpu::GpuOptions) -> Result<Self> {
+        Ok(Self::Gpu(gpu::GpuDevice::new(options).await?))
+    }
+
+    /// Exact or fast.
+    pub fn precision(&self) -> Precision {
+        match self {
+            Self::Cpu(device) => device.precision(),
+            Self::Gpu(device) => device.precision(),
+        }
+    }
+
+    /// For people: `cpu (2 threads, avx512)`, `llvmpipe (Vulkan)`.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Cpu(device) => device.describe(),
+            Self::Gpu(device) => device.describe(),
+        }
+    }
+
+    /// A zeroed tensor of `F32` or `U32`.
+    pub fn zeros(&self, shape: &[usize], dtype: DType) -> Result<Tensor> {
+        let words: usize = shape.iter().product();
+        let storage = match self {
+            Self::Cpu(_) => {
+                let mut memory = Vec::new();
+                memory.try_reserve_exact(words).map_err(|_| KernelError::OutOfMemory { device: "cpu".into(), needed: 4 * words as u64 })?;
+                memory.resize(words, 0);
+                Storage::Cpu(memory)
+            }
+            Self::Gpu(device) => Storage::Gpu(device.allocate(4 * words as u64)?),
+        };
+        Ok(Tensor::from_parts(shape, dtype, storage))
+    }
+
+    /// A tensor holding `values`.
+    pub fn f32_tensor(&self, shape: &[usize], values: &[f32]) -> Result<Tensor> {
+        let mut tensor = self.zeros(shape, DType::F32)?;
+        tensor.write_f32(self, values)?;
+        Ok(tensor)
+    }
+
+    /// A tensor holding `values`.
+    pub fn u32_tensor(&self, shape: &[usize], values: &[u32]) -> Result<Tensor> {
+        let mut tensor = self.zeros(shape, DType::U32)?;
+        tensor.write_u32(self, values)?;
+        Ok(tensor)
+    }
+
+    pub(crate) fn write_words(&self, tensor: &mut Tensor, words: &[u32]) -> Result<()> {
+        if words.len() > tensor.len() {
+            return Err(KernelError::shape("write", format!("{} words into a tensor of {:?}", words.len(), tensor.shape())));
+        }
+        match (self, tensor.storage_mut()) {
+            (Self::Cpu(_), Storage::Cpu(memory)) => {
+                memory[..words.len()].copy_from_slice(words);
+                Ok(())
+            }
+            (Self::Gpu(device), Storage::Gpu(slice)) => device.write(slice, words),
+            _ => Err(KernelError::WrongDevice { op: "write", device: self.describe() }),
+        }
+    }
+
+    /// The first `count` elements, once every recorded op before has run.
+    pub async fn read_f32(&self, tensor: &Tensor, count: usize) -> Result<Vec<f32>> {
+        Ok(bytemuck::cast_vec(self.read_u32(tensor, count).await?))
+    }
+
+    /// The first `count` elements, once every recorded op before has run.
+    pub async fn read_u32(&self, tensor: &Tensor, count: usize) -> Result<Vec<u32>> {
+        if count > tensor.len() {
+            return Err(KernelError::shape("read", format!("{count} words from a tensor of {:?}", tensor.shape())));
+        }
+        match (self, tensor.storage()) {
+            (Self::Cpu(_), Storage::Cpu(memory)) => Ok(memory[..count].to_vec()),
+            (Self::Gpu(device), Storage::Gpu(slice)) => device.read(slice, count).await,
+            _ => Err(KernelError::WrongDevice { op: "read", device: self.describe() }),
+        }
+    }
+
+    /// Sends what was recorded to the GPU without waiting. Nothing to do on the CPU.
+    pub fn submit(&self) -> Result<()> {
+        match self {
+            Self::Cpu(_) => Ok(()),
+            Self::Gpu(device) => device.submit(),
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Choosing the next token on the device. logits: [R, V] → id, log-probability and entropy of each row.
+//!
+//! Order: temperature, top-k, top-p, min-p, then one draw with a counter-based generator (seed, counter) → u in [0, 1).
+//! Ties at the top-k border are all kept. The draw walks kept tokens by ascending id. Temperature 0 is greedy: the largest logit,
+//! the lowest id among equals. `logprob` and `entropy` are those of softmax(z/τ) over the full vocabulary (τ = 1 when greedy).
+
+mod cpu;
+pub(crate) mod gpu;
+
+use crate::{DType, Device, KernelError, Result, Tensor};
+
+/// How one row is sampled.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SampleParams {
+    /// τ; 0 is greedy.
+    pub temperature: f32,
+    /// Keep the k largest; 0 keeps all.
+    pub top_k: u32,
+    /// Keep the smallest set of largest probabilities that reaches this mass; 1 keeps all.
+    pub top_p: f32,
+    /// Drop tokens below this share of the largest probability; 0 keeps all.
+    pub min_p: f32,
+    /// Seed of the sequence.
+    pub seed: u64,
+    /// Position in the sequence's random stream.
+    pub counter: u64,
+}
+
+impl SampleParams {
+    /// The most likely token.
+    pub const GREEDY: Self = Self { temperature: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0, seed: 0, counter: 0 };
+}
+
+/// Uniform in [0, 1) with 24 bits, the same on every device: Philox 2×32-10 of (seed, counter).
+pub fn uniform(seed: u64, counter: u64) -> f32 {
+    let (mut a, mut b) = (counter as u32, (counter >> 32) as u32 ^ (seed >> 32) as u32);
+    let mut key = seed as u32;
+    for _ in 0..10 {
+        let product = u64::from(a) * 0xD256_D193;
+        a = (product >> 32) as u32 ^ key ^ b;
+        b = product as u32;
+        key = key.wrapping_add(0x9E37_79B9);
+    }
+    (a >> 8) as f32 / 16_777_216.0
+}
+
+/// The chosen tokens.
+pub struct SampleOutput {
+    /// u32 [R, 3]: id, bits of logprob, bits of entropy: one read-back a step.
+    pub packed: Tensor,
+}
+
+impl SampleOutput {
+    /// Room for `rows` rows.
+    pub fn new(device: &Device, rows: usize) -> Result<Self> {
+        Ok(Self { packed: device.zeros(&[rows, 3], DType::U32)? })
+    }
+
+    /// (id, logprob, entropy) of the first `rows` rows.
+    pub async fn read(&self, device: &Device, rows: usize) -> Result<Vec<(u32, f32, f32)>> {
+        let words = device.read_u32(&self.packed, rows * 3).await?;
+        Ok(words.chunks_exact(3).map(|w| (w[0], f32::from_bits(w[1]), f32::from_bits(w[2]))).collect())
+    }
+}
+
+/// Samples `params.len()` rows.
+pub fn forward(device: &Device, logits: &Tensor, params: &[SampleParams], out: &mut SampleOutput) -> Result<()> {
+    const OP: &str = "sample";
+    let rows = params.len();
+    logits.expect(OP, "logits", DType::F32, rows, logits.width())?;
+    out.packed.expect(OP, "out", DType::U32, rows, 3)?;
+    for p in params {
+        if !(p.temperature >= 0.0 && p.top_p > 0.0 && p.top_p <= 1.0 && p.min_p >= 0.0 && p.min_p <= 1.0) {
+            return Err(KernelError::Value { op: OP, message: format!("{p:?} is out of range") });
+        }
+    }
+    match device {
+        Device::Cpu(device) => cpu::forward(device, logits, params, out),
+        Device::Gpu(device) => gpu::forward(device, logits, params, out),
+    }
+}
