@@ -13,6 +13,7 @@ Qwen3's tokenizer.json normalises to NFC and llama.cpp does not, so three sample
 
 import json
 import sys
+import unicodedata
 from pathlib import Path
 
 OUT = Path(__file__).resolve().parent / "tokenizer"
@@ -125,7 +126,9 @@ def by_llama_cpp(path):
 
     def piece(token):  # Llama.detokenize cuts tokens of more than 32 bytes
         buffer = ctypes.create_string_buffer(1024)
-        return buffer.raw[: llama_token_to_piece(model._model.vocab, token, buffer, 1024, 0, True)]
+        size = llama_token_to_piece(model._model.vocab, token, buffer, 1024, 0, True)
+        assert size >= 0, f"token {token} is longer than the buffer"
+        return buffer.raw[:size]
 
     samples = []
     for text in SAMPLES:
@@ -138,10 +141,12 @@ def by_llama_cpp(path):
 def main():
     name, path = sys.argv[1:]
     truth = by_transformers(path) if name == "qwen3" else by_llama_cpp(path)
+    for sample in truth["samples"]:
+        back = unicodedata.normalize("NFC", sample["text"]) if name == "qwen3" else sample["text"]
+        assert sample["decoded"] == back, sample
     OUT.mkdir(exist_ok=True)
     (OUT / f"{name}.json").write_text(json.dumps(truth, ensure_ascii=True, indent=0) + "\n")
-    changed = [s["text"] for s in truth["samples"] if s["decoded"] != s["text"]]
-    print(f"{name}: {len(truth['samples'])} samples, {len(truth.get('chats', []))} chats; decode differs for {changed}")
+    print(f"{name}: {len(truth['samples'])} samples, {len(truth.get('chats', []))} chats, all decode to their text")
 
 
 if __name__ == "__main__":
