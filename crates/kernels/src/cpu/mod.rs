@@ -1,34 +1,101 @@
 //! The CPU device: threads, SIMD levels, weights as stored.
 
-use crate::error::Result;
+pub(crate) mod parallel;
+#[cfg(not(target_arch = "wasm32"))]
+mod pool;
+pub mod simd;
+
+use crate::error::{KernelError, Result};
 use crate::{Bytes, DType, Precision};
 
 /// The host's cores.
 pub struct CpuDevice {
     precision: Precision,
+    threads: usize,
+    simd: simd::Level,
+    #[cfg(not(target_arch = "wasm32"))]
+    pool: pool::Pool,
 }
 
 impl CpuDevice {
     /// All cores.
     pub fn new(precision: Precision) -> Self {
-        Self { precision }
+        #[cfg(target_arch = "wasm32")]
+        let threads = 1;
+        #[cfg(not(target_arch = "wasm32"))]
+        let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+        Self::with_threads(precision, threads)
     }
+
+    /// `threads` threads, the caller's included. The browser has one.
+    pub fn with_threads(precision: Precision, threads: usize) -> Self {
+        let threads = if cfg!(target_arch = "wasm32") { 1 } else { threads.max(1) };
+        Self {
+            precision,
+            threads,
+            simd: simd::level(),
+            #[cfg(not(target_arch = "wasm32"))]
+            pool: pool::Pool::new(threads),
+        }
+    }
+
+    /// The same device held to `level` at most: the tests compare the levels' bits.
+    pub fn with_simd(mut self, level: simd::Level) -> Self {
+        self.simd = level.min(simd::level());
+        self
+    }
+
     /// Exact or fast.
     pub fn precision(&self) -> Precision {
         self.precision
     }
-    /// Threads and SIMD level.
+
+    /// Threads that share an op's work, the caller's included.
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// The vector instructions that ops on this device may use.
+    pub fn simd(&self) -> simd::Level {
+        self.simd
+    }
+
+    /// Threads and SIMD level: `cpu (2 threads, avx512)`.
     pub fn describe(&self) -> String {
-        todo!()
+        let plural = if self.threads == 1 { "" } else { "s" };
+        format!("cpu ({} thread{plural}, {})", self.threads, self.simd.name())
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    fn pool(&self) -> &pool::Pool {
+        &self.pool
     }
 }
 
-/// A weight on the CPU.
-pub struct CpuWeight {}
+/// A weight on the CPU: the bytes as stored, often mapped from a file and so of any alignment.
+pub struct CpuWeight {
+    pub(crate) rows: usize,
+    pub(crate) cols: usize,
+    pub(crate) dtype: DType,
+    row_bytes: usize,
+    bytes: Bytes,
+}
 
 impl CpuWeight {
-    /// Keeps or repacks the bytes.
-    pub fn new(_device: &CpuDevice, _rows: usize, _cols: usize, _dtype: DType, _bytes: Bytes) -> Result<Self> {
-        todo!()
+    /// Keeps `bytes` without copying.
+    pub fn new(_device: &CpuDevice, rows: usize, cols: usize, dtype: DType, bytes: Bytes) -> Result<Self> {
+        if dtype == DType::U32 {
+            return Err(KernelError::shape("weight", "u32 is no weight format"));
+        }
+        let row_bytes = dtype.row_bytes(cols).unwrap_or(0);
+        if rows.checked_mul(row_bytes) != Some(bytes.as_slice().len()) {
+            return Err(KernelError::shape("weight", format!("{} bytes are not [{rows}, {cols}] {}", bytes.as_slice().len(), dtype.name())));
+        }
+        Ok(Self { rows, cols, dtype, row_bytes, bytes })
+    }
+
+    /// The stored bytes of `row`.
+    pub(crate) fn row(&self, row: usize) -> &[u8] {
+        &self.bytes.as_slice()[row * self.row_bytes..(row + 1) * self.row_bytes]
     }
 }
