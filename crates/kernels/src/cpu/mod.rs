@@ -1,5 +1,7 @@
 //! The CPU device: threads, SIMD levels, weights as stored.
 
+pub(crate) mod exp;
+pub(crate) mod lanes;
 pub(crate) mod parallel;
 #[cfg(not(target_arch = "wasm32"))]
 mod pool;

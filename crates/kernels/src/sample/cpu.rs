@@ -1,7 +1,137 @@
-#![allow(unused_variables)]
-use crate::cpu::CpuDevice;
-use crate::{Result, Tensor};
+//! The kept set is the tokens whose logit reaches a threshold. Thresholds are found by radix search over order-preserving keys
+//! of the logits, eight bits at a time: counts for top-k, mass for top-p. A GPU workgroup can follow the same steps.
 
-pub fn forward(device: &CpuDevice, logits: &Tensor, params: &[super::SampleParams], out: &mut super::SampleOutput) -> Result<()> {
-    todo!()
+use super::{SampleParams, uniform};
+use crate::cpu::CpuDevice;
+use crate::cpu::exp::exp;
+use crate::cpu::lanes::multiversion;
+use crate::cpu::simd::Level;
+use crate::{KernelError, Result, Tensor};
+
+const OP: &str = "sample";
+
+pub fn forward(device: &CpuDevice, logits: &Tensor, params: &[SampleParams], out: &mut super::SampleOutput) -> Result<()> {
+    let width = logits.width();
+    let (logits, packed) = (logits.f32s(OP)?, out.packed.u32s_mut(OP)?);
+    let mut mass = vec![0f32; width];
+    for (row, (params, packed)) in params.iter().zip(packed.chunks_exact_mut(3)).enumerate() {
+        let (id, logprob, entropy) = sample(device.simd(), &logits[row * width..][..width], params, &mut mass)
+            .map_err(|message| KernelError::Value { op: OP, message: format!("row {row}: {message}") })?;
+        packed.copy_from_slice(&[id, logprob.to_bits(), entropy.to_bits()]);
+    }
+    Ok(())
+}
+
+/// A key that orders like the float it is made of; -0 counts as 0.
+#[inline(always)]
+fn key(value: f32) -> u32 {
+    let bits = (value + 0.0).to_bits();
+    bits ^ if bits >> 31 == 1 { u32::MAX } else { 1 << 31 }
+}
+
+multiversion! {
+    /// The largest logit and whether any is NaN.
+    fn survey(logits: &[f32]) -> (f32, bool) {
+        let (mut top, mut nan) = (f32::NEG_INFINITY, false);
+        for &z in logits {
+            top = if z > top { z } else { top };
+            nan |= z.is_nan();
+        }
+        (top, nan)
+    }
+}
+
+multiversion! {
+    /// mass = e^((z - top) / τ) and, in f64, its sum and Σ mass · (z - top) / τ.
+    fn weigh(logits: &[f32], top: f32, temperature: f32, mass: &mut [f32]) -> (f64, f64) {
+        // Sixteen sums each, so that the additions do not wait for one another.
+        let (mut sums, mut moments) = ([0f64; 16], [0f64; 16]);
+        for (mass, logits) in mass.chunks_mut(16).zip(logits.chunks(16)) {
+            for (lane, (m, z)) in mass.iter_mut().zip(logits).enumerate() {
+                let x = (z - top) / temperature;
+                let e = exp(x);
+                *m = e;
+                sums[lane] += f64::from(e);
+                // Far below the maximum the product is zero; without this it would be 0 · -∞.
+                moments[lane] += if e > 0.0 { f64::from(e) * f64::from(x) } else { 0.0 };
+            }
+        }
+        (sums.iter().sum(), moments.iter().sum())
+    }
+}
+
+/// The largest key t with Σ weight of keys ≥ t reaching `target`, or the smallest key if rounding keeps the sum below it.
+fn threshold(logits: &[f32], floor: u32, target: f64, weight: impl Fn(usize) -> f64) -> u32 {
+    let (mut prefix, mut above) = (0u32, 0f64);
+    for shift in [24, 16, 8, 0] {
+        let (mut bins, mut seen) = ([0f64; 256], [false; 256]);
+        for (id, &z) in logits.iter().enumerate() {
+            let key = key(z);
+            // The bits above this byte must be those chosen so far (at the first byte there are none).
+            if key >= floor && (shift == 24 || key >> (shift + 8) == prefix >> (shift + 8)) {
+                bins[(key >> shift & 255) as usize] += weight(id);
+                seen[(key >> shift & 255) as usize] = true;
+            }
+        }
+        let mut chosen = None;
+        for bin in (0..256).rev().filter(|&bin| seen[bin]) {
+            // Only bins passed over count as above; if rounding keeps the sum short, the lowest bin is searched.
+            above += chosen.map_or(0.0, |passed: usize| bins[passed]);
+            chosen = Some(bin);
+            if above + bins[bin] >= target {
+                break;
+            }
+        }
+        let Some(bin) = chosen else { return floor };
+        prefix |= (bin as u32) << shift;
+    }
+    prefix
+}
+
+/// Id, log-probability and entropy of one row.
+fn sample(level: Level, logits: &[f32], params: &SampleParams, mass: &mut [f32]) -> std::result::Result<(u32, f32, f32), String> {
+    let (top, nan) = survey(level, logits);
+    if nan {
+        return Err("a logit is NaN".into());
+    }
+    if !top.is_finite() {
+        return Err(format!("the largest logit is {top}"));
+    }
+    let greedy = params.temperature == 0.0;
+    let temperature = if greedy { 1.0 } else { params.temperature };
+    let (sum, moment) = weigh(level, logits, top, temperature, mass);
+    let id = if greedy { logits.iter().position(|&z| z == top).unwrap_or(0) } else { draw(logits, params, top, mass) };
+    let logprob = f64::from((logits[id] - top) / temperature) - sum.ln();
+    let entropy = sum.ln() - moment / sum;
+    Ok((id as u32, logprob as f32, entropy as f32))
+}
+
+fn draw(logits: &[f32], params: &SampleParams, top: f32, mass: &[f32]) -> usize {
+    let mut floor = 0u32;
+    if params.top_k > 0 && (params.top_k as usize) < logits.len() {
+        floor = threshold(logits, 0, f64::from(params.top_k), |_| 1.0);
+    }
+    let kept = |floor: u32| {
+        logits.iter().zip(mass).enumerate().filter(move |(_, (z, _))| key(**z) >= floor).map(|(id, (_, &m))| (id, f64::from(m)))
+    };
+    if params.top_p < 1.0 {
+        let total: f64 = kept(floor).map(|(_, m)| m).sum();
+        floor = floor.max(threshold(logits, floor, f64::from(params.top_p) * total, |id| f64::from(mass[id])));
+    }
+    if params.min_p > 0.0 {
+        // e^((z - top) / τ) ≥ min_p, solved for z.
+        let lowest = f64::from(top) + f64::from(params.temperature) * f64::from(params.min_p).ln();
+        floor = floor.max(key(lowest as f32));
+    }
+    let total: f64 = kept(floor).map(|(_, m)| m).sum();
+    let target = f64::from(uniform(params.seed, params.counter)) * total;
+    let (mut sum, mut last) = (0.0, 0);
+    for (id, m) in kept(floor).filter(|&(_, m)| m > 0.0) {
+        sum += m;
+        last = id;
+        if sum > target {
+            break;
+        }
+    }
+    last
 }
