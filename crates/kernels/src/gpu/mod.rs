@@ -1,11 +1,30 @@
-//! The wgpu device: adapter choice, arenas, pipelines, recording, read-back.
+//! The wgpu device: adapter choice, memory, pipelines, recording, read-back.
+//!
+//! Ops are recorded by [`GpuDevice::launch`] and run in order, in one compute pass, when [`GpuDevice::submit`], a read-back or a
+//! full uniform ring sends them. wgpu puts a barrier between dispatches that touch the same buffer, so recorded order is
+//! what an op sees. Any failure that arrives later (a lost device, a driver's complaint) is returned by the next call.
+//!
+//! Rules for a kernel's bindings, from WebGPU: one dispatch may not bind the same buffer both `Read` and `ReadWrite`, even at
+//! different offsets, nor overlapping ranges twice as `ReadWrite`. [`GpuDevice::allocate`] gives every range its own buffer;
+//! only weights, which are never written, share.
 
+mod adapter;
+mod memory;
+pub mod preprocess;
+mod profile;
+mod read;
+mod record;
 pub mod shader;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytemuck::Pod;
 
-use crate::error::Result;
+use crate::error::{KernelError, Result};
 use crate::{Bytes, DType, Precision};
+pub use adapter::{AdapterSummary, list_adapters};
+pub use profile::KernelTime;
 use shader::ShaderSpec;
 
 /// A range of a wgpu buffer.
@@ -19,6 +38,14 @@ pub struct Slice {
     pub bytes: u64,
 }
 
+impl Slice {
+    /// A part of this range; `offset` is a multiple of 256 and both lie inside.
+    pub fn part(&self, offset: u64, bytes: u64) -> Self {
+        debug_assert!(offset.is_multiple_of(256) && bytes.is_multiple_of(4) && offset + bytes <= self.bytes);
+        Self { buffer: self.buffer.clone(), offset: self.offset + offset, bytes }
+    }
+}
+
 /// Which adapter, and how.
 #[derive(Clone, Debug, Default)]
 pub struct GpuOptions {
@@ -28,59 +55,263 @@ pub struct GpuOptions {
     pub precision: Precision,
     /// Time every dispatch with timestamp queries.
     pub profile: bool,
+    /// Upper limit on one binding of a weight, so that tests can force small shards. `None`: 128 MiB or the adapter's limit.
+    pub max_binding_bytes: Option<u64>,
+}
+
+/// Optional features that the device has; kernels choose variants by them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GpuFeatures {
+    /// `enable f16`.
+    pub f16: bool,
+    /// Subgroup operations.
+    pub subgroups: bool,
+    /// Timestamps on passes.
+    pub timestamps: bool,
+}
+
+/// What goes wrong after the call that caused it. The first fault stays: everything later is a consequence.
+#[derive(Clone, Debug)]
+enum Fault {
+    OutOfMemory,
+    Lost(String),
+    Driver(String),
+}
+
+/// State that callbacks of the driver reach.
+#[derive(Default)]
+struct Faults {
+    first: Mutex<Option<Fault>>,
+    last_allocation: AtomicU64,
+}
+
+impl Faults {
+    fn set(&self, fault: Fault) {
+        lock(&self.first).get_or_insert(fault);
+    }
+
+    fn check(&self, device: &str) -> Result<()> {
+        match lock(&self.first).as_ref() {
+            None => Ok(()),
+            Some(Fault::OutOfMemory) => {
+                Err(KernelError::OutOfMemory { device: device.to_owned(), needed: self.last_allocation.load(Ordering::Relaxed) })
+            }
+            Some(Fault::Lost(message)) => Err(KernelError::DeviceLost(message.clone())),
+            Some(Fault::Driver(message)) => Err(KernelError::Driver(message.clone())),
+        }
+    }
+}
+
+/// A lock whose holder panicked still guards plain data.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The value of a future that is ready at once, as popped error scopes are natively.
+#[cfg(not(target_arch = "wasm32"))]
+fn now<T>(future: impl Future<Output = T>) -> Option<T> {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match std::pin::pin!(future).poll(&mut context) {
+        std::task::Poll::Ready(value) => Some(value),
+        std::task::Poll::Pending => None,
+    }
 }
 
 /// A wgpu device with its pipelines and the work recorded so far.
-pub struct GpuDevice {}
+pub struct GpuDevice {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    name: String,
+    precision: Precision,
+    features: GpuFeatures,
+    limits: wgpu::Limits,
+    max_binding: u64,
+    faults: Arc<Faults>,
+    recorder: Mutex<record::Recorder>,
+    staging: Mutex<read::Staging>,
+    arena: Mutex<memory::Arena>,
+    profile: Option<Mutex<profile::Profile>>,
+    #[cfg(not(target_arch = "wasm32"))]
+    poller: read::Poller,
+}
 
 impl GpuDevice {
     /// Opens the adapter.
-    pub async fn new(_options: &GpuOptions) -> Result<Self> {
-        todo!()
+    pub async fn new(options: &GpuOptions) -> Result<Self> {
+        let adapter = adapter::choose(options.adapter.as_deref()).await?;
+        let name = adapter::describe(&adapter.get_info());
+        adapter::check_limits(&adapter, &name)?;
+        let limits = adapter.limits();
+        let wanted = wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY;
+        let granted = adapter.features() & wanted;
+        let (device, queue) = adapter
+            .request_device(&wgpu::DeviceDescriptor {
+                label: Some("longhand"),
+                required_features: granted,
+                required_limits: limits.clone(),
+                memory_hints: wgpu::MemoryHints::Performance,
+                ..Default::default()
+            })
+            .await
+            .map_err(|error| KernelError::NoAdapter(format!("{name} refused a device: {error}")))?;
+
+        let faults = Arc::new(Faults::default());
+        let sink = faults.clone();
+        device.on_uncaptured_error(Arc::new(move |error| {
+            sink.set(match error {
+                wgpu::Error::OutOfMemory { .. } => Fault::OutOfMemory,
+                other => Fault::Driver(other.to_string()),
+            });
+        }));
+        let sink = faults.clone();
+        device.set_device_lost_callback(move |reason, message| {
+            // Dropping the device reports `Destroyed`, which nobody is left to read.
+            if reason != wgpu::DeviceLostReason::Destroyed {
+                sink.set(Fault::Lost(message));
+            }
+        });
+
+        let features = GpuFeatures {
+            f16: granted.contains(wgpu::Features::SHADER_F16),
+            subgroups: granted.contains(wgpu::Features::SUBGROUP),
+            timestamps: granted.contains(wgpu::Features::TIMESTAMP_QUERY),
+        };
+        if options.profile && !features.timestamps {
+            return Err(KernelError::Driver(format!("{name} has no timestamp queries, so it cannot be profiled")));
+        }
+        let max_binding = limits.max_storage_buffer_binding_size.min(128 << 20).min(options.max_binding_bytes.unwrap_or(u64::MAX));
+        Ok(Self {
+            recorder: Mutex::new(record::Recorder::new(&device)),
+            staging: Mutex::default(),
+            arena: Mutex::default(),
+            profile: options.profile.then(|| Mutex::new(profile::Profile::new(&device, &queue))),
+            #[cfg(not(target_arch = "wasm32"))]
+            poller: read::Poller::start(device.clone()),
+            precision: options.precision,
+            device,
+            queue,
+            name,
+            features,
+            limits,
+            max_binding,
+            faults,
+        })
     }
+
     /// Exact or fast.
     pub fn precision(&self) -> Precision {
-        todo!()
+        self.precision
     }
-    /// Name and backend.
+
+    /// Name and backend: `llvmpipe (LLVM 15.0.6, 256 bits) (Vulkan)`.
     pub fn describe(&self) -> String {
-        todo!()
+        self.name.clone()
     }
+
+    /// What kernels may specialise on.
+    pub fn features(&self) -> GpuFeatures {
+        self.features
+    }
+
+    /// The device's limits.
+    pub fn limits(&self) -> &wgpu::Limits {
+        &self.limits
+    }
+
+    /// Most bytes in one binding of a weight; larger weights are cut into shards.
+    pub fn max_binding(&self) -> u64 {
+        self.max_binding
+    }
+
     /// A zeroed range of its own buffer.
-    pub fn allocate(&self, _bytes: u64) -> Result<Slice> {
-        todo!()
+    pub fn allocate(&self, bytes: u64) -> Result<Slice> {
+        memory::allocate(self, bytes)
     }
+
     /// Overwrites the start of `slice`, ordered after every op recorded so far.
-    pub fn write(&self, _slice: &Slice, _words: &[u32]) -> Result<()> {
-        todo!()
+    pub fn write(&self, slice: &Slice, words: &[u32]) -> Result<()> {
+        memory::write(self, slice, words)
     }
+
     /// Submits, waits without blocking the executor, and returns the first `count` words.
-    pub async fn read(&self, _slice: &Slice, _count: usize) -> Result<Vec<u32>> {
-        todo!()
+    pub async fn read(&self, slice: &Slice, count: usize) -> Result<Vec<u32>> {
+        read::read(self, slice, count).await
     }
-    /// Submits what was recorded.
+
+    /// Submits what was recorded, without waiting.
     pub fn submit(&self) -> Result<()> {
-        todo!()
+        lock(&self.recorder).submit(self)
     }
+
     /// Records one dispatch: binding 0 is `uniform` (dynamic offset), bindings 1.. are `bindings` in the spec's order.
+    ///
+    /// A grid with a zero is nothing to do. A dimension holds at most 65,535 workgroups: see [`fold_groups`].
     pub fn launch<U: Pod>(
         &self,
-        _spec: &'static ShaderSpec,
-        _defines: &[(&'static str, i64)],
-        _uniform: &U,
-        _bindings: &[Slice],
-        _groups: [u32; 3],
+        spec: &'static ShaderSpec,
+        defines: &[(&'static str, i64)],
+        uniform: &U,
+        bindings: &[Slice],
+        groups: [u32; 3],
     ) -> Result<()> {
-        todo!()
+        lock(&self.recorder).launch(self, spec, defines, bytemuck::bytes_of(uniform), bindings, groups)
+    }
+
+    /// Nanoseconds that each kernel took since the last call, longest first. Empty unless [`GpuOptions::profile`] was set.
+    pub async fn take_profile(&self) -> Result<Vec<KernelTime>> {
+        profile::take(self).await
+    }
+
+    fn check(&self) -> Result<()> {
+        self.faults.check(&self.name)
     }
 }
 
-/// A weight on the GPU: shards of whole units, each within the binding limit, block formats repacked into aligned planes.
-pub struct GpuWeight {}
+/// A one-dimensional grid of `count` workgroups in two dimensions, each below WebGPU's limit; the shader unfolds it with
+/// `folded_group` of `shared/grid.wgsl` and ignores numbers past `count`.
+pub fn fold_groups(count: usize) -> [u32; 3] {
+    const MOST: usize = 65_535;
+    let rows = count.div_ceil(MOST);
+    [count.div_ceil(rows.max(1)) as u32, rows as u32, 1]
+}
+
+/// A weight on the GPU: shards of whole units, each within the binding limit, block formats repacked into aligned rows.
+///
+/// How a kernel reads it: `#import "shared/weight.wgsl"`, the define `FORMAT` = [`GpuWeight::format`], a binding
+/// `var<storage, read> weight: array<u32>` (one shard's `slice`), and uniform fields `w_cols: u32` and `w_row_words: u32`.
+/// Then `load_weight(row, k) -> f32` and `load_weight8(row, k) -> array<f32, 8>` (k a multiple of 8; past K it gives zeros),
+/// with `row` counted inside the shard. The host launches once a shard.
+pub struct GpuWeight {
+    /// N (or E * N).
+    pub rows: usize,
+    /// K.
+    pub cols: usize,
+    /// As stored in the file.
+    pub dtype: DType,
+    /// u32 words of a row, a multiple of 4.
+    pub row_words: usize,
+    /// In row order.
+    pub shards: Vec<Shard>,
+}
+
+/// A run of rows of a weight in one binding; a multiple of the weight's unit.
+pub struct Shard {
+    /// Its words: `rows * row_words` of them.
+    pub slice: Slice,
+    /// First row.
+    pub row_base: usize,
+    /// Rows.
+    pub rows: usize,
+}
 
 impl GpuWeight {
     /// Repacks and uploads.
     pub fn new(_device: &GpuDevice, _rows: usize, _cols: usize, _dtype: DType, _unit_rows: usize, _bytes: Bytes) -> Result<Self> {
         todo!()
+    }
+
+    /// The define `FORMAT` of `shared/weight.wgsl`: the format's index in [`DType::WEIGHTS`].
+    pub fn format(&self) -> i64 {
+        DType::WEIGHTS.iter().position(|&dtype| dtype == self.dtype).unwrap_or(0) as i64
     }
 }

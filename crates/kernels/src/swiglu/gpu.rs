@@ -1,10 +1,25 @@
-#![allow(unused_variables)]
-use crate::gpu::GpuDevice;
-use crate::gpu::shader::ShaderSpec;
-use crate::{Result, Tensor};
+use crate::gpu::shader::{Access, ShaderSpec, one_variant};
+use crate::gpu::{GpuDevice, fold_groups};
+use crate::{Result, Tensor, uniform};
 
-pub const SHADERS: &[&ShaderSpec] = &[];
+const OP: &str = "swiglu";
+const THREADS: usize = 256;
+
+pub const SHADERS: &[&ShaderSpec] = &[&FORWARD];
+
+static FORWARD: ShaderSpec = ShaderSpec {
+    name: "swiglu_forward",
+    source: include_str!("../../../../shaders/swiglu_forward.wgsl"),
+    bindings: &[Access::ReadWrite, Access::Read],
+    uniform_bytes: Params::BYTES,
+    uniform_fields: Params::FIELDS,
+    variants: one_variant,
+};
+
+uniform! { struct Params { count: u32, pad0: u32, pad1: u32, pad2: u32 } }
 
 pub fn forward(device: &GpuDevice, gate: &mut Tensor, up: &Tensor, rows: usize, width: usize) -> Result<()> {
-    todo!()
+    let count = rows * width;
+    let params = Params { count: count as u32, pad0: 0, pad1: 0, pad2: 0 };
+    device.launch(&FORWARD, &[], &params, &[gate.gpu(OP)?, up.gpu(OP)?], fold_groups(count.div_ceil(THREADS)))
 }

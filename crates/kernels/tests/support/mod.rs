@@ -1,0 +1,54 @@
+//! What the GPU tests share: the device, or the word that there is none; random numbers; comparison.
+#![allow(dead_code)] // each test binary uses a part
+
+use kernels::gpu::GpuOptions;
+use kernels::{Device, Precision};
+
+/// A device, or `None` without an adapter: then the test is "not run", which `REQUIRE_GPU=1` turns into a failure.
+pub fn device(options: &GpuOptions) -> Option<Device> {
+    match pollster::block_on(Device::gpu(options)) {
+        Ok(device) => Some(device),
+        Err(error) if std::env::var("REQUIRE_GPU").is_ok_and(|value| value == "1") => panic!("REQUIRE_GPU=1, but {error}"),
+        Err(error) => {
+            println!("not run: {error}");
+            None
+        }
+    }
+}
+
+/// The default device in exact mode.
+pub fn exact() -> Option<Device> {
+    device(&GpuOptions { precision: Precision::Exact, ..Default::default() })
+}
+
+/// Numbers in [-1, 1), the same every time (splitmix64).
+pub fn random(seed: u64, count: usize) -> Vec<f32> {
+    let mut state = seed;
+    (0..count).map(|_| (next(&mut state) >> 40) as f32 / (1u64 << 23) as f32 - 1.0).collect()
+}
+
+/// The next number of a splitmix64 stream.
+pub fn next(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let mut z = *state;
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+/// The first place where `got` is further than `tolerance · (1 + |want|)` from `want`, or not a number.
+pub fn difference(got: &[f32], want: &[f64], tolerance: f64) -> Option<String> {
+    if got.len() != want.len() {
+        return Some(format!("{} values, {} are wanted", got.len(), want.len()));
+    }
+    let far = |(got, want): (&f32, &f64)| !((f64::from(*got) - want).abs() <= tolerance * (1.0 + want.abs()));
+    let index = got.iter().zip(want).position(far)?;
+    Some(format!("[{index}] is {}, {} is wanted", got[index], want[index]))
+}
+
+/// Panics unless `got` is near `want`.
+pub fn expect_near(name: &str, got: &[f32], want: &[f64], tolerance: f64) {
+    if let Some(message) = difference(got, want, tolerance) {
+        panic!("{name}: {message}");
+    }
+}
