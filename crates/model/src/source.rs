@@ -1,0 +1,154 @@
+//! A checkpoint as one thing, whatever files it came in: configuration, tensors by role, tokenizer material.
+//!
+//! Everything is checked when a checkpoint opens: each tensor the architecture needs is there with the right shape, and none is
+//! there that would go unused. Afterwards [`Checkpoint::tensor`] only hands out bytes, copied only where the layout must change.
+
+mod assemble;
+mod gguf;
+mod hf;
+mod material;
+#[cfg(not(target_arch = "wasm32"))]
+mod open;
+
+use std::collections::HashMap;
+
+use kernels::Bytes;
+
+use crate::config::ModelConfig;
+use crate::error::{ModelError, Result};
+use crate::gguf::Gguf;
+pub use crate::names::Role;
+use crate::tensor::first_non_finite;
+pub use crate::tensor::{TensorData, TensorInfo};
+use assemble::Slot;
+pub use material::{GgufTokenizer, TokenizerMaterial};
+
+/// An opened checkpoint. Cloning bytes out of it shares them.
+pub struct Checkpoint {
+    config: ModelConfig,
+    tokenizer: TokenizerMaterial,
+    /// Folder or file, for messages.
+    name: String,
+    tensors: Vec<TensorInfo>,
+    slots: HashMap<(Role, usize), Slot>,
+}
+
+/// How a checkpoint holds a layer's experts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExpertStorage {
+    /// One tensor [E, N, K] per role: shared with the file, not copied.
+    Stacked,
+    /// A tensor per expert: copied together.
+    PerExpert,
+    /// Gate and up in one tensor [E, 2I, C]: gate and up are copied apart, down is shared.
+    Fused,
+    /// As fused, each expert transposed ([E, C, 2I] and [E, I, C]): copied and turned.
+    FusedTransposed,
+}
+
+impl Checkpoint {
+    /// A Hugging Face checkpoint from its files' bytes: config.json, and every safetensors file with its name.
+    pub fn from_parts(config_json: Bytes, safetensors: Vec<(String, Bytes)>) -> Result<Self> {
+        hf::checkpoint("checkpoint", &config_json, safetensors)
+    }
+
+    /// A GGUF checkpoint from a file's bytes.
+    pub fn from_gguf(bytes: Bytes) -> Result<Self> {
+        gguf::checkpoint(&Gguf::parse("model.gguf", &bytes)?)
+    }
+
+    /// Adds what a Hugging Face folder has beside its weights, as bytes: tokenizer.json, tokenizer_config.json,
+    /// chat_template.jinja, generation_config.json (its end-of-text ids join the configuration's).
+    pub fn with_files(
+        mut self,
+        tokenizer_json: Option<Bytes>,
+        tokenizer_config: Option<Bytes>,
+        chat_template: Option<Bytes>,
+        generation_config: Option<Bytes>,
+    ) -> Result<Self> {
+        if let Some(bytes) = generation_config {
+            self.config.add_eos(material::generation_eos(bytes.as_slice())?);
+        }
+        self.tokenizer = TokenizerMaterial::HuggingFace { tokenizer_json, tokenizer_config, chat_template };
+        Ok(self)
+    }
+
+    /// Sizes and constants.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// What a tokenizer is built from.
+    pub fn tokenizer(&self) -> &TokenizerMaterial {
+        &self.tokenizer
+    }
+
+    /// Folder or file it came from.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Every tensor of the files, as stored.
+    pub fn tensors(&self) -> &[TensorInfo] {
+        &self.tensors
+    }
+
+    /// Bytes of all tensors.
+    pub fn total_bytes(&self) -> u64 {
+        self.tensors.iter().map(|tensor| tensor.bytes.as_slice().len() as u64).sum()
+    }
+
+    /// The tensor for a role; `None` where this model has none (a tied head, absent biases). Global roles take layer 0.
+    ///
+    /// Experts come stacked, [E·N, K]. Rows of q and k that a GGUF file interleaves come back in half-split order.
+    pub fn tensor(&self, role: Role, layer: usize) -> Result<Option<TensorData>> {
+        match self.slots.get(&(role, layer)) {
+            None => Ok(None),
+            Some(slot) => assemble::assemble(slot, &self.tensors).map(Some),
+        }
+    }
+
+    /// Whether there is a tensor for the role.
+    pub fn has(&self, role: Role, layer: usize) -> bool {
+        self.slots.contains_key(&(role, layer))
+    }
+
+    /// How the experts of a layer are stored; `None` for a dense layer.
+    pub fn expert_storage(&self, layer: usize) -> Option<ExpertStorage> {
+        Some(match self.slots.get(&(Role::ExpertGate, layer))? {
+            Slot::Whole(_) | Slot::Interleaved { .. } => ExpertStorage::Stacked,
+            Slot::PerExpert(_) => ExpertStorage::PerExpert,
+            Slot::Part { .. } => ExpertStorage::Fused,
+            Slot::TransposedPart { .. } => ExpertStorage::FusedTransposed,
+        })
+    }
+
+    /// The error for a role that should have been there.
+    pub fn missing(&self, role: Role, layer: usize) -> ModelError {
+        ModelError::MissingTensor { file: self.name.clone(), tensor: role.canonical(layer) }
+    }
+
+    /// File and tensor a role comes from, for messages.
+    pub fn name_of(&self, role: Role, layer: usize) -> String {
+        match self.slots.get(&(role, layer)).and_then(|slot| self.tensors.get(slot.first())) {
+            Some(tensor) => format!("{}: {}", tensor.file, tensor.name),
+            None => format!("{}: {}", self.name, role.canonical(layer)),
+        }
+    }
+
+    /// Reads every tensor once and refuses NaN and infinity, in weights or in scales of blocks.
+    ///
+    /// A damaged or diverged checkpoint otherwise shows only as nonsense in an answer. It costs one pass over the bytes,
+    /// which a loader is about to make anyway.
+    pub fn check_finite(&self) -> Result<()> {
+        self.tensors.iter().try_for_each(|tensor| match first_non_finite(tensor.dtype, tensor.bytes.as_slice()) {
+            None => Ok(()),
+            Some(index) => Err(ModelError::NonFinite {
+                file: tensor.file.clone(),
+                tensor: tensor.name.clone(),
+                index,
+                offset: tensor.offset + (index / tensor.dtype.block_len() * tensor.dtype.block_bytes()) as u64,
+            }),
+        })
+    }
+}

@@ -1,0 +1,112 @@
+//! Opening checkpoints on disk. Weights are mapped: pages are read when they are used, and shared between processes.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use kernels::Bytes;
+use serde_json::Value;
+
+use super::{Checkpoint, gguf, hf};
+use crate::config::json_error;
+use crate::error::{ModelError, Result};
+use crate::gguf::Gguf;
+
+const WEIGHTS: &str = "model.safetensors";
+const INDEX: &str = "model.safetensors.index.json";
+
+impl Checkpoint {
+    /// Opens a Hugging Face folder (config.json with model.safetensors, or shards and their index), a .gguf file, or a folder
+    /// that holds one .gguf file.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let shown = path.display().to_string();
+        let not = |message: &str| ModelError::NotACheckpoint { path: shown.clone(), message: message.into() };
+        let meta = fs::metadata(path).map_err(|source| ModelError::Io { file: shown.clone(), source })?;
+        if meta.is_file() {
+            return match path.extension().and_then(|extension| extension.to_str()) {
+                Some("safetensors") => Err(not("give the folder that holds it and its config.json")),
+                _ => gguf::checkpoint(&Gguf::parse(&shown, &map(path)?)?),
+            };
+        }
+        if !path.join("config.json").exists() {
+            let ggufs = ggufs(path)?;
+            return match ggufs.as_slice() {
+                [one] => Self::open(one),
+                [] => Err(not("the folder holds neither config.json nor a .gguf file")),
+                _ => Err(not("the folder holds several .gguf files; name one of them")),
+            };
+        }
+        Self::open_folder(path, &shown)
+    }
+
+    fn open_folder(path: &Path, shown: &str) -> Result<Self> {
+        let names: Vec<String> = if path.join(WEIGHTS).exists() {
+            vec![WEIGHTS.into()]
+        } else if path.join(INDEX).exists() {
+            shards(&path.join(INDEX))?
+        } else {
+            let message = format!("the folder has config.json but neither {WEIGHTS} nor {INDEX}; other weight formats are not read");
+            return Err(ModelError::NotACheckpoint { path: shown.into(), message });
+        };
+        let mut files = vec![];
+        for name in names {
+            let file = path.join(name);
+            files.push((file.display().to_string(), map(&file)?));
+        }
+        let optional = |name: &str| {
+            let file = path.join(name);
+            if file.exists() { read(&file).map(Some) } else { Ok(None) }
+        };
+        hf::checkpoint(shown, &read(&path.join("config.json"))?, files)?.with_files(
+            optional("tokenizer.json")?,
+            optional("tokenizer_config.json")?,
+            optional("chat_template.jinja")?,
+            optional("generation_config.json")?,
+        )
+    }
+}
+
+/// File names an index lists. Only plain names: an index must not reach outside its folder.
+fn shards(index: &Path) -> Result<Vec<String>> {
+    let shown = index.display().to_string();
+    let bytes = read(index)?;
+    let json: Value = serde_json::from_slice(bytes.as_slice()).map_err(|error| json_error(&shown, bytes.as_slice(), &error))?;
+    let map = json.get("weight_map").and_then(Value::as_object);
+    let map = map.ok_or_else(|| ModelError::config(&shown, "weight_map", "is missing or not an object"))?;
+    let mut names = BTreeSet::new();
+    for (tensor, file) in map {
+        let name =
+            file.as_str().filter(|name| Path::new(name).components().count() == 1 && !name.contains(['/', '\\', ':']) && *name != "..");
+        let name =
+            name.ok_or_else(|| ModelError::config(&shown, "weight_map", format!("puts `{tensor}` in {file}; a file name is needed")))?;
+        names.insert(name.to_owned());
+    }
+    Ok(names.into_iter().collect())
+}
+
+fn ggufs(folder: &Path) -> Result<Vec<PathBuf>> {
+    let io = |source| ModelError::Io { file: folder.display().to_string(), source };
+    let mut found = vec![];
+    for entry in fs::read_dir(folder).map_err(io)? {
+        let path = entry.map_err(io)?.path();
+        if path.extension().is_some_and(|extension| extension == "gguf") {
+            found.push(path);
+        }
+    }
+    Ok(found)
+}
+
+fn read(path: &Path) -> Result<Bytes> {
+    fs::read(path).map(Bytes::from).map_err(|source| ModelError::Io { file: path.display().to_string(), source })
+}
+
+fn map(path: &Path) -> Result<Bytes> {
+    let io = |source| ModelError::Io { file: path.display().to_string(), source };
+    let file = fs::File::open(path).map_err(io)?;
+    // SAFETY: a mapping is sound as long as nobody shortens or rewrites the file meanwhile. Checkpoint files are written once and
+    // replaced by renaming (downloads and our own checkpoints both do so), which leaves a mapping's pages as they were.
+    let map = unsafe { memmap2::Mmap::map(&file) }.map_err(io)?;
+    Ok(Bytes::new(Arc::new(map)))
+}
