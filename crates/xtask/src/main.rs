@@ -1,0 +1,116 @@
+//! The project's own tools, as `cargo xtask VERB`: set-up of a fresh machine, the test command, the browser gate, the web build.
+
+mod browser;
+mod gate;
+mod setup;
+mod shell;
+mod stages;
+mod wasm;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask VERB
+
+  setup [--yes] [--only vulkan|wasm|browser|rust]
+                      install what the tests need and this machine lacks, after saying what, how big and how long
+  test [--yes] [--only STAGE,…]
+                      every test: setup, format, lint, tests, wasm, browser
+  web-gate            build web/ and check every shader and a known answer in headless Chromium
+  trunk               build web/ with Trunk into web/dist, as it is published
+
+--yes answers every question with yes; so does the variable CI.";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let options = match Options::parse(&arguments) {
+        Ok(options) => options,
+        Err(problem) => {
+            eprintln!("{problem}\n\n{HELP}");
+            return ExitCode::from(2);
+        }
+    };
+    let done = match options.verb.as_str() {
+        "setup" => setup::run(&options),
+        "test" => stages::run(&options),
+        "web-gate" => gate::run(),
+        "trunk" => wasm::trunk(&options),
+        _ => {
+            println!("{HELP}");
+            true
+        }
+    };
+    if done { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The command line.
+pub(crate) struct Options {
+    verb: String,
+    /// Install without asking.
+    yes: bool,
+    /// Parts of `setup` or stages of `test`; empty means all.
+    only: Vec<String>,
+}
+
+impl Options {
+    fn parse(arguments: &[String]) -> Result<Self, String> {
+        let mut options = Self { verb: "help".into(), yes: std::env::var_os("CI").is_some(), only: Vec::new() };
+        let mut rest = arguments.iter();
+        match rest.next().map(String::as_str) {
+            None | Some("help" | "-h" | "--help") => return Ok(options),
+            Some(verb @ ("setup" | "test" | "web-gate" | "trunk")) => options.verb = verb.into(),
+            Some(other) => return Err(format!("there is no verb '{other}'")),
+        }
+        let known: &[&str] = match options.verb.as_str() {
+            "setup" => &setup::PARTS,
+            "test" => &stages::STAGES,
+            _ => &[],
+        };
+        while let Some(argument) = rest.next() {
+            match argument.as_str() {
+                "--yes" | "-y" => options.yes = true,
+                "--only" => {
+                    let names = rest.next().ok_or("--only needs a name")?;
+                    for name in names.split(',') {
+                        if !known.contains(&name) {
+                            return Err(format!(
+                                "--only {name}: '{}' has {}",
+                                options.verb,
+                                if known.is_empty() { "no parts".into() } else { known.join(", ") }
+                            ));
+                        }
+                        options.only.push(name.into());
+                    }
+                }
+                other => return Err(format!("'{}' does not take '{other}'", options.verb)),
+            }
+        }
+        Ok(options)
+    }
+
+    /// Whether `--only` leaves this part in.
+    fn wants(&self, part: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|name| name == part)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Options, String> {
+        Options::parse(&line.split_whitespace().map(String::from).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn options_are_read_or_refused() {
+        let options = parse("test --only lint,browser --yes").unwrap();
+        assert!(options.yes && options.wants("lint") && options.wants("browser") && !options.wants("wasm"));
+        assert!(parse("setup").unwrap().wants("vulkan"));
+        assert_eq!(parse("").unwrap().verb, "help");
+        assert!(parse("instal").is_err());
+        assert!(parse("setup --only lint").is_err());
+        assert!(parse("test --fast").is_err());
+        assert!(parse("test --only").is_err());
+    }
+}

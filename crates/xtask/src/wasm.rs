@@ -1,0 +1,147 @@
+//! Building for the browser: which Rust can, the build itself, wasm-bindgen, and Trunk for people.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::{Options, setup, shell};
+
+/// The browser's target.
+pub const TARGET: &str = "wasm32-unknown-unknown";
+
+/// Debian's newest Rust, kept for its browsers: it has the library's source, from which cargo builds it for wasm32.
+pub const DEBIAN_PACKAGES: [&str; 5] = ["rustc-web", "cargo-web", "rust-web-src", "rust-web-llvm", "lld-22"];
+
+/// Crates that must build for the browser.
+const CRATES: [&str; 6] = ["longhand-data", "longhand-tokenizer", "longhand-kernels", "longhand-model", "longhand-agent", "longhand-web"];
+
+const TRUNK_VERSION: &str = "0.21.14";
+
+/// A Rust that builds for wasm32. The variable `LONGHAND_WASM` (`own` or `debian`) chooses one.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Toolchain {
+    /// The Rust that runs us has the target.
+    Own,
+    /// Debian's, with the standard library built along.
+    Debian,
+}
+
+impl Toolchain {
+    /// The first that works.
+    pub fn find() -> Option<Self> {
+        let wanted = std::env::var("LONGHAND_WASM").ok();
+        let allowed = |name: &str| wanted.as_deref().is_none_or(|wanted| wanted == name);
+        if allowed("own") && Self::own_has_target() {
+            return Some(Self::Own);
+        }
+        (allowed("debian") && Self::debian_is_complete()).then_some(Self::Debian)
+    }
+
+    fn own_has_target() -> bool {
+        let folder = shell::output(Command::new("rustc").args(["--print", "target-libdir", "--target", TARGET]));
+        let library = |folder: String| {
+            std::fs::read_dir(folder.trim()).ok()?.flatten().find(|file| file.file_name().to_string_lossy().starts_with("libcore-"))
+        };
+        folder.and_then(library).is_some()
+    }
+
+    fn debian_is_complete() -> bool {
+        let version = shell::output(Command::new("/usr/bin/rustc").arg("--version")).unwrap_or_default();
+        is_at_least(&version, (1, 95))
+            && Path::new("/usr/bin/cargo").is_file()
+            && Path::new("/usr/lib/rustlib/src/rust/library/std").is_dir()
+            && Path::new("/usr/bin/rust-lld").is_file()
+    }
+
+    /// For people.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Own => "rustc has the wasm32 library",
+            Self::Debian => "Debian's rustc builds the wasm32 library along",
+        }
+    }
+
+    /// A cargo that can build for wasm32.
+    fn cargo(self) -> Command {
+        match self {
+            Self::Own => shell::cargo(),
+            Self::Debian => {
+                let mut command = Command::new("/usr/bin/cargo");
+                command.current_dir(shell::root());
+                self.set_variables(&mut command);
+                command
+            }
+        }
+    }
+
+    /// What any program that starts cargo needs in its surroundings.
+    fn set_variables(self, command: &mut Command) {
+        if self == Self::Debian {
+            // Building the library along is not yet a stable option; the variables open it for this one target.
+            command.env("RUSTC", "/usr/bin/rustc").env("RUSTC_BOOTSTRAP", "1").env("CARGO_UNSTABLE_BUILD_STD", "std,panic_abort");
+            command.env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO");
+        }
+    }
+}
+
+/// Whether `rustc 1.96.0 (…)` is at least this.
+fn is_at_least(version: &str, least: (u32, u32)) -> bool {
+    let mut numbers = version.strip_prefix("rustc ").unwrap_or_default().split('.').map(|word| word.parse::<u32>().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= least
+}
+
+/// Builds every crate of the browser's set; the path of the page's module.
+pub fn build() -> Result<PathBuf, String> {
+    let toolchain = Toolchain::find().ok_or("no Rust here builds for wasm32: run `cargo xtask setup --only wasm`")?;
+    let mut command = toolchain.cargo();
+    command.args(["build", "--target", TARGET, "--lib"]);
+    for name in CRATES {
+        command.args(["--package", name]);
+    }
+    if !shell::run(&mut command) {
+        return Err("the build for wasm32 failed".into());
+    }
+    Ok(shell::target_dir().join(TARGET).join("debug/longhand_web.wasm"))
+}
+
+/// Writes the JavaScript that loads `module`, and the finished module, into `folder`.
+pub fn bindgen(module: &Path, folder: &Path) -> Result<(), String> {
+    let mut command = shell::cargo();
+    command.args(["run", "--quiet", "--package", "xtask", "--features", "bindgen", "--bin", "bindgen", "--"]).arg(module).arg(folder);
+    shell::run(&mut command).then_some(()).ok_or_else(|| "wasm-bindgen failed".into())
+}
+
+/// `cargo xtask trunk`: the page as it is published.
+pub fn trunk(options: &Options) -> bool {
+    let wasm_only = Options { verb: "setup".into(), yes: options.yes, only: vec!["wasm".into()] };
+    if !setup::run(&wasm_only) {
+        return false;
+    }
+    let installed = shell::output(Command::new("trunk").arg("--version")).unwrap_or_default();
+    if installed.trim() != format!("trunk {TRUNK_VERSION}") {
+        println!("Trunk {TRUNK_VERSION} is missing: building it takes 6 to 10 minutes on two cores.");
+        if !shell::run(shell::cargo().args(["install", "--locked", "trunk", "--version", TRUNK_VERSION])) {
+            return false;
+        }
+    }
+    let Some(toolchain) = Toolchain::find() else { return false };
+    let mut command = Command::new("trunk");
+    command.current_dir(shell::root()).arg("build");
+    toolchain.set_variables(&mut command);
+    if toolchain == Toolchain::Debian {
+        // Trunk starts the first cargo on the PATH.
+        command.env("PATH", format!("/usr/bin:{}", std::env::var("PATH").unwrap_or_default()));
+    }
+    shell::run(&mut command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compiler_versions_compare() {
+        assert!(is_at_least("rustc 1.96.0 (ac68faa20 2026-05-25)", (1, 95)));
+        assert!(!is_at_least("rustc 1.63.0", (1, 95)));
+        assert!(!is_at_least("", (1, 95)));
+    }
+}

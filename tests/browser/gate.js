@@ -1,0 +1,44 @@
+// Runs in the page that `cargo xtask web-gate` opens: tries everything and posts what it saw. The judging is in crates/xtask.
+import init, * as longhand from "/pkg/longhand_web.js";
+
+const post = (report) => fetch("/report", { method: "POST", body: JSON.stringify(report) });
+
+// Faults that the gate must catch. naga accepts the second: only a browser's compiler knows that its barrier is not uniform.
+const planted = {
+  syntax: "@compute @workgroup_size(1) fn main() { let x = ; }",
+  uniformity: `@compute @workgroup_size(64) fn main(@builtin(local_invocation_index) i: u32) {
+    if (i < 32u) { workgroupBarrier(); }
+  }`,
+};
+
+// Tiny models of tests/golden, whose greedy tokens Transformers computed.
+const decoded = ["qwen3"];
+
+async function run() {
+  await init();
+  await post({ kind: "machine", ...JSON.parse(await longhand.machine()) });
+
+  for (const [name, wgsl] of Object.entries(planted)) {
+    await post({ kind: "planted shader", name, errors: await longhand.check_shader(wgsl) });
+  }
+
+  const variants = JSON.parse(longhand.shader_variants());
+  await post({ kind: "variants", count: variants.length });
+  for (const { name, wgsl } of variants) {
+    const skipped = (await longhand.missing_feature(wgsl)) ?? null;
+    await post({ kind: "shader", name, skipped, errors: skipped ? [] : await longhand.check_shader(wgsl) });
+  }
+
+  for (const name of decoded) {
+    try {
+      const { prompt, ids } = await fetch(`/golden/${name}/greedy.json`).then((answer) => answer.json());
+      const decoded = await longhand.decode_known(`/golden/${name}`, new Uint32Array(prompt), ids.length);
+      await post({ kind: "decode", name, ids: Array.from(decoded), expected: ids });
+    } catch (problem) {
+      await post({ kind: "decode", name, error: String(problem) });
+    }
+  }
+  await post({ kind: "done" });
+}
+
+run().catch((problem) => post({ kind: "failed", text: `${problem}\n${problem?.stack ?? ""}` }));

@@ -1,0 +1,64 @@
+// What the browser's own interfaces do for us where Rust has no stable binding to them.
+
+let opened;
+
+// One device with everything the adapter offers, so that every variant can be compiled.
+async function open() {
+  const adapter = await navigator.gpu?.requestAdapter();
+  if (!adapter) return null;
+  const device = await adapter.requestDevice({ requiredFeatures: [...adapter.features] });
+  device.lost.then(() => { opened = undefined; });
+  return { adapter, device };
+}
+
+function gpu() {
+  opened ??= open();
+  return opened;
+}
+
+// JSON: what this browser can do, or null where it has no WebGPU adapter.
+export async function describeMachine() {
+  const machine = await gpu();
+  if (!machine) return "null";
+  const { adapter, device } = machine;
+  const { vendor, architecture, device: model, description } = adapter.info;
+  const limits = {};
+  for (const name in adapter.limits) limits[name] = adapter.limits[name];
+  return JSON.stringify({ adapter: { vendor, architecture, device: model, description }, features: [...device.features].sort(), limits });
+}
+
+const featureOf = { f16: "shader-f16", subgroups: "subgroups" };
+
+// The feature that this module needs and the adapter lacks, or undefined.
+export async function missingFeature(wgsl) {
+  const machine = await gpu();
+  const needed = [...wgsl.matchAll(/^\s*enable\s+(\w+)\s*;/gm)].map((match) => featureOf[match[1]] ?? match[1]);
+  return needed.find((feature) => !machine?.device.features.has(feature));
+}
+
+// The errors of the browser's compiler, as "line:column message"; then those of building a pipeline from the module.
+export async function checkShader(wgsl) {
+  const machine = await gpu();
+  if (!machine) return ["this browser has no WebGPU adapter"];
+  const { device } = machine;
+  device.pushErrorScope("validation");
+  const module = device.createShaderModule({ code: wgsl });
+  const { messages } = await module.getCompilationInfo();
+  const errors = messages.filter(({ type }) => type === "error").map(({ lineNum, linePos, message }) => `${lineNum}:${linePos} ${message}`);
+  if (errors.length === 0) {
+    try {
+      await device.createComputePipelineAsync({ layout: "auto", compute: { module } });
+    } catch (problem) {
+      errors.push(problem.message);
+    }
+  }
+  const scoped = await device.popErrorScope();
+  if (scoped && errors.length === 0) errors.push(scoped.message);
+  return errors;
+}
+
+export async function fetchBytes(url) {
+  const answer = await fetch(url);
+  if (!answer.ok) throw new Error(`${url}: ${answer.status} ${answer.statusText}`);
+  return new Uint8Array(await answer.arrayBuffer());
+}

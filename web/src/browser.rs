@@ -1,0 +1,18 @@
+//! The functions of `browser.js`.
+
+use wasm_bindgen::prelude::*;
+
+#[wasm_bindgen(module = "/src/browser.js")]
+extern "C" {
+    /// JSON with `adapter`, `features` and `limits`; `null` without WebGPU.
+    #[wasm_bindgen(js_name = describeMachine, catch)]
+    pub async fn describe_machine() -> Result<JsValue, JsValue>;
+
+    /// The feature that a module needs and this browser's adapter lacks; `undefined` when there is none.
+    #[wasm_bindgen(js_name = missingFeature, catch)]
+    pub async fn missing_feature(wgsl: &str) -> Result<JsValue, JsValue>;
+
+    /// What the browser's compiler says against a module, an array of strings.
+    #[wasm_bindgen(js_name = checkShader, catch)]
+    pub async fn check_shader(wgsl: &str) -> Result<JsValue, JsValue>;
+}
