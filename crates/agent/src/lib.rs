@@ -1,1 +1,14 @@
-//! (see DESIGN)
+//! The memory agent: reads documents of any length through a window of any size (the paper's §3).
+//!
+//! A document is cut into chunks; for each, the model rewrites its memory and its plan; the last memory answers. Nothing here
+//! knows how the model runs ([`data::ChatModel`]) or where the log is kept ([`EventSink`]).
+
+mod prompts;
+mod reader;
+mod reply;
+mod settings;
+
+pub use prompts::{NO_MEMORY, NO_PLAN, split_question};
+pub use reader::{EventSink, Progress, ReadError, Reading, coverage, read};
+pub use reply::{NextState, read_update, strip_thinking};
+pub use settings::{Mode, ReadSettings};

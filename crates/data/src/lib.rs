@@ -1,9 +1,11 @@
 //! Records that cross a file, a socket or a crate, and the one way any part of Longhand reaches a language model: [`ChatModel`].
 
 mod chat;
+mod read_log;
 mod records;
 
 pub use chat::{
     BoxFuture, ChatError, ChatModel, ChatReply, ChatRequest, MaybeSend, MaybeSync, Message, OnToken, Role, Sampling, StopReason, Usage,
 };
+pub use read_log::{MemoryOutcome, ReadEvent};
 pub use records::{Document, Span};

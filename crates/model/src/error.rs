@@ -94,6 +94,19 @@ pub enum ModelError {
         /// Byte in the file.
         offset: u64,
     },
+    /// A request that cannot be served as it is.
+    #[error("{0}")]
+    Request(String),
+    /// Prompt and reply do not fit the window.
+    #[error("{prompt} prompt tokens and {new} new ones do not fit the window of {window}: shorten the prompt or raise the window")]
+    TooLong {
+        /// Prompt tokens.
+        prompt: usize,
+        /// New tokens asked for.
+        new: usize,
+        /// The window.
+        window: usize,
+    },
     /// The compute core refused.
     #[error(transparent)]
     Kernel(#[from] kernels::KernelError),

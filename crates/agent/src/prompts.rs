@@ -1,0 +1,120 @@
+//! The prompts, as text files, in the order of the paper's appendix D: problem, previous memory, section, then instructions.
+
+const UPDATE: &str = include_str!("prompts/update.txt");
+const FINAL: &str = include_str!("prompts/final.txt");
+const SINGLE: &str = include_str!("prompts/single.txt");
+
+/// What stands where the memory would be before anything was read (MemAgent's wording; the paper does not say).
+pub const NO_MEMORY: &str = "No previous memory";
+/// What stands where the plan would be before anything was read.
+pub const NO_PLAN: &str = "No plan yet";
+
+/// Fills `{name}` marks in one pass, so that marks inside the document or the question stay as they are.
+fn fill(template: &str, values: &[(&str, &str)]) -> String {
+    let mut out = String::with_capacity(template.len() + values.iter().map(|(_, v)| v.len()).sum::<usize>());
+    let mut rest = template;
+    while let Some(open) = rest.find('{') {
+        out.push_str(&rest[..open]);
+        rest = &rest[open..];
+        match values.iter().find_map(|(name, value)| rest[1..].strip_prefix(name)?.strip_prefix('}').map(|after| (value, after))) {
+            Some((value, after)) => {
+                out.push_str(value);
+                rest = after;
+            }
+            None => {
+                out.push('{');
+                rest = &rest[1..];
+            }
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+/// The prompt that turns (memory, plan, section) into the next memory and plan (§3.1).
+pub fn update(question: &str, memory: &str, plan: &str, section: &str) -> String {
+    fill(UPDATE, &[("question", question), ("memory", or(memory, NO_MEMORY)), ("plan", or(plan, NO_PLAN)), ("section", section)])
+}
+
+/// The prompt that answers from the last memory (§3.1). The plan is not part of it.
+pub fn answer(question: &str, memory: &str, instruction: &str) -> String {
+    fill(FINAL, &[("question", question), ("memory", or(memory, NO_MEMORY)), ("instruction", instruction)])
+}
+
+/// The prompt that answers from a document that fits the window whole.
+pub fn single(question: &str, text: &str, instruction: &str) -> String {
+    fill(SINGLE, &[("question", question), ("section", text), ("instruction", instruction)])
+}
+
+fn or<'a>(text: &'a str, otherwise: &'a str) -> &'a str {
+    if text.is_empty() { otherwise } else { text }
+}
+
+/// Splits a question into what is asked and how the answer shall look: trailing sentences that speak of the answer's form
+/// ("Answer with one word.", "Reply as JSON.") are the format instruction, used only at the end (q_core and q_inst, §3.1).
+pub fn split_question(question: &str) -> (String, String) {
+    const FORM: [&str; 14] = [
+        "answer with", "answer in", "answer only", "answer as", "reply", "respond", "give your answer", "give only", "output", "format",
+        "end with", "end your", "write your answer", "use the format",
+    ];
+    let question = question.trim();
+    let mut cut = question.len();
+    let starts: Vec<usize> = sentence_starts(question);
+    for &start in starts.iter().skip(1).rev() {
+        let sentence = question[start..cut].trim().to_lowercase();
+        let sentence = sentence.strip_prefix("please ").unwrap_or(&sentence);
+        if !FORM.iter().any(|form| sentence.starts_with(form)) {
+            break;
+        }
+        cut = start;
+    }
+    (question[..cut].trim().to_string(), question[cut..].trim().to_string())
+}
+
+fn sentence_starts(text: &str) -> Vec<usize> {
+    let mut starts = vec![0];
+    let mut ended = false;
+    for (index, c) in text.char_indices() {
+        match c {
+            '.' | '?' | '!' | '\n' | '。' | '？' | '！' => ended = true,
+            c if c.is_whitespace() => {}
+            // "3.5" and "e.g." do not end a sentence: only an end followed by white space (or CJK punctuation) does.
+            _ if ended => {
+                if text[..index].ends_with(|c: char| c.is_whitespace() || "。？！".contains(c)) {
+                    starts.push(index);
+                }
+                ended = false;
+            }
+            _ => {}
+        }
+    }
+    starts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_inside_a_document_are_left_alone() {
+        let prompt = update("who?", "", "", "code {memory} and {question}");
+        assert!(prompt.contains("code {memory} and {question}"));
+        assert!(prompt.contains(NO_MEMORY) && prompt.contains("<problem>\nwho?\n</problem>"));
+    }
+
+    #[test]
+    fn the_section_stands_before_the_instructions_and_the_plan_is_not_in_the_final_prompt() {
+        let prompt = update("q", "m", "p", "SECTION");
+        assert!(prompt.find("SECTION") < prompt.find("Only take notes"));
+        assert!(!answer("q", "m", "").contains("<plan>"));
+    }
+
+    #[test]
+    fn format_sentences_are_split_off() {
+        let (core, form) = split_question("Who paid 3.5 million? Answer with one name. Reply in English.");
+        assert_eq!((core.as_str(), form.as_str()), ("Who paid 3.5 million?", "Answer with one name. Reply in English."));
+        assert_eq!(split_question("Answer with what did he reply?").1, "");
+        assert_eq!(split_question("谁赢了？Answer in Chinese.").1, "Answer in Chinese.");
+        assert_eq!(split_question("Who replied. Reply to whom? Why?").1, "");
+    }
+}

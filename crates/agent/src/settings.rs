@@ -1,0 +1,53 @@
+//! How a read is set up, and the defaults that follow from a window.
+
+use data::Sampling;
+use serde::Deserialize;
+
+/// Whether the document is read whole or through memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// One pass if everything fits the window, memory otherwise.
+    Auto,
+    /// One pass or an error.
+    Single,
+    /// Memory even if it would fit.
+    Memory,
+}
+
+/// Sizes in tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+pub struct ReadSettings {
+    /// Prompt and reply of one call.
+    pub window: usize,
+    /// Section per turn.
+    pub chunk: usize,
+    /// Budget of the memory.
+    pub memory: usize,
+    /// Budget of the plan.
+    pub plan: usize,
+    /// Room for thinking before each reply; 0 for models that do not think.
+    pub thinking: usize,
+    /// Budget of the answer.
+    pub answer: usize,
+    /// Whole or through memory.
+    pub mode: Mode,
+    /// How tokens are chosen.
+    pub sampling: Sampling,
+}
+
+impl ReadSettings {
+    /// The paper's 32K chunks and 15K memory (§2.6) where they fit; else 25 % and 12 % of the window.
+    pub fn for_window(window: usize, thinks: bool) -> Self {
+        Self {
+            window,
+            chunk: (window / 4).min(32 * 1024),
+            memory: (window * 12 / 100).min(15 * 1024),
+            plan: (window * 3 / 100).clamp(32, 1024),
+            thinking: if thinks { (window / 4).min(16 * 1024) } else { 0 },
+            answer: (window * 12 / 100).min(4096),
+            mode: Mode::Auto,
+            sampling: Sampling::PAPER,
+        }
+    }
+}

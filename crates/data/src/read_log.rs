@@ -1,0 +1,104 @@
+use serde::{Deserialize, Serialize};
+
+use crate::{Sampling, Usage};
+
+/// What became of a model's memory reply.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum MemoryOutcome {
+    /// Taken as it was.
+    Updated,
+    /// The same as before.
+    Unchanged,
+    /// No `<memory>` tags: the whole text was taken.
+    MissingTags,
+    /// Empty: the previous memory stays.
+    KeptPrevious,
+    /// Lines said over and over were kept once.
+    Collapsed {
+        /// Lines dropped.
+        removed: usize,
+    },
+    /// Over budget: cut at a sentence.
+    Truncated {
+        /// Its length before, in tokens.
+        tokens: usize,
+    },
+}
+
+/// One line of a read's append-only log (`events.jsonl`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "event")]
+pub enum ReadEvent {
+    /// The first line: everything the result depends on.
+    Started {
+        /// [`ReadEvent::VERSION`].
+        version: u32,
+        /// The model's name.
+        model: String,
+        /// As asked.
+        question: String,
+        /// (id, hash of the text, bytes).
+        documents: Vec<(String, String, usize)>,
+        /// Tokens.
+        window: usize,
+        /// Tokens.
+        chunk: usize,
+        /// Tokens.
+        memory: usize,
+        /// Chunks to read; 0 for a single pass.
+        chunks: usize,
+        /// How tokens are chosen.
+        sampling: Sampling,
+    },
+    /// A chunk was read.
+    Chunk {
+        /// 0-based.
+        index: usize,
+        /// Document id.
+        doc: String,
+        /// First byte.
+        start: usize,
+        /// One past the last byte.
+        end: usize,
+        /// Document tokens.
+        tokens: usize,
+        /// The model's whole reply.
+        reply: String,
+        /// The memory now.
+        memory: String,
+        /// The plan now.
+        plan: String,
+        /// What was done to the reply.
+        outcome: MemoryOutcome,
+        /// Tokens of the call.
+        usage: Usage,
+    },
+    /// The answer.
+    Answer {
+        /// Thinking stripped.
+        text: String,
+        /// The model's whole reply.
+        reply: String,
+        /// Tokens of the call.
+        usage: Usage,
+    },
+}
+
+impl ReadEvent {
+    /// The schema's version.
+    pub const VERSION: u32 = 1;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_survive_a_round_trip_and_old_lines_keep_their_meaning() {
+        let line = r#"{"event":"chunk","index":3,"doc":"a","start":10,"end":20,"tokens":4,"reply":"r","memory":"m","plan":"p","outcome":{"kind":"truncated","tokens":900},"usage":{"prompt_tokens":1,"completion_tokens":2}}"#;
+        let event: ReadEvent = serde_json::from_str(line).unwrap();
+        assert!(matches!(&event, ReadEvent::Chunk { index: 3, outcome: MemoryOutcome::Truncated { tokens: 900 }, .. }));
+        assert_eq!(serde_json::to_string(&event).unwrap(), line);
+    }
+}

@@ -1,0 +1,140 @@
+//! The local engine as a [`ChatModel`]: chat template, tokenizer, streaming text.
+
+use std::sync::Arc;
+
+use async_lock::Mutex;
+use data::{BoxFuture, ChatError, ChatModel, ChatReply, ChatRequest, Message, OnToken, StopReason, Usage};
+use tokenizer::{ChatTemplate, TemplateOptions, Tokenizer};
+
+use crate::engine::{Engine, EngineSettings, Request};
+use crate::error::{ModelError, Result};
+use crate::source::Checkpoint;
+use crate::text::TextParts;
+use crate::weights::Model;
+
+/// A model that holds conversations. One call runs at a time; others wait their turn.
+pub struct ChatEngine {
+    name: String,
+    window: usize,
+    vocab: usize,
+    tokenizer: Tokenizer,
+    template: ChatTemplate,
+    thinks: bool,
+    stop_ids: Vec<u32>,
+    engine: Mutex<Engine>,
+}
+
+impl ChatEngine {
+    /// Sets up an engine over `model` with the tokenizer and template of `checkpoint`. Without a template, ChatML is used if
+    /// the vocabulary has its marks; otherwise this is an error.
+    pub fn new(model: Arc<Model>, checkpoint: &Checkpoint, settings: EngineSettings, name: String) -> Result<Self> {
+        let TextParts { tokenizer, template, template_source } = TextParts::new(checkpoint)?;
+        let template = match template {
+            Some(template) => template,
+            None if tokenizer.id("<|im_start|>").is_some() && tokenizer.id("<|im_end|>").is_some() => ChatTemplate::chatml(),
+            None => return Err(ModelError::Request("the checkpoint has no chat template and its vocabulary is not ChatML".into())),
+        };
+        let mut stop_ids = model.config.eos.clone();
+        stop_ids.extend(["<|im_end|>", "<|endoftext|>", "<|eot_id|>"].iter().filter_map(|token| tokenizer.id(token)));
+        stop_ids.sort_unstable();
+        stop_ids.dedup();
+        let described = format!("{name} ({}, {})", main_dtype(checkpoint), model.device.describe());
+        let vocab = model.config.vocab;
+        let thinks = template_source.is_some_and(|source| source.contains("<think>"));
+        let engine = Mutex::new(Engine::new(model, settings)?);
+        Ok(Self { name: described, window: settings.window, vocab, tokenizer, template, thinks, stop_ids, engine })
+    }
+
+    /// The tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// Whether its template knows thinking blocks.
+    pub fn thinks(&self) -> bool {
+        self.thinks
+    }
+
+    fn prompt(&self, messages: &[Message]) -> std::result::Result<Vec<u32>, ChatError> {
+        let options = TemplateOptions { add_generation_prompt: true, enable_thinking: None };
+        // The messages' text is data: a document that spells `<|im_end|>` does not end the turn.
+        let ids = self.template.encode(&self.tokenizer, messages, &options).map_err(|error| ChatError::Invalid(error.to_string()))?;
+        match ids.iter().find(|&&id| id as usize >= self.vocab) {
+            Some(id) => Err(ChatError::Invalid(format!("the tokenizer gave token {id}, the model's vocabulary has {}", self.vocab))),
+            None => Ok(ids),
+        }
+    }
+
+    async fn run(&self, request: &ChatRequest, on_text: OnToken<'_>) -> std::result::Result<ChatReply, ChatError> {
+        let prompt = self.prompt(&request.messages)?;
+        let prompt_tokens = prompt.len();
+        if prompt_tokens >= self.window {
+            return Err(ChatError::TooLong { prompt: prompt_tokens, window: self.window });
+        }
+        let max_new_tokens = request.max_tokens.min(self.window - prompt_tokens);
+        let mut engine = self.engine.lock().await;
+        engine.clear();
+        let failed = |error: ModelError| ChatError::Failed(error.to_string());
+        engine
+            .submit(Request { prompt, max_new_tokens, sampling: request.sampling, stop_ids: self.stop_ids.clone() })
+            .map_err(failed)?;
+        let mut decoder = self.tokenizer.decoder();
+        let mut reply = ChatReply {
+            text: String::new(),
+            token_ids: vec![],
+            logprobs: vec![],
+            stop: StopReason::Length,
+            usage: Usage { prompt_tokens, completion_tokens: 0 },
+        };
+        let undecodable = |error: tokenizer::TokenizerError| ChatError::Failed(error.to_string());
+        while !engine.is_idle() {
+            for token in engine.step().await.map_err(failed)? {
+                if token.stop == Some(StopReason::Eos) {
+                    reply.stop = StopReason::Eos;
+                    continue;
+                }
+                reply.token_ids.push(token.id);
+                reply.logprobs.push(token.logprob);
+                let new = decoder.push(token.id).map_err(undecodable)?;
+                reply.text.push_str(&new);
+                on_text(&new);
+            }
+        }
+        let rest = decoder.finish().map_err(undecodable)?;
+        reply.text.push_str(&rest);
+        on_text(&rest);
+        reply.usage.completion_tokens = reply.token_ids.len();
+        Ok(reply)
+    }
+}
+
+impl ChatModel for ChatEngine {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn window(&self) -> usize {
+        self.window
+    }
+
+    fn count_prompt(&self, messages: &[Message]) -> std::result::Result<usize, ChatError> {
+        Ok(self.prompt(messages)?.len())
+    }
+
+    fn chat<'a>(&'a self, request: &'a ChatRequest, on_text: OnToken<'a>) -> BoxFuture<'a, std::result::Result<ChatReply, ChatError>> {
+        Box::pin(self.run(request, on_text))
+    }
+}
+
+/// The format most weights are stored in.
+fn main_dtype(checkpoint: &Checkpoint) -> &'static str {
+    let mut totals: Vec<(kernels::DType, u64)> = Vec::new();
+    for tensor in checkpoint.tensors() {
+        let bytes = tensor.bytes.as_slice().len() as u64;
+        match totals.iter_mut().find(|(dtype, _)| *dtype == tensor.dtype) {
+            Some((_, total)) => *total += bytes,
+            None => totals.push((tensor.dtype, bytes)),
+        }
+    }
+    totals.into_iter().max_by_key(|&(_, total)| total).map_or("empty", |(dtype, _)| dtype.name())
+}

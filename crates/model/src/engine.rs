@@ -1,0 +1,378 @@
+//! Continuous batching: sequences join and leave a running batch; each step decodes every running sequence by one token and
+//! fills the rest of the step with prompt pieces of those still being read.
+
+use std::collections::VecDeque;
+
+use kernels::attention::{Batch, KvCache, KvDType, KvShape, PAGE_TOKENS, Span};
+use kernels::sample::{self, SampleOutput, SampleParams};
+use kernels::{DType, Tensor, embedding};
+
+use crate::error::{ModelError, Result};
+use crate::forward::Workspace;
+use crate::pages::PagePool;
+use crate::weights::Model;
+
+/// Sizes of an engine, fixed at its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EngineSettings {
+    /// Tokens of prompt and reply one sequence may have.
+    pub window: usize,
+    /// Positions the cache holds over all sequences.
+    pub cache_positions: usize,
+    /// Rows a step computes at most.
+    pub step_rows: usize,
+    /// Sequences that run at once.
+    pub max_sequences: usize,
+    /// Storage of keys and values.
+    pub kv: KvDType,
+}
+
+impl EngineSettings {
+    /// One sequence of `window` tokens.
+    pub fn single(window: usize, kv: KvDType) -> Self {
+        Self { window, cache_positions: window, step_rows: 512, max_sequences: 1, kv }
+    }
+}
+
+/// A prompt to continue.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Token ids.
+    pub prompt: Vec<u32>,
+    /// Upper bound of new tokens.
+    pub max_new_tokens: usize,
+    /// How tokens are chosen.
+    pub sampling: data::Sampling,
+    /// Tokens that end the reply (they are not part of it).
+    pub stop_ids: Vec<u32>,
+}
+
+/// One generated token.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Token {
+    /// Which sequence.
+    pub sequence: u64,
+    /// Its id.
+    pub id: u32,
+    /// Log-probability at the sampling temperature over the full vocabulary.
+    pub logprob: f32,
+    /// Entropy of that distribution, nats.
+    pub entropy: f32,
+    /// Set on the sequence's last event. With `Eos` the id is the stop token.
+    pub stop: Option<data::StopReason>,
+}
+
+/// A finished reply.
+#[derive(Clone, Debug, Default)]
+pub struct Generated {
+    /// New token ids, the stop token not included.
+    pub ids: Vec<u32>,
+    /// Their log-probabilities.
+    pub logprobs: Vec<f32>,
+    /// Entropies where they were drawn, nats.
+    pub entropies: Vec<f32>,
+    /// Why it ended.
+    pub stop: Option<data::StopReason>,
+}
+
+struct Sequence {
+    id: u64,
+    tokens: Vec<u32>,
+    prompt: usize,
+    /// Positions whose keys and values are in the cache.
+    cached: usize,
+    pages: Vec<u32>,
+    request: Request,
+}
+
+/// The rows of one step.
+struct Plan {
+    ids: Vec<u32>,
+    spans: Vec<Span>,
+    /// Running index of each span's sequence.
+    owners: Vec<usize>,
+    /// (running index, row) of the rows whose next token is to be drawn.
+    finishing: Vec<(usize, usize)>,
+}
+
+/// A model with its cache and the sequences it is working on.
+pub struct Engine {
+    /// The model.
+    pub model: std::sync::Arc<Model>,
+    settings: EngineSettings,
+    cache: KvCache,
+    pool: PagePool,
+    space: Workspace,
+    picked: Tensor,
+    logits: Tensor,
+    output: SampleOutput,
+    running: Vec<Sequence>,
+    waiting: VecDeque<Sequence>,
+    next_id: u64,
+}
+
+impl Engine {
+    /// Allocates the cache and activations. Errors when `window` is past the model's positions or memory runs out.
+    pub fn new(model: std::sync::Arc<Model>, settings: EngineSettings) -> Result<Self> {
+        if settings.window > model.max_positions || settings.window == 0 || settings.step_rows == 0 || settings.max_sequences == 0 {
+            return Err(ModelError::Request(format!("a window of {} does not fit {} positions", settings.window, model.max_positions)));
+        }
+        let config = &model.config;
+        let pages = settings.cache_positions.div_ceil(PAGE_TOKENS);
+        let shape =
+            KvShape { layers: config.layers, kv_heads: config.kv_heads, head_dim: config.head_dim, pages, dtype: settings.kv };
+        let rows = settings.step_rows.max(settings.max_sequences);
+        let device = &model.device;
+        Ok(Self {
+            cache: KvCache::new(device, shape)?,
+            pool: PagePool::new(pages),
+            space: Workspace::new(device, config, rows)?,
+            picked: device.zeros(&[settings.max_sequences, config.hidden], DType::F32)?,
+            logits: device.zeros(&[settings.max_sequences, config.vocab], DType::F32)?,
+            output: SampleOutput::new(device, settings.max_sequences)?,
+            running: Vec::new(),
+            waiting: VecDeque::new(),
+            next_id: 0,
+            settings,
+            model,
+        })
+    }
+
+    /// Its sizes.
+    pub fn settings(&self) -> &EngineSettings {
+        &self.settings
+    }
+
+    /// Queues a prompt; its tokens come out of [`Engine::step`] under the returned number.
+    pub fn submit(&mut self, request: Request) -> Result<u64> {
+        let vocab = self.model.config.vocab;
+        if let Some((index, id)) = request.prompt.iter().enumerate().find(|&(_, &id)| id as usize >= vocab) {
+            return Err(ModelError::Request(format!("token {id} at position {index} is out of range: the vocabulary has {vocab}")));
+        }
+        if request.prompt.is_empty() {
+            return Err(ModelError::Request("an empty prompt has nothing to continue".into()));
+        }
+        let total = request.prompt.len() + request.max_new_tokens;
+        if request.prompt.len() >= self.settings.window || total.div_ceil(PAGE_TOKENS) > self.pool.capacity() || total > self.settings.window {
+            return Err(ModelError::TooLong { prompt: request.prompt.len(), new: request.max_new_tokens, window: self.settings.window });
+        }
+        let id = self.next_id;
+        self.next_id += 1;
+        self.waiting.push_back(Sequence {
+            id,
+            tokens: request.prompt.clone(),
+            prompt: request.prompt.len(),
+            cached: 0,
+            pages: Vec::new(),
+            request,
+        });
+        Ok(id)
+    }
+
+    /// Whether nothing is queued or running.
+    pub fn is_idle(&self) -> bool {
+        self.running.is_empty() && self.waiting.is_empty()
+    }
+
+    /// Tokens of `sequence` whose keys and values are cached, and its prompt length; `None` once it has ended.
+    pub fn progress(&self, sequence: u64) -> Option<(usize, usize)> {
+        self.running.iter().chain(&self.waiting).find(|s| s.id == sequence).map(|s| (s.cached, s.prompt))
+    }
+
+    /// Drops a sequence.
+    pub fn cancel(&mut self, sequence: u64) {
+        self.waiting.retain(|s| s.id != sequence);
+        if let Some(index) = self.running.iter().position(|s| s.id == sequence) {
+            let sequence = self.running.remove(index);
+            self.pool.release(&sequence.pages);
+        }
+    }
+
+    /// Drops every sequence.
+    pub fn clear(&mut self) {
+        self.waiting.clear();
+        for sequence in self.running.drain(..) {
+            self.pool.release(&sequence.pages);
+        }
+    }
+
+    /// One forward pass. Returns the tokens it drew, in order of submission; none while prompts are still being read.
+    pub async fn step(&mut self) -> Result<Vec<Token>> {
+        self.admit();
+        let Plan { ids, spans, owners, finishing } = self.plan();
+        if spans.is_empty() {
+            return Ok(Vec::new());
+        }
+        let model = self.model.clone();
+        let device = &model.device;
+        let batch = Batch::new(device, spans, self.pool.capacity())?;
+        model.forward(&mut self.space, &mut self.cache, &ids, &batch)?;
+        let mut drawn = Vec::new();
+        if !finishing.is_empty() {
+            let rows: Vec<u32> = finishing.iter().map(|&(_, row)| row as u32).collect();
+            let index = device.u32_tensor(&[rows.len()], &rows)?;
+            embedding::gather(device, &self.space.normed, &index, &mut self.picked, rows.len())?;
+            model.logits(&self.picked, &mut self.logits, rows.len())?;
+            let params: Vec<SampleParams> = finishing.iter().map(|&(number, _)| self.running[number].params()).collect();
+            sample::forward(device, &self.logits, &params, &mut self.output)?;
+            drawn = self.output.read(device, rows.len()).await?;
+        } else {
+            device.submit()?;
+        }
+        self.advance(&owners, &batch);
+        let tokens = finishing.iter().zip(drawn).map(|(&(number, _), drawn)| self.running[number].accept(drawn)).collect::<Vec<_>>();
+        self.retire(&tokens);
+        Ok(tokens)
+    }
+
+    /// Moves waiting sequences into the batch while there is room for all the tokens they may need.
+    fn admit(&mut self) {
+        while self.running.len() < self.settings.max_sequences {
+            let Some(sequence) = self.waiting.front() else { break };
+            if self.running.iter().any(|other| other.is_reading_the_same(sequence)) {
+                break; // its first pages can be shared once they are computed
+            }
+            let needed = (sequence.prompt + sequence.request.max_new_tokens).div_ceil(PAGE_TOKENS);
+            // The last prompt token is always computed: its logits are wanted.
+            let shared = self.pool.share_prefix(&sequence.tokens, (sequence.prompt - 1) / PAGE_TOKENS);
+            if self.pool.available() < needed - shared.len() {
+                self.pool.release(&shared);
+                break;
+            }
+            let mut pages = shared;
+            let cached = pages.len() * PAGE_TOKENS;
+            while pages.len() < needed {
+                pages.extend(self.pool.take());
+            }
+            let Some(mut sequence) = self.waiting.pop_front() else { break };
+            sequence.pages = pages;
+            sequence.cached = cached;
+            self.running.push(sequence);
+        }
+    }
+
+    /// This step's rows: a row for each decoding sequence, then prompt pieces while there is room.
+    fn plan(&self) -> Plan {
+        let (mut ids, mut spans, mut owners, mut finishing) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let decoding = self.running.iter().filter(|s| s.tokens.len() - s.cached == 1).count();
+        let mut prompt_room = self.space.rows - decoding.min(self.space.rows);
+        for (number, sequence) in self.running.iter().enumerate() {
+            let left = sequence.tokens.len() - sequence.cached;
+            let rows = if left == 1 { 1 } else { left.min(prompt_room) };
+            if rows == 0 {
+                continue;
+            }
+            if left > 1 {
+                prompt_room -= rows;
+            }
+            let end = sequence.cached + rows;
+            spans.push(Span { row: ids.len(), rows, past: sequence.cached, pages: sequence.pages[..end.div_ceil(PAGE_TOKENS)].to_vec() });
+            owners.push(number);
+            ids.extend_from_slice(&sequence.tokens[sequence.cached..end]);
+            if end == sequence.tokens.len() {
+                finishing.push((number, ids.len() - 1));
+            }
+        }
+        Plan { ids, spans, owners, finishing }
+    }
+
+    /// Notes what the cache now holds and publishes pages that became full.
+    fn advance(&mut self, owners: &[usize], batch: &Batch) {
+        for (&owner, span) in owners.iter().zip(&batch.spans) {
+            let sequence = &mut self.running[owner];
+            let before = sequence.cached / PAGE_TOKENS;
+            sequence.cached += span.rows;
+            for page in before..sequence.cached / PAGE_TOKENS {
+                let tokens = &sequence.tokens[page * PAGE_TOKENS..(page + 1) * PAGE_TOKENS];
+                self.pool.publish(sequence.pages[page], page.checked_sub(1).map(|p| sequence.pages[p]), tokens);
+            }
+        }
+    }
+
+    fn retire(&mut self, tokens: &[Token]) {
+        for token in tokens.iter().filter(|token| token.stop.is_some()) {
+            self.cancel(token.sequence);
+        }
+    }
+
+    /// Runs one prompt to its end; `on_token` sees each token. Other queued sequences advance alongside, their tokens are lost:
+    /// use [`Engine::step`] for batches.
+    pub async fn generate(&mut self, request: Request, mut on_token: impl FnMut(&Token)) -> Result<Generated> {
+        let mut all = self.generate_all(vec![request], |_, token| on_token(token)).await?;
+        Ok(all.pop().unwrap_or_default())
+    }
+
+    /// Runs prompts to their ends in one continuous batch. Results in the order of `requests`.
+    pub async fn generate_all(&mut self, requests: Vec<Request>, mut on_token: impl FnMut(usize, &Token)) -> Result<Vec<Generated>> {
+        let mut results: Vec<Generated> = vec![Generated::default(); requests.len()];
+        let mut numbers = Vec::new();
+        for (index, request) in requests.into_iter().enumerate() {
+            if request.max_new_tokens == 0 {
+                results[index].stop = Some(data::StopReason::Length);
+                continue;
+            }
+            match self.submit(request) {
+                Ok(number) => numbers.push((number, index)),
+                Err(error) => {
+                    numbers.iter().for_each(|&(number, _)| self.cancel(number));
+                    return Err(error);
+                }
+            }
+        }
+        let mut open = numbers.len();
+        while open > 0 {
+            let tokens = match self.step().await {
+                Ok(tokens) => tokens,
+                Err(error) => {
+                    numbers.iter().for_each(|&(number, _)| self.cancel(number));
+                    return Err(error);
+                }
+            };
+            for token in &tokens {
+                let Some(&(_, index)) = numbers.iter().find(|(number, _)| *number == token.sequence) else { continue };
+                let result = &mut results[index];
+                if token.stop != Some(data::StopReason::Eos) {
+                    result.ids.push(token.id);
+                    result.logprobs.push(token.logprob);
+                    result.entropies.push(token.entropy);
+                }
+                if token.stop.is_some() {
+                    result.stop = token.stop;
+                    open -= 1;
+                }
+                on_token(index, token);
+            }
+        }
+        Ok(results)
+    }
+}
+
+impl Sequence {
+    /// Whether `other` would share pages that this one has yet to compute.
+    fn is_reading_the_same(&self, other: &Sequence) -> bool {
+        let shareable = other.prompt > PAGE_TOKENS && self.prompt > PAGE_TOKENS;
+        shareable && self.cached < self.prompt - 1 && self.tokens[..PAGE_TOKENS] == other.tokens[..PAGE_TOKENS]
+    }
+
+    fn params(&self) -> SampleParams {
+        let s = self.request.sampling;
+        SampleParams {
+            temperature: s.temperature,
+            top_k: s.top_k,
+            top_p: s.top_p,
+            min_p: s.min_p,
+            seed: s.seed,
+            counter: (self.tokens.len() - self.prompt) as u64,
+        }
+    }
+
+    fn accept(&mut self, (id, logprob, entropy): (u32, f32, f32)) -> Token {
+        let stop = if self.request.stop_ids.contains(&id) {
+            Some(data::StopReason::Eos)
+        } else {
+            self.tokens.push(id);
+            (self.tokens.len() - self.prompt >= self.request.max_new_tokens).then_some(data::StopReason::Length)
+        };
+        Token { sequence: self.id, id, logprob, entropy, stop }
+    }
+}

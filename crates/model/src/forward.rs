@@ -1,0 +1,144 @@
+//! The forward pass: a fixed sequence of ops per layer, written once for both devices.
+
+use kernels::attention::{self, Batch, KvCache};
+use kernels::embedding;
+use kernels::head::{self, HeadOutput};
+use kernels::matmul::{self, Output};
+use kernels::moe::{self, Routes, Rows};
+use kernels::{DType, Device, Tensor, rms_norm, rope, swiglu};
+
+use crate::config::ModelConfig;
+use crate::error::Result;
+use crate::weights::{Layer, Mlp, Model};
+
+/// Activations for up to `rows` rows at once, allocated once.
+pub struct Workspace {
+    /// Rows it has room for.
+    pub rows: usize,
+    ids: Tensor,
+    /// The residual stream [R, hidden].
+    residual: Tensor,
+    /// The final norm's output [R, hidden] after a pass.
+    pub(crate) normed: Tensor,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    attended: Tensor,
+    gate: Option<Tensor>,
+    up: Option<Tensor>,
+    experts: Option<ExpertSpace>,
+}
+
+struct ExpertSpace {
+    logits: Tensor,
+    routes: Routes,
+    gate: Tensor,
+    up: Tensor,
+    down: Tensor,
+}
+
+impl Workspace {
+    /// Room for `rows` rows of a model of `config` on `device`.
+    pub fn new(device: &Device, config: &ModelConfig, rows: usize) -> Result<Self> {
+        let zeros = |width: usize| device.zeros(&[rows, width], DType::F32);
+        let (q_width, kv_width) = (config.heads * config.head_dim, config.kv_heads * config.head_dim);
+        let dense = config.moe.as_ref().is_none_or(|moe| !moe.dense_layers.is_empty());
+        let experts = match &config.moe {
+            Some(moe) => Some(ExpertSpace {
+                logits: zeros(moe.experts)?,
+                routes: Routes::new(device, rows, moe.experts, moe.top_k)?,
+                gate: device.zeros(&[rows * moe.top_k, moe.intermediate], DType::F32)?,
+                up: device.zeros(&[rows * moe.top_k, moe.intermediate], DType::F32)?,
+                down: device.zeros(&[rows * moe.top_k, config.hidden], DType::F32)?,
+            }),
+            None => None,
+        };
+        Ok(Self {
+            rows,
+            ids: device.zeros(&[rows], DType::U32)?,
+            residual: zeros(config.hidden)?,
+            normed: zeros(config.hidden)?,
+            q: zeros(q_width)?,
+            k: zeros(kv_width)?,
+            v: zeros(kv_width)?,
+            attended: zeros(q_width)?,
+            gate: if dense { Some(zeros(config.intermediate)?) } else { None },
+            up: if dense { Some(zeros(config.intermediate)?) } else { None },
+            experts,
+        })
+    }
+}
+
+impl Model {
+    /// Runs `ids` (one per row of `batch`) through every layer, appending their keys and values to `cache`.
+    /// Leaves the final norm's output in the workspace. Ids must be below the vocabulary size (checked by the caller).
+    pub fn forward(&self, space: &mut Workspace, cache: &mut KvCache, ids: &[u32], batch: &Batch) -> Result<()> {
+        let (device, rows) = (&self.device, batch.rows);
+        space.ids.write_u32(device, ids)?;
+        embedding::forward(device, &space.ids, &self.embedding, &mut space.residual, rows)?;
+        for (number, layer) in self.layers.iter().enumerate() {
+            self.attention(layer, number, space, cache, batch)?;
+            self.mlp(layer, space, rows)?;
+        }
+        let eps = self.config.rms_eps;
+        rms_norm::forward(device, &space.residual, &self.final_norm, eps, &mut space.normed, rows, self.config.hidden)?;
+        Ok(())
+    }
+
+    fn attention(&self, layer: &Layer, number: usize, space: &mut Workspace, cache: &mut KvCache, batch: &Batch) -> Result<()> {
+        let (device, config, rows) = (&self.device, &self.config, batch.rows);
+        let (heads, kv_heads, width) = (config.heads, config.kv_heads, config.head_dim);
+        rms_norm::forward(device, &space.residual, &layer.attention_norm, config.rms_eps, &mut space.normed, rows, config.hidden)?;
+        for (projection, out) in [(&layer.q, &mut space.q), (&layer.k, &mut space.k), (&layer.v, &mut space.v)] {
+            matmul::forward(device, &space.normed, &projection.weight, projection.bias.as_ref(), out, rows, Output::Store)?;
+        }
+        if let Some((q_norm, k_norm)) = &layer.qk_norm {
+            rms_norm::forward_in_place(device, &mut space.q, q_norm, config.rms_eps, rows * heads, width)?;
+            rms_norm::forward_in_place(device, &mut space.k, k_norm, config.rms_eps, rows * kv_heads, width)?;
+        }
+        rope::forward(device, &mut space.q, &self.rope, &batch.positions, rows, heads)?;
+        rope::forward(device, &mut space.k, &self.rope, &batch.positions, rows, kv_heads)?;
+        attention::append(device, &space.k, &space.v, cache, number, batch)?;
+        let scale = 1.0 / (width as f32).sqrt();
+        attention::forward(device, &space.q, cache, number, batch, scale, &mut space.attended)?;
+        matmul::forward(device, &space.attended, &layer.o.weight, layer.o.bias.as_ref(), &mut space.residual, rows, Output::Add)?;
+        Ok(())
+    }
+
+    fn mlp(&self, layer: &Layer, space: &mut Workspace, rows: usize) -> Result<()> {
+        let (device, config) = (&self.device, &self.config);
+        let Workspace { residual, normed, gate, up, experts, .. } = space;
+        rms_norm::forward(device, residual, &layer.mlp_norm, config.rms_eps, normed, rows, config.hidden)?;
+        match (&layer.mlp, gate, up, experts) {
+            (Mlp::Dense { gate: w_gate, up: w_up, down }, Some(gate), Some(up), _) => {
+                matmul::forward(device, normed, w_gate, None, gate, rows, Output::Store)?;
+                matmul::forward(device, normed, w_up, None, up, rows, Output::Store)?;
+                swiglu::forward(device, gate, up, rows)?;
+                matmul::forward(device, gate, down, None, residual, rows, Output::Add)?;
+            }
+            (Mlp::Moe { router, gate, up, down }, _, _, Some(space)) => {
+                let renormalise = config.moe.as_ref().is_some_and(|moe| moe.renormalise);
+                matmul::forward(device, normed, router, None, &mut space.logits, rows, Output::Store)?;
+                moe::route(device, &space.logits, renormalise, &mut space.routes, rows)?;
+                moe::sort(device, &mut space.routes, rows)?;
+                moe::grouped_matmul(device, normed, Rows::Tokens, gate, &space.routes, &mut space.gate, rows)?;
+                moe::grouped_matmul(device, normed, Rows::Tokens, up, &space.routes, &mut space.up, rows)?;
+                swiglu::forward(device, &mut space.gate, &space.up, rows * space.routes.top_k)?;
+                moe::grouped_matmul(device, &space.gate, Rows::Sorted, down, &space.routes, &mut space.down, rows)?;
+                moe::combine(device, &space.down, &space.routes, residual, rows)?;
+            }
+            _ => unreachable!("a workspace is made from the config of its model"),
+        }
+        Ok(())
+    }
+
+    /// Logits [R, V] of the first `rows` rows of `hidden` (final-normed).
+    pub fn logits(&self, hidden: &Tensor, logits: &mut Tensor, rows: usize) -> Result<()> {
+        Ok(matmul::forward(&self.device, hidden, &self.output_head, None, logits, rows, Output::Store)?)
+    }
+
+    /// Log-probabilities of `targets` and entropies of the last pass's rows, no logits kept.
+    pub fn score(&self, space: &Workspace, targets: &Tensor, temperature: f32, out: &mut HeadOutput, rows: usize) -> Result<()> {
+        Ok(head::forward(&self.device, &space.normed, &self.output_head, targets, temperature, out, rows)?)
+    }
+}

@@ -1,0 +1,172 @@
+//! A checkpoint's tensors on a device, in the order a forward pass meets them.
+
+use std::sync::Arc;
+
+use kernels::rope::RopeTable;
+use kernels::{DType, Device, Tensor, Weight};
+
+use crate::config::ModelConfig;
+use crate::error::{ModelError, Result};
+use crate::source::{Checkpoint, Role, TensorData};
+
+/// A model on a device. Weights are immutable here; sequences keep their state in a [`kernels::attention::KvCache`].
+pub struct Model {
+    /// Shapes and constants.
+    pub config: ModelConfig,
+    /// Where it runs.
+    pub device: Device,
+    /// Positions the rotary table covers: the longest sequence this instance can hold.
+    pub max_positions: usize,
+    pub(crate) embedding: Arc<Weight>,
+    pub(crate) output_head: Arc<Weight>,
+    pub(crate) final_norm: Tensor,
+    pub(crate) layers: Vec<Layer>,
+    pub(crate) rope: RopeTable,
+}
+
+pub(crate) struct Layer {
+    pub attention_norm: Tensor,
+    pub q: Projection,
+    pub k: Projection,
+    pub v: Projection,
+    pub o: Projection,
+    /// Per-head gains [D] of q and k (Qwen3).
+    pub qk_norm: Option<(Tensor, Tensor)>,
+    pub mlp_norm: Tensor,
+    pub mlp: Mlp,
+}
+
+pub(crate) struct Projection {
+    pub weight: Weight,
+    pub bias: Option<Tensor>,
+}
+
+pub(crate) enum Mlp {
+    Dense { gate: Weight, up: Weight, down: Weight },
+    Moe { router: Weight, gate: Weight, up: Weight, down: Weight },
+}
+
+impl Model {
+    /// Puts every tensor of `checkpoint` on `device`, for sequences of up to `max_positions`.
+    /// `progress` hears (tensors' bytes loaded, all bytes).
+    pub fn load(checkpoint: &Checkpoint, device: Device, max_positions: usize, mut progress: impl FnMut(u64, u64)) -> Result<Self> {
+        let config = checkpoint.config().clone();
+        let total = checkpoint.total_bytes();
+        let mut loader = Loader { checkpoint, device: &device, loaded: 0, total, progress: &mut progress };
+        let embedding = Arc::new(loader.matrix(Role::Embedding, 0, config.vocab, config.hidden)?);
+        let output_head = match loader.optional(Role::OutputHead, 0)? {
+            Some(data) => Arc::new(loader.weight(Role::OutputHead, 0, data, config.vocab, config.hidden, 1)?),
+            None if config.tie_embeddings => embedding.clone(),
+            None => return Err(checkpoint.missing(Role::OutputHead, 0)),
+        };
+        let final_norm = loader.vector(Role::FinalNorm, 0, config.hidden)?;
+        let layers = (0..config.layers).map(|layer| loader.layer(&config, layer)).collect::<Result<_>>()?;
+        let (inv_freq, scale) = config.inv_freq();
+        let rope = RopeTable::new(&device, max_positions, &inv_freq, scale)?;
+        device.submit()?;
+        Ok(Self { config, device, max_positions, embedding, output_head, final_norm, layers, rope })
+    }
+}
+
+struct Loader<'a, F> {
+    checkpoint: &'a Checkpoint,
+    device: &'a Device,
+    loaded: u64,
+    total: u64,
+    progress: &'a mut F,
+}
+
+impl<F: FnMut(u64, u64)> Loader<'_, F> {
+    fn layer(&mut self, config: &ModelConfig, layer: usize) -> Result<Layer> {
+        let (hidden, head) = (config.hidden, config.head_dim);
+        let (q_width, kv_width) = (config.heads * head, config.kv_heads * head);
+        let qk_norm = match config.qk_norm {
+            true => Some((self.vector(Role::QNorm, layer, head)?, self.vector(Role::KNorm, layer, head)?)),
+            false => None,
+        };
+        let mlp = match &config.moe {
+            Some(moe) if !moe.dense_layers.contains(&layer) => {
+                let (experts, inner) = (moe.experts, moe.intermediate);
+                Mlp::Moe {
+                    router: self.matrix(Role::Router, layer, experts, hidden)?,
+                    gate: self.experts(Role::ExpertGate, layer, experts, inner, hidden)?,
+                    up: self.experts(Role::ExpertUp, layer, experts, inner, hidden)?,
+                    down: self.experts(Role::ExpertDown, layer, experts, hidden, inner)?,
+                }
+            }
+            _ => Mlp::Dense {
+                gate: self.matrix(Role::Gate, layer, config.intermediate, hidden)?,
+                up: self.matrix(Role::Up, layer, config.intermediate, hidden)?,
+                down: self.matrix(Role::Down, layer, hidden, config.intermediate)?,
+            },
+        };
+        Ok(Layer {
+            attention_norm: self.vector(Role::AttentionNorm, layer, hidden)?,
+            q: self.projection(Role::Q, Role::QBias, config.qkv_bias, layer, q_width, hidden)?,
+            k: self.projection(Role::K, Role::KBias, config.qkv_bias, layer, kv_width, hidden)?,
+            v: self.projection(Role::V, Role::VBias, config.qkv_bias, layer, kv_width, hidden)?,
+            o: self.projection(Role::O, Role::OBias, config.attention_out_bias, layer, hidden, q_width)?,
+            qk_norm,
+            mlp_norm: self.vector(Role::MlpNorm, layer, hidden)?,
+            mlp,
+        })
+    }
+
+    fn projection(&mut self, role: Role, bias: Role, has_bias: bool, layer: usize, rows: usize, cols: usize) -> Result<Projection> {
+        let weight = self.matrix(role, layer, rows, cols)?;
+        let bias = if has_bias { Some(self.vector(bias, layer, rows)?) } else { None };
+        Ok(Projection { weight, bias })
+    }
+
+    fn optional(&mut self, role: Role, layer: usize) -> Result<Option<TensorData>> {
+        self.checkpoint.tensor(role, layer)
+    }
+
+    fn required(&mut self, role: Role, layer: usize) -> Result<TensorData> {
+        self.optional(role, layer)?.ok_or_else(|| self.checkpoint.missing(role, layer))
+    }
+
+    fn matrix(&mut self, role: Role, layer: usize, rows: usize, cols: usize) -> Result<Weight> {
+        let data = self.required(role, layer)?;
+        self.weight(role, layer, data, rows, cols, 1)
+    }
+
+    fn experts(&mut self, role: Role, layer: usize, experts: usize, rows: usize, cols: usize) -> Result<Weight> {
+        let data = self.required(role, layer)?;
+        self.weight(role, layer, data, experts * rows, cols, rows)
+    }
+
+    fn weight(&mut self, role: Role, layer: usize, data: TensorData, rows: usize, cols: usize, unit: usize) -> Result<Weight> {
+        self.expect(role, layer, &data, rows, cols)?;
+        let weight = Weight::new(self.device, rows, cols, data.dtype, unit, data.bytes)?;
+        self.count(rows, cols, data.dtype);
+        Ok(weight)
+    }
+
+    /// Norm gains and biases are kept as f32.
+    fn vector(&mut self, role: Role, layer: usize, len: usize) -> Result<Tensor> {
+        let data = self.required(role, layer)?;
+        self.expect(role, layer, &data, 1, len)?;
+        let bytes = data.bytes.as_slice();
+        let values: Vec<f32> = match data.dtype {
+            DType::F32 => bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
+            DType::F16 => bytes.chunks_exact(2).map(|b| half::f16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),
+            DType::BF16 => bytes.chunks_exact(2).map(|b| half::bf16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),
+            other => return Err(ModelError::unsupported(self.checkpoint.name_of(role, layer), format!("a vector stored as {}", other.name()))),
+        };
+        self.count(1, len, data.dtype);
+        Ok(self.device.f32_tensor(&[len], &values)?)
+    }
+
+    fn expect(&self, role: Role, layer: usize, data: &TensorData, rows: usize, cols: usize) -> Result<()> {
+        if (data.rows, data.cols) == (rows, cols) {
+            return Ok(());
+        }
+        Err(ModelError::shape(self.checkpoint.name_of(role, layer), &[data.rows, data.cols], &[rows, cols]))
+    }
+
+    fn count(&mut self, rows: usize, cols: usize, dtype: DType) {
+        self.loaded += (rows * dtype.row_bytes(cols).unwrap_or(0)) as u64;
+        (self.progress)(self.loaded.min(self.total), self.total);
+    }
+}
