@@ -40,3 +40,41 @@ pub fn exp_lanes(x: &Lanes) -> Lanes {
     }
     y
 }
+
+#[cfg(test)]
+mod tests {
+    use super::exp;
+
+    /// Every 97th float of the range where the result is neither zero nor infinite.
+    #[test]
+    fn within_two_ulp() {
+        let mut worst = 0f64;
+        for sign in [0u32, 1 << 31] {
+            for bits in (0..110f32.to_bits()).step_by(97) {
+                let x = f32::from_bits(bits | sign);
+                let want = f64::from(x).exp();
+                let got = exp(x);
+                if want > f64::from(f32::MAX) * 1.000_000_1 {
+                    assert_eq!(got, f32::INFINITY, "e^{x}");
+                } else if want < f64::from(f32::MAX) {
+                    let ulp = f64::from(f32::EPSILON) * want.log2().floor().max(-126.0).exp2();
+                    let error = (f64::from(got) - want).abs() / ulp;
+                    assert!(error <= 2.0, "e^{x} is {got}, {want} is wanted: {error} ulp");
+                    worst = worst.max(error);
+                }
+            }
+        }
+        println!("worst {worst} ulp");
+    }
+
+    #[test]
+    fn special_values() {
+        assert_eq!(exp(0.0), 1.0);
+        assert_eq!(exp(-0.0), 1.0);
+        assert_eq!(exp(f32::INFINITY), f32::INFINITY);
+        assert_eq!(exp(f32::NEG_INFINITY).to_bits(), 0);
+        assert_eq!(exp(-1e30).to_bits(), 0);
+        assert!(exp(f32::NAN).is_nan());
+        assert!(exp(-f32::NAN).is_nan());
+    }
+}
