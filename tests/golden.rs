@@ -12,8 +12,20 @@ use safetensors::SafeTensors;
 use serde_json::Value;
 
 const CASES: [&str; 14] = [
-    "qwen3_moe", "qwen3_moe_fused", "qwen3_moe_v4", "qwen3_moe_bf16", "qwen3", "qwen3_odd", "qwen2", "qwen2_odd", "llama", "llama_linear",
-    "llama_f16", "gguf_llama", "gguf_qwen2", "gguf_qwen3moe",
+    "qwen3_moe",
+    "qwen3_moe_fused",
+    "qwen3_moe_v4",
+    "qwen3_moe_bf16",
+    "qwen3",
+    "qwen3_odd",
+    "qwen2",
+    "qwen2_odd",
+    "llama",
+    "llama_linear",
+    "llama_f16",
+    "gguf_llama",
+    "gguf_qwen2",
+    "gguf_qwen3moe",
 ];
 
 /// Relative L2 distance to Transformers' numbers: f32 sums over a few hundred terms in a few layers.
@@ -97,8 +109,7 @@ fn request(prompt: Vec<u32>, max_new_tokens: usize) -> Request {
 
 fn engine(model: &Arc<Model>, sequences: usize, step_rows: usize) -> Engine {
     let window = model.max_positions.min(256);
-    let settings =
-        EngineSettings { window, cache_positions: 256 * sequences, step_rows, max_sequences: sequences, kv: KvDType::F32 };
+    let settings = EngineSettings { window, cache_positions: 256 * sequences, step_rows, max_sequences: sequences, kv: KvDType::F32 };
     Engine::new(model.clone(), settings).unwrap()
 }
 

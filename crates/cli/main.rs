@@ -1,2 +1,51 @@
-//! The `longhand` binary.
-fn main() {}
+//! The `longhand` binary: one file per verb. Exit code 0: done; 1: a failure of this program or machine; 2: bad input.
+
+mod args;
+mod generate;
+mod load;
+mod logits;
+mod progress;
+
+use clap::{Parser, Subcommand};
+
+/// Reads documents far past the context window, with a model that runs on this machine.
+#[derive(Parser)]
+#[command(name = "longhand", version, about, after_help = "Example:\n  longhand read report.txt --ask \"What changed in 2019?\" --model ./Qwen3-4B\n\nRead     read, demo, chat\nMachine  inspect, doctor, bench\nPlumbing generate, logits", help_template = HELP)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+const HELP: &str = "{about-with-newline}\n{usage-heading} {usage}\n\n{all-args}{after-help}";
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Talk to a model.
+    Chat(generate::ChatArgs),
+    /// Plumbing: continue a text or token ids.
+    Generate(generate::GenerateArgs),
+    /// Plumbing: logits, log-probabilities and entropies of given token ids.
+    Logits(logits::LogitsArgs),
+}
+
+fn main() -> std::process::ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.verb {
+        Verb::Chat(args) => generate::chat(&args),
+        Verb::Generate(args) => generate::run(&args),
+        Verb::Logits(args) => logits::run(&args),
+    };
+    match result {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        // The reader of our output went away (`longhand … | head`): nothing to say.
+        Err(error) if is_broken_pipe(&error) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("longhand: {error:#}");
+            std::process::ExitCode::from(2)
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe))
+}

@@ -54,8 +54,20 @@ fn or<'a>(text: &'a str, otherwise: &'a str) -> &'a str {
 /// ("Answer with one word.", "Reply as JSON.") are the format instruction, used only at the end (q_core and q_inst, §3.1).
 pub fn split_question(question: &str) -> (String, String) {
     const FORM: [&str; 14] = [
-        "answer with", "answer in", "answer only", "answer as", "reply", "respond", "give your answer", "give only", "output", "format",
-        "end with", "end your", "write your answer", "use the format",
+        "answer with",
+        "answer in",
+        "answer only",
+        "answer as",
+        "reply",
+        "respond",
+        "give your answer",
+        "give only",
+        "output",
+        "format",
+        "end with",
+        "end your",
+        "write your answer",
+        "use the format",
     ];
     let question = question.trim();
     let mut cut = question.len();

@@ -30,7 +30,12 @@ pub fn strip_thinking(reply: &str) -> &str {
 /// - the same memory as before: accepted: `Unchanged`;
 /// - lines said over and over: kept once: `Collapsed`;
 /// - more than `budget` tokens: cut at the last sentence that fits: `Truncated`.
-pub fn read_update(reply: &str, previous: (&str, &str), budget: usize, tokenizer: &Tokenizer) -> Result<NextState, tokenizer::TokenizerError> {
+pub fn read_update(
+    reply: &str,
+    previous: (&str, &str),
+    budget: usize,
+    tokenizer: &Tokenizer,
+) -> Result<NextState, tokenizer::TokenizerError> {
     let text = strip_thinking(reply);
     let tagged = between(text, "memory");
     let plan = between(text, "plan").filter(|plan| !plan.is_empty()).unwrap_or(previous.1).to_string();

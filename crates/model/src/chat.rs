@@ -75,9 +75,7 @@ impl ChatEngine {
         let mut engine = self.engine.lock().await;
         engine.clear();
         let failed = |error: ModelError| ChatError::Failed(error.to_string());
-        engine
-            .submit(Request { prompt, max_new_tokens, sampling: request.sampling, stop_ids: self.stop_ids.clone() })
-            .map_err(failed)?;
+        engine.submit(Request { prompt, max_new_tokens, sampling: request.sampling, stop_ids: self.stop_ids.clone() }).map_err(failed)?;
         let mut decoder = self.tokenizer.decoder();
         let mut reply = ChatReply {
             text: String::new(),

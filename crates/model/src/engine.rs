@@ -119,8 +119,7 @@ impl Engine {
         }
         let config = &model.config;
         let pages = settings.cache_positions.div_ceil(PAGE_TOKENS);
-        let shape =
-            KvShape { layers: config.layers, kv_heads: config.kv_heads, head_dim: config.head_dim, pages, dtype: settings.kv };
+        let shape = KvShape { layers: config.layers, kv_heads: config.kv_heads, head_dim: config.head_dim, pages, dtype: settings.kv };
         let rows = settings.step_rows.max(settings.max_sequences);
         let device = &model.device;
         Ok(Self {
@@ -153,7 +152,10 @@ impl Engine {
             return Err(ModelError::Request("an empty prompt has nothing to continue".into()));
         }
         let total = request.prompt.len() + request.max_new_tokens;
-        if request.prompt.len() >= self.settings.window || total.div_ceil(PAGE_TOKENS) > self.pool.capacity() || total > self.settings.window {
+        if request.prompt.len() >= self.settings.window
+            || total.div_ceil(PAGE_TOKENS) > self.pool.capacity()
+            || total > self.settings.window
+        {
             return Err(ModelError::TooLong { prompt: request.prompt.len(), new: request.max_new_tokens, window: self.settings.window });
         }
         let id = self.next_id;

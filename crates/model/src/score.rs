@@ -27,7 +27,10 @@ impl Model {
             return Err(ModelError::TooLong { prompt: ids.len(), new: 0, window: self.max_positions });
         }
         if let Some((index, id)) = ids.iter().enumerate().find(|&(_, &id)| id as usize >= config.vocab) {
-            return Err(ModelError::Request(format!("token {id} at position {index} is out of range: the vocabulary has {}", config.vocab)));
+            return Err(ModelError::Request(format!(
+                "token {id} at position {index} is out of range: the vocabulary has {}",
+                config.vocab
+            )));
         }
         let pages = ids.len().div_ceil(PAGE_TOKENS);
         let shape = KvShape { layers: config.layers, kv_heads: config.kv_heads, head_dim: config.head_dim, pages, dtype: kv };

@@ -152,7 +152,9 @@ impl<F: FnMut(u64, u64)> Loader<'_, F> {
             DType::F32 => bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
             DType::F16 => bytes.chunks_exact(2).map(|b| half::f16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),
             DType::BF16 => bytes.chunks_exact(2).map(|b| half::bf16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),
-            other => return Err(ModelError::unsupported(self.checkpoint.name_of(role, layer), format!("a vector stored as {}", other.name()))),
+            other => {
+                return Err(ModelError::unsupported(self.checkpoint.name_of(role, layer), format!("a vector stored as {}", other.name())));
+            }
         };
         self.count(1, len, data.dtype);
         Ok(self.device.f32_tensor(&[len], &values)?)
