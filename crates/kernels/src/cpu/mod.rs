@@ -1,14 +1,19 @@
 //! The CPU device: threads, SIMD levels, weights as stored.
 
+pub mod dequant;
+pub(crate) mod exact;
 pub(crate) mod exp;
+mod format;
 pub(crate) mod lanes;
 pub(crate) mod parallel;
 #[cfg(not(target_arch = "wasm32"))]
 mod pool;
 pub mod simd;
+mod sixteen;
 
-use crate::error::{KernelError, Result};
-use crate::{Bytes, DType, Precision};
+pub use dequant::CpuWeight;
+
+use crate::Precision;
 
 /// The host's cores.
 pub struct CpuDevice {
@@ -73,6 +78,7 @@ impl CpuDevice {
         &self.pool
     }
 }
+<<<<<<< HEAD
 
 /// A weight on the CPU: the bytes as stored, often mapped from a file and so of any alignment.
 pub struct CpuWeight {
@@ -104,3 +110,5 @@ impl CpuWeight {
         &self.bytes.as_slice()[row * self.row_bytes..(row + 1) * self.row_bytes]
     }
 }
+=======
+>>>>>>> 791c62c (CPU: dequantisation, exact matmul, embedding, head, mixture of experts)

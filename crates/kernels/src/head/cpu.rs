@@ -1,6 +1,38 @@
-#![allow(unused_variables)]
+//! The output head on the CPU: tiles of the vocabulary shared out to the threads, merged in order.
+
+use crate::cpu::exact::{Operand, X_BLOCK, with_block};
+use crate::cpu::parallel::{SharedMut, for_each_range};
+use crate::cpu::simd::Level;
 use crate::cpu::{CpuDevice, CpuWeight};
-use crate::{Result, Tensor};
+use crate::{KernelError, Result, Tensor};
+
+/// Vocabulary rows per tile. Fixed: it decides the order of the sums.
+const TILE: usize = 512;
+/// Rows whose partial results are kept at once (24 bytes for every tile of each).
+const ROWS: usize = 5 * X_BLOCK;
+/// Partial sums within a tile.
+const LANES: usize = 8;
+
+/// A stretch of the vocabulary: m = max z, s = Σ e^(z-m), u = Σ z e^(z-m).
+#[derive(Clone, Copy)]
+struct Partial {
+    m: f32,
+    s: f64,
+    u: f64,
+}
+
+impl Partial {
+    const EMPTY: Self = Self { m: f32::NEG_INFINITY, s: 0.0, u: 0.0 };
+
+    fn merge(self, other: Self) -> Self {
+        if self.s == 0.0 {
+            return other;
+        }
+        let m = self.m.max(other.m);
+        let (a, b) = (f64::from(self.m - m).exp(), f64::from(other.m - m).exp());
+        Self { m, s: self.s * a + other.s * b, u: self.u * a + other.u * b }
+    }
+}
 
 pub fn forward(
     device: &CpuDevice,
@@ -11,5 +43,144 @@ pub fn forward(
     out: &mut super::HeadOutput,
     rows: usize,
 ) -> Result<()> {
-    todo!()
+    const OP: &str = "head";
+    let targets = &targets.u32s(OP)?[..rows];
+    if let Some(row) = targets.iter().position(|&id| id as usize >= w.rows) {
+        let message = format!("target {} of row {row} is out of range: the vocabulary has {} rows", targets[row], w.rows);
+        return Err(KernelError::Value { op: OP, message });
+    }
+    let x = x.f32s(OP)?;
+    let (logprob, entropy, lse) = (out.logprob.f32s_mut(OP)?, out.entropy.f32s_mut(OP)?, out.lse.f32s_mut(OP)?);
+    let tiles = w.rows.div_ceil(TILE);
+    for start in (0..rows).step_by(ROWS) {
+        let count = ROWS.min(rows - start);
+        let targets = &targets[start..start + count];
+        let mut padded = Vec::new();
+        let operand = Operand::new(x, w.cols, start..start + count, &mut padded);
+        let mut partials = vec![Partial::EMPTY; tiles * count];
+        let mut target_z = vec![0f32; count];
+        let (shared, shared_z) = (SharedMut::new(&mut partials), SharedMut::new(&mut target_z));
+        for_each_range(device, tiles, 1, |range| {
+            for tile in range {
+                let vocabulary = tile * TILE..((tile + 1) * TILE).min(w.rows);
+                // SAFETY: each tile is one item.
+                let partials = unsafe { shared.slice(tile * count..(tile + 1) * count) };
+                for i in (0..count).step_by(X_BLOCK) {
+                    let block = i..(i + X_BLOCK).min(count);
+                    with_block(device.simd(), &operand, block.clone(), w, vocabulary.clone(), |z| {
+                        for (row, z) in block.zip(z.chunks_exact(vocabulary.len())) {
+                            partials[row] = reduce(device.simd(), z, temperature);
+                            let target = targets[row] as usize;
+                            if vocabulary.contains(&target) {
+                                // SAFETY: a row's target is in one tile only.
+                                let slot = unsafe { shared_z.slice(row..row + 1) };
+                                slot[0] = z[target - vocabulary.start] / temperature;
+                            }
+                        }
+                    });
+                }
+            }
+        });
+        for row in 0..count {
+            let all = (0..tiles).fold(Partial::EMPTY, |sum, tile| sum.merge(partials[tile * count + row]));
+            let log_sum = f64::from(all.m) + all.s.ln();
+            lse[start + row] = log_sum as f32;
+            logprob[start + row] = (f64::from(target_z[row]) - log_sum) as f32;
+            entropy[start + row] = (log_sum - all.u / all.s) as f32;
+        }
+    }
+    Ok(())
+}
+
+fn reduce(level: Level, z: &[f32], temperature: f32) -> Partial {
+    match level {
+        // SAFETY: a device's level is one the host has.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => unsafe { reduce_avx512(z, temperature) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Level::Avx2 => unsafe { reduce_avx2(z, temperature) },
+        _ => reduce_any(z, temperature),
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+fn reduce_avx512(z: &[f32], temperature: f32) -> Partial {
+    reduce_any(z, temperature)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn reduce_avx2(z: &[f32], temperature: f32) -> Partial {
+    reduce_any(z, temperature)
+}
+
+/// One tile of one row. Independent lanes, no fused operations: the same bits however it is compiled.
+#[inline(always)]
+fn reduce_any(z: &[f32], temperature: f32) -> Partial {
+    let mut scaled = [f32::NEG_INFINITY; TILE];
+    let mut maxima = [f32::NEG_INFINITY; LANES];
+    let scaled = &mut scaled[..z.len()];
+    for (to, z) in scaled.iter_mut().zip(z) {
+        *to = z / temperature;
+    }
+    let (chunks, rest) = scaled.as_chunks::<LANES>();
+    for chunk in chunks {
+        for l in 0..LANES {
+            // A NaN is passed over here and comes back through its exponential.
+            maxima[l] = if chunk[l] > maxima[l] { chunk[l] } else { maxima[l] };
+        }
+    }
+    let m = maxima.iter().chain(rest).fold(f32::NEG_INFINITY, |m, &z| m.max(z));
+    let (mut s, mut u) = ([0f64; LANES], [0f64; LANES]);
+    for chunk in chunks {
+        for l in 0..LANES {
+            let e = f64::from(exp(chunk[l] - m));
+            s[l] += e;
+            u[l] += f64::from(chunk[l]) * e;
+        }
+    }
+    for (l, &z) in rest.iter().enumerate() {
+        let e = f64::from(exp(z - m));
+        s[l] += e;
+        u[l] += f64::from(z) * e;
+    }
+    Partial { m, s: s.iter().sum(), u: u.iter().sum() }
+}
+
+/// e^x for x ≤ 0 within 2 ulp, 0 below -87, NaN for NaN; written to vectorise (`f32::exp` does not).
+#[inline(always)]
+fn exp(x: f32) -> f32 {
+    const ROUND: f32 = 12_582_912.0; // 1.5 · 2^23: adding it rounds to an integer in the low bits
+    let shifted = x * std::f32::consts::LOG2_E + ROUND;
+    let n = shifted - ROUND;
+    // ln 2 in two parts, the first short enough that n times it is exact.
+    let r = x - n * 0.693_359_4 - n * -2.121_944_4e-4;
+    let p = 1.987_569_1e-4_f32;
+    let p = p * r + 1.398_2e-3;
+    let p = p * r + 8.333_452e-3;
+    let p = p * r + 4.166_579_6e-2;
+    let p = p * r + 1.666_666_5e-1;
+    let p = p * r + 0.5;
+    let value = p * (r * r) + r + 1.0;
+    let scale = f32::from_bits(shifted.to_bits().wrapping_add(127) << 23);
+    if x < -87.0 { 0.0 } else { value * scale }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exp_is_close() {
+        for i in 0..200_000 {
+            let x = -87.0 * i as f32 / 200_000.0;
+            let exact = f64::from(x).exp();
+            assert!((f64::from(exp(x)) - exact).abs() <= 2.5e-7 * exact, "{x}");
+        }
+        assert_eq!(exp(0.0), 1.0);
+        assert_eq!(exp(f32::NEG_INFINITY), 0.0);
+        assert!(exp(f32::NAN).is_nan());
+    }
 }

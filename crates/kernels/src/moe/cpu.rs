@@ -1,28 +1,163 @@
-#![allow(unused_variables)]
-use crate::cpu::{CpuDevice, CpuWeight};
-use crate::{Result, Tensor};
+//! Mixture of experts on the CPU.
 
-pub fn route(device: &CpuDevice, logits: &Tensor, renormalise: bool, routes: &mut super::Routes, rows: usize) -> Result<()> {
-    todo!()
+use super::{Routes, Rows};
+use crate::cpu::exact::{Operand, product};
+use crate::cpu::parallel::{SharedMut, for_each_range};
+use crate::cpu::{CpuDevice, CpuWeight};
+use crate::{KernelError, Result, Tensor};
+
+/// Elements that are worth handing to another thread.
+const TASK: usize = 1 << 14;
+
+fn value(op: &'static str, message: String) -> KernelError {
+    KernelError::Value { op, message }
 }
 
-pub fn sort(device: &CpuDevice, routes: &mut super::Routes, rows: usize) -> Result<()> {
-    todo!()
+/// Errors unless `routes` has room for `rows` tokens.
+fn check_room(op: &'static str, routes: &Routes, rows: usize) -> Result<()> {
+    let needed = rows * routes.top_k;
+    let lens = [&routes.ids, &routes.weights, &routes.order, &routes.inverse].map(Tensor::len);
+    if lens.iter().any(|&len| len < needed) || routes.offsets.len() <= routes.experts {
+        return Err(KernelError::shape(op, format!("the routes' tensors hold {lens:?} elements, {needed} are needed")));
+    }
+    Ok(())
+}
+
+pub fn route(device: &CpuDevice, logits: &Tensor, renormalise: bool, routes: &mut Routes, rows: usize) -> Result<()> {
+    const OP: &str = "moe route";
+    check_room(OP, routes, rows)?;
+    let (experts, top_k) = (routes.experts, routes.top_k);
+    let logits = logits.f32s(OP)?;
+    let (ids, weights) = (SharedMut::new(routes.ids.u32s_mut(OP)?), SharedMut::new(routes.weights.f32s_mut(OP)?));
+    for_each_range(device, rows, TASK.div_ceil(experts * (top_k + 8)), |range| {
+        let mut p = vec![0f32; experts];
+        for row in range {
+            // SAFETY: each row is one item.
+            let (ids, weights) = unsafe { (ids.slice(row * top_k..(row + 1) * top_k), weights.slice(row * top_k..(row + 1) * top_k)) };
+            softmax(&logits[row * experts..(row + 1) * experts], &mut p);
+            pick(&p, ids, weights);
+            if renormalise {
+                let sum: f32 = weights.iter().sum();
+                weights.iter_mut().for_each(|weight| *weight /= sum);
+            }
+        }
+    });
+    Ok(())
+}
+
+fn softmax(logits: &[f32], p: &mut [f32]) {
+    let max = logits.iter().fold(f32::NEG_INFINITY, |max, &z| max.max(z));
+    let mut sum = 0f32;
+    for (p, z) in p.iter_mut().zip(logits) {
+        *p = (z - max).exp();
+        sum += *p;
+    }
+    p.iter_mut().for_each(|p| *p /= sum);
+}
+
+/// The largest of `p`, best first; the lowest index wins a tie. NaN ranks last, and shows in the weight.
+fn pick(p: &[f32], ids: &mut [u32], weights: &mut [f32]) {
+    for slot in 0..ids.len() {
+        let (taken, rest) = ids.split_at_mut(slot);
+        let mut best: Option<usize> = None;
+        for (i, &candidate) in p.iter().enumerate() {
+            if !taken.contains(&(i as u32)) && best.is_none_or(|best| candidate > p[best] || (p[best].is_nan() && !candidate.is_nan())) {
+                best = Some(i);
+            }
+        }
+        let best = best.unwrap_or(0); // top_k ≤ experts, so there is one
+        rest[0] = best as u32;
+        weights[slot] = p[best];
+    }
+}
+
+pub fn sort(_device: &CpuDevice, routes: &mut Routes, rows: usize) -> Result<()> {
+    const OP: &str = "moe sort";
+    check_room(OP, routes, rows)?;
+    let (experts, count) = (routes.experts, rows * routes.top_k);
+    let ids = &routes.ids.u32s(OP)?[..count];
+    if let Some(i) = ids.iter().position(|&id| id as usize >= experts) {
+        return Err(value(OP, format!("expert {} of token {} is out of range: there are {experts}", ids[i], i / routes.top_k)));
+    }
+    let offsets = &mut routes.offsets.u32s_mut(OP)?[..=experts];
+    offsets.fill(0);
+    for &id in ids {
+        offsets[id as usize + 1] += 1;
+    }
+    for e in 0..experts {
+        offsets[e + 1] += offsets[e];
+    }
+    let mut next = offsets[..experts].to_vec();
+    let (order, inverse) = (routes.order.u32s_mut(OP)?, routes.inverse.u32s_mut(OP)?);
+    for (i, &id) in ids.iter().enumerate() {
+        let at = next[id as usize];
+        next[id as usize] += 1;
+        order[at as usize] = i as u32;
+        inverse[i] = at;
+    }
+    Ok(())
 }
 
 pub fn grouped_matmul(
     device: &CpuDevice,
     x: &Tensor,
-    from: super::Rows,
+    from: Rows,
     w: &CpuWeight,
     unit_rows: usize,
-    routes: &super::Routes,
+    routes: &Routes,
     y: &mut Tensor,
     rows: usize,
 ) -> Result<()> {
-    todo!()
+    const OP: &str = "moe matmul";
+    check_room(OP, routes, rows)?;
+    let (experts, top_k, count) = (routes.experts, routes.top_k, rows * routes.top_k);
+    let x = x.f32s(OP)?;
+    let (order, offsets) = (&routes.order.u32s(OP)?[..count], &routes.offsets.u32s(OP)?[..=experts]);
+    if offsets[0] != 0 || offsets[experts] as usize != count || offsets.windows(2).any(|pair| pair[0] > pair[1]) {
+        return Err(value(OP, format!("the experts' offsets do not divide {count} assignments; sort the routes first")));
+    }
+    if let Some(&bad) = order.iter().find(|&&i| i as usize >= count) {
+        return Err(value(OP, format!("assignment {bad} is out of range: there are {count}")));
+    }
+    let y = SharedMut::new(y.f32s_mut(OP)?);
+    for e in 0..experts {
+        let sorted = offsets[e] as usize..offsets[e + 1] as usize;
+        if sorted.is_empty() {
+            continue;
+        }
+        let source = |i: usize| if from == Rows::Tokens { order[i] as usize / top_k } else { i };
+        let mut padded = Vec::new();
+        let operand = Operand::new(x, w.cols, sorted.clone().map(source), &mut padded);
+        product(device, &operand, w, e * unit_rows..(e + 1) * unit_rows, |i, n, values| {
+            let at = (sorted.start + i) * unit_rows + n;
+            // SAFETY: every output is emitted once.
+            unsafe { y.slice(at..at + values.len()) }.copy_from_slice(values);
+        });
+    }
+    Ok(())
 }
 
-pub fn combine(device: &CpuDevice, h: &Tensor, routes: &super::Routes, y: &mut Tensor, rows: usize) -> Result<()> {
-    todo!()
+pub fn combine(device: &CpuDevice, h: &Tensor, routes: &Routes, y: &mut Tensor, rows: usize) -> Result<()> {
+    const OP: &str = "moe combine";
+    check_room(OP, routes, rows)?;
+    let (top_k, width, count) = (routes.top_k, y.width(), rows * routes.top_k);
+    let (h, weights, inverse) = (h.f32s(OP)?, routes.weights.f32s(OP)?, &routes.inverse.u32s(OP)?[..count]);
+    if let Some(&bad) = inverse.iter().find(|&&i| i as usize >= count) {
+        return Err(value(OP, format!("sorted row {bad} is out of range: there are {count}")));
+    }
+    let y = SharedMut::new(y.f32s_mut(OP)?);
+    for_each_range(device, rows, TASK.div_ceil((width * top_k).max(1)), |range| {
+        let mut sum = vec![0f32; width];
+        for token in range {
+            sum.fill(0.0);
+            for slot in token * top_k..(token + 1) * top_k {
+                let (weight, from) = (weights[slot], inverse[slot] as usize * width);
+                sum.iter_mut().zip(&h[from..from + width]).for_each(|(sum, h)| *sum += weight * h);
+            }
+            // SAFETY: each token is one item.
+            let y = unsafe { y.slice(token * width..(token + 1) * width) };
+            y.iter_mut().zip(&sum).for_each(|(y, sum)| *y += sum);
+        }
+    });
+    Ok(())
 }

@@ -1,0 +1,110 @@
+//! Stored bytes to `f32`, to the bit as the formats define it. The oracle of every other unpacking.
+
+use super::format::{Format, f16_to_f32, with_format};
+use super::simd::Level;
+use crate::error::{KernelError, Result};
+use crate::{Bytes, DType};
+
+/// Fills `out` from `bytes`, which must be exactly as many weights: row-major, GGUF's blocks or little-endian.
+pub fn dequantize(dtype: DType, bytes: &[u8], out: &mut [f32]) -> Result<()> {
+    if dtype == DType::U32 || dtype.row_bytes(out.len()) != Some(bytes.len()) {
+        return Err(KernelError::shape("dequantize", format!("{} bytes are not {} {} weights", bytes.len(), out.len(), dtype.name())));
+    }
+    dequantize_at(super::simd::level(), dtype, bytes, out);
+    Ok(())
+}
+
+/// As [`dequantize`], sizes checked by the caller, for the given SIMD level. All levels give the same bits.
+pub(crate) fn dequantize_at(level: Level, dtype: DType, bytes: &[u8], out: &mut [f32]) {
+    match level {
+        // SAFETY: a level is only ever one that the host has (`CpuDevice::with_simd`, `simd::level`).
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => unsafe { avx512(dtype, bytes, out) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Level::Avx2 => unsafe { avx2(dtype, bytes, out) },
+        _ => any(dtype, bytes, out),
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+fn avx512(dtype: DType, bytes: &[u8], out: &mut [f32]) {
+    any(dtype, bytes, out);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn avx2(dtype: DType, bytes: &[u8], out: &mut [f32]) {
+    any(dtype, bytes, out);
+}
+
+#[inline(always)]
+fn any(dtype: DType, bytes: &[u8], out: &mut [f32]) {
+    with_format!(dtype, F => blocks::<F>(bytes, out), _ => match dtype {
+        DType::F32 => {
+            for (out, bytes) in out.iter_mut().zip(bytes.as_chunks::<4>().0) {
+                *out = f32::from_le_bytes(*bytes);
+            }
+        }
+        DType::BF16 => {
+            for (out, bytes) in out.iter_mut().zip(bytes.as_chunks::<2>().0) {
+                *out = f32::from_bits(u32::from(u16::from_le_bytes(*bytes)) << 16);
+            }
+        }
+        _ => {
+            for (out, bytes) in out.iter_mut().zip(bytes.as_chunks::<2>().0) {
+                *out = f16_to_f32(u16::from_le_bytes(*bytes));
+            }
+        }
+    });
+}
+
+#[inline(always)]
+fn blocks<F: Format>(bytes: &[u8], out: &mut [f32]) {
+    let (mut q, mut scale, mut shift) = ([0u8; 256], [0f32; 16], [0f32; 16]);
+    for (block, out) in bytes.chunks_exact(F::BYTES).zip(out.chunks_exact_mut(F::LEN)) {
+        F::unpack(block, &mut q, &mut scale, &mut shift);
+        for sub in 0..F::LEN / F::SUB {
+            let (scale, shift) = (scale[sub], shift[sub]);
+            for i in sub * F::SUB..(sub + 1) * F::SUB {
+                let product = scale * (i32::from(q[i]) - F::OFFSET) as f32;
+                out[i] = if F::AFFINE { product + shift } else { product };
+            }
+        }
+    }
+}
+
+/// A weight on the CPU: the bytes as stored, often mapped from a file and so of any alignment.
+pub struct CpuWeight {
+    pub(crate) rows: usize,
+    pub(crate) cols: usize,
+    pub(crate) dtype: DType,
+    row_bytes: usize,
+    bytes: Bytes,
+}
+
+impl CpuWeight {
+    /// Keeps `bytes` without copying.
+    pub fn new(_device: &super::CpuDevice, rows: usize, cols: usize, dtype: DType, bytes: Bytes) -> Result<Self> {
+        if dtype == DType::U32 {
+            return Err(KernelError::shape("weight", "u32 is no weight format"));
+        }
+        let row_bytes = dtype.row_bytes(cols).unwrap_or(0);
+        if rows.checked_mul(row_bytes) != Some(bytes.as_slice().len()) || (row_bytes == 0 && cols > 0) {
+            return Err(KernelError::shape("weight", format!("{} bytes are not [{rows}, {cols}] {}", bytes.as_slice().len(), dtype.name())));
+        }
+        Ok(Self { rows, cols, dtype, row_bytes, bytes })
+    }
+
+    /// The stored bytes of `row`.
+    pub(crate) fn row(&self, row: usize) -> &[u8] {
+        &self.bytes.as_slice()[row * self.row_bytes..(row + 1) * self.row_bytes]
+    }
+
+    /// The stored bytes of columns `from..to` of `row`, both at a block's border.
+    pub(crate) fn part(&self, row: usize, from: usize, to: usize) -> &[u8] {
+        let (len, bytes) = (self.dtype.block_len(), self.dtype.block_bytes());
+        &self.row(row)[from / len * bytes..to / len * bytes]
+    }
+}
