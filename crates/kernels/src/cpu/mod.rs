@@ -78,37 +78,3 @@ impl CpuDevice {
         &self.pool
     }
 }
-<<<<<<< HEAD
-
-/// A weight on the CPU: the bytes as stored, often mapped from a file and so of any alignment.
-pub struct CpuWeight {
-    pub(crate) rows: usize,
-    pub(crate) cols: usize,
-    pub(crate) dtype: DType,
-    row_bytes: usize,
-    bytes: Bytes,
-}
-
-impl CpuWeight {
-    /// Keeps `bytes` without copying.
-    pub fn new(_device: &CpuDevice, rows: usize, cols: usize, dtype: DType, bytes: Bytes) -> Result<Self> {
-        if dtype == DType::U32 {
-            return Err(KernelError::shape("weight", "u32 is no weight format"));
-        }
-        let row_bytes = dtype.row_bytes(cols).unwrap_or(0);
-        if rows.checked_mul(row_bytes) != Some(bytes.as_slice().len()) {
-            return Err(KernelError::shape(
-                "weight",
-                format!("{} bytes are not [{rows}, {cols}] {}", bytes.as_slice().len(), dtype.name()),
-            ));
-        }
-        Ok(Self { rows, cols, dtype, row_bytes, bytes })
-    }
-
-    /// The stored bytes of `row`.
-    pub(crate) fn row(&self, row: usize) -> &[u8] {
-        &self.bytes.as_slice()[row * self.row_bytes..(row + 1) * self.row_bytes]
-    }
-}
-=======
->>>>>>> 791c62c (CPU: dequantisation, exact matmul, embedding, head, mixture of experts)

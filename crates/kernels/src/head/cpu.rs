@@ -1,6 +1,7 @@
 //! The output head on the CPU: tiles of the vocabulary shared out to the threads, merged in order.
 
 use crate::cpu::exact::{Operand, X_BLOCK, with_block};
+use crate::cpu::exp::exp;
 use crate::cpu::parallel::{SharedMut, for_each_range};
 use crate::cpu::simd::Level;
 use crate::cpu::{CpuDevice, CpuWeight};
@@ -116,7 +117,7 @@ fn reduce_avx2(z: &[f32], temperature: f32) -> Partial {
     reduce_any(z, temperature)
 }
 
-/// One tile of one row. Independent lanes, no fused operations: the same bits however it is compiled.
+/// One tile of one row, in independent lanes: the same bits however it is compiled.
 #[inline(always)]
 fn reduce_any(z: &[f32], temperature: f32) -> Partial {
     let mut scaled = [f32::NEG_INFINITY; TILE];
@@ -147,40 +148,4 @@ fn reduce_any(z: &[f32], temperature: f32) -> Partial {
         u[l] += f64::from(z) * e;
     }
     Partial { m, s: s.iter().sum(), u: u.iter().sum() }
-}
-
-/// e^x for x ≤ 0 within 2 ulp, 0 below -87, NaN for NaN; written to vectorise (`f32::exp` does not).
-#[inline(always)]
-fn exp(x: f32) -> f32 {
-    const ROUND: f32 = 12_582_912.0; // 1.5 · 2^23: adding it rounds to an integer in the low bits
-    let shifted = x * std::f32::consts::LOG2_E + ROUND;
-    let n = shifted - ROUND;
-    // ln 2 in two parts, the first short enough that n times it is exact.
-    let r = x - n * 0.693_359_4 - n * -2.121_944_4e-4;
-    let p = 1.987_569_1e-4_f32;
-    let p = p * r + 1.398_2e-3;
-    let p = p * r + 8.333_452e-3;
-    let p = p * r + 4.166_579_6e-2;
-    let p = p * r + 1.666_666_5e-1;
-    let p = p * r + 0.5;
-    let value = p * (r * r) + r + 1.0;
-    let scale = f32::from_bits(shifted.to_bits().wrapping_add(127) << 23);
-    if x < -87.0 { 0.0 } else { value * scale }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn exp_is_close() {
-        for i in 0..200_000 {
-            let x = -87.0 * i as f32 / 200_000.0;
-            let exact = f64::from(x).exp();
-            assert!((f64::from(exp(x)) - exact).abs() <= 2.5e-7 * exact, "{x}");
-        }
-        assert_eq!(exp(0.0), 1.0);
-        assert_eq!(exp(f32::NEG_INFINITY), 0.0);
-        assert!(exp(f32::NAN).is_nan());
-    }
 }
