@@ -71,9 +71,9 @@ impl DType {
         }
     }
 
-    /// Bytes of a row of `cols` weights; `None` if `cols` is not a whole number of blocks.
+    /// Bytes of a row of `cols` weights; `None` if `cols` is not a whole number of blocks, or more than memory can address.
     pub fn row_bytes(self, cols: usize) -> Option<usize> {
-        (cols % self.block_len() == 0).then(|| cols / self.block_len() * self.block_bytes())
+        if cols % self.block_len() == 0 { (cols / self.block_len()).checked_mul(self.block_bytes()) } else { None }
     }
 
     /// The name people write: `bf16`, `q4_k`.

@@ -137,8 +137,9 @@ impl ModelConfig {
         self.count(self.moe.as_ref().map_or(0, |moe| moe.top_k))
     }
 
+    /// In u128 and saturating, for no configuration must overflow it.
     fn count(&self, experts: usize) -> u64 {
-        let n = |values: usize| values as u64;
+        let n = |values: usize| values as u128;
         let (c, q, kv) = (n(self.hidden), n(self.heads * self.head_dim), n(self.kv_heads * self.head_dim));
         let mut per_layer = 2 * c + 2 * c * q + 2 * c * kv;
         per_layer += if self.qkv_bias { q + 2 * kv } else { 0 };
@@ -148,7 +149,8 @@ impl ModelConfig {
         let dense_mlp = 3 * c * n(self.intermediate);
         let sparse_mlp = self.moe.as_ref().map_or(0, |moe| c * n(moe.experts) + 3 * c * n(moe.intermediate) * n(experts));
         let embeddings = n(self.vocab) * c * if self.tie_embeddings { 1 } else { 2 };
-        embeddings + c + per_layer * n(self.layers) + dense_mlp * n(self.layers - sparse) + sparse_mlp * n(sparse)
+        let all = embeddings + c + per_layer * n(self.layers) + dense_mlp * n(self.layers - sparse) + sparse_mlp * n(sparse);
+        u64::try_from(all).unwrap_or(u64::MAX)
     }
 
     /// Adds ids that end a completion, once each.

@@ -2,6 +2,7 @@
 
 use kernels::Bytes;
 use serde_json::Value;
+use tokenizer::GgufVocab;
 
 use crate::config::{eos_ids, json_error};
 use crate::error::{ModelError, Result};
@@ -26,36 +27,18 @@ pub enum TokenizerMaterial {
 }
 
 /// The `tokenizer.*` keys of a GGUF file.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct GgufTokenizer {
-    /// `tokenizer.ggml.model`: gpt2, llama, …
-    pub model: String,
-    /// `tokenizer.ggml.pre`: how text is split before merges.
-    pub pre: Option<String>,
-    /// Tokens by id.
-    pub tokens: Vec<String>,
-    /// Types by id (1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte); empty or as many as tokens.
-    pub token_types: Vec<i32>,
-    /// SentencePiece scores by id; empty or as many as tokens.
-    pub scores: Vec<f32>,
-    /// BPE merges, "left right", best first.
-    pub merges: Vec<String>,
-    /// Begins a text.
-    pub bos: Option<u32>,
-    /// Ends a text.
-    pub eos: Option<u32>,
+    /// What [`tokenizer::Tokenizer::from_gguf`] takes.
+    pub vocab: GgufVocab,
     /// Ends a turn.
     pub eot: Option<u32>,
-    /// Stands for what the vocabulary lacks.
-    pub unknown: Option<u32>,
     /// Pads a batch.
     pub padding: Option<u32>,
-    /// Whether `bos` goes before every text.
+    /// Whether the beginning-of-text token goes before every text.
     pub add_bos: Option<bool>,
-    /// Whether `eos` goes after every text.
+    /// Whether the end-of-text token goes after every text.
     pub add_eos: Option<bool>,
-    /// Whether a space goes before every text (SentencePiece).
-    pub add_space_prefix: Option<bool>,
     /// Jinja source.
     pub chat_template: Option<String>,
 }
@@ -98,22 +81,25 @@ impl GgufTokenizer {
             Ok(id.and_then(|id| u32::try_from(id).ok()).filter(|&id| (id as usize) < tokens.len()))
         };
         let merges = texts("merges")?;
+        let (bos, eos, unk) = (id("bos")?, id("eos")?, id("unknown")?);
         Ok(Some(Self {
-            model: model.into(),
-            pre: gguf.text(&key("pre"))?.map(str::to_owned),
-            bos: id("bos")?,
-            eos: id("eos")?,
             eot: id("eot")?,
-            unknown: id("unknown")?,
             padding: id("padding")?,
             add_bos: gguf.flag(&key("add_bos_token"))?,
             add_eos: gguf.flag(&key("add_eos_token"))?,
-            add_space_prefix: gguf.flag(&key("add_space_prefix"))?,
             chat_template: gguf.text("tokenizer.chat_template")?.map(str::to_owned),
-            token_types,
-            scores,
-            merges,
-            tokens,
+            vocab: GgufVocab {
+                model: model.into(),
+                pre: gguf.text(&key("pre"))?.map(str::to_owned),
+                add_space_prefix: gguf.flag(&key("add_space_prefix"))?,
+                tokens,
+                merges,
+                scores,
+                types: token_types,
+                bos,
+                eos,
+                unk,
+            },
         }))
     }
 }
