@@ -14,7 +14,9 @@ pub mod preprocess;
 mod profile;
 mod read;
 mod record;
+mod repack;
 pub mod shader;
+mod weight;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,9 +24,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytemuck::Pod;
 
 use crate::error::{KernelError, Result};
-use crate::{Bytes, DType, Precision};
+use crate::Precision;
 pub use adapter::{AdapterSummary, list_adapters};
 pub use profile::KernelTime;
+pub use weight::{GpuWeight, Shard};
 use shader::ShaderSpec;
 
 /// A range of a wgpu buffer.
@@ -273,45 +276,4 @@ pub fn fold_groups(count: usize) -> [u32; 3] {
     const MOST: usize = 65_535;
     let rows = count.div_ceil(MOST);
     [count.div_ceil(rows.max(1)) as u32, rows as u32, 1]
-}
-
-/// A weight on the GPU: shards of whole units, each within the binding limit, block formats repacked into aligned rows.
-///
-/// How a kernel reads it: `#import "shared/weight.wgsl"`, the define `FORMAT` = [`GpuWeight::format`], a binding
-/// `var<storage, read> weight: array<u32>` (one shard's `slice`), and uniform fields `w_cols: u32` and `w_row_words: u32`.
-/// Then `load_weight(row, k) -> f32` and `load_weight8(row, k) -> array<f32, 8>` (k a multiple of 8; past K it gives zeros),
-/// with `row` counted inside the shard. The host launches once a shard.
-pub struct GpuWeight {
-    /// N (or E * N).
-    pub rows: usize,
-    /// K.
-    pub cols: usize,
-    /// As stored in the file.
-    pub dtype: DType,
-    /// u32 words of a row, a multiple of 4.
-    pub row_words: usize,
-    /// In row order.
-    pub shards: Vec<Shard>,
-}
-
-/// A run of rows of a weight in one binding; a multiple of the weight's unit.
-pub struct Shard {
-    /// Its words: `rows * row_words` of them.
-    pub slice: Slice,
-    /// First row.
-    pub row_base: usize,
-    /// Rows.
-    pub rows: usize,
-}
-
-impl GpuWeight {
-    /// Repacks and uploads.
-    pub fn new(_device: &GpuDevice, _rows: usize, _cols: usize, _dtype: DType, _unit_rows: usize, _bytes: Bytes) -> Result<Self> {
-        todo!()
-    }
-
-    /// The define `FORMAT` of `shared/weight.wgsl`: the format's index in [`DType::WEIGHTS`].
-    pub fn format(&self) -> i64 {
-        DType::WEIGHTS.iter().position(|&dtype| dtype == self.dtype).unwrap_or(0) as i64
-    }
 }

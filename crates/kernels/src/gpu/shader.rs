@@ -66,6 +66,7 @@ macro_rules! uniform {
 const SHARED: &[(&str, &str)] = &[
     ("shared/grid.wgsl", include_str!("../../../../shaders/shared/grid.wgsl")),
     ("shared/math.wgsl", include_str!("../../../../shaders/shared/math.wgsl")),
+    ("shared/weight.wgsl", include_str!("../../../../shaders/shared/weight.wgsl")),
 ];
 
 fn imported(path: &str) -> Option<&'static str> {

@@ -1,0 +1,96 @@
+//! Weights on the GPU: cut into shards, repacked, uploaded.
+
+use super::{GpuDevice, Slice, memory, repack};
+use crate::error::{KernelError, Result};
+use crate::{Bytes, DType};
+
+/// A weight on the GPU: shards of whole units, each within the binding limit, block formats repacked into aligned rows.
+///
+/// How a kernel reads it: `#import "shared/weight.wgsl"`, the define `FORMAT` = [`GpuWeight::format`], a binding
+/// `var<storage, read> weight: array<u32>` (one shard's `slice`), and uniform fields `w_cols: u32` and `w_row_words: u32`.
+/// Then `load_weight(row, k) -> f32` and `load_weight8(row, k) -> Weight8 { lo, hi: vec4<f32> }` (k a multiple of 8; past K it
+/// gives zeros), with `row` counted inside the shard. The host launches once a shard.
+pub struct GpuWeight {
+    /// N (or E * N).
+    pub rows: usize,
+    /// K.
+    pub cols: usize,
+    /// As stored in the file.
+    pub dtype: DType,
+    /// u32 words of a row, a multiple of 4.
+    pub row_words: usize,
+    /// In row order.
+    pub shards: Vec<Shard>,
+}
+
+/// A run of rows of a weight in one binding; a multiple of the weight's unit.
+pub struct Shard {
+    /// Its words: `rows * row_words` of them.
+    pub slice: Slice,
+    /// First row.
+    pub row_base: usize,
+    /// Rows.
+    pub rows: usize,
+}
+
+/// Words repacked before each upload.
+const REPACK_WORDS: usize = 4 << 20;
+
+impl GpuWeight {
+    /// Repacks and uploads.
+    pub fn new(device: &GpuDevice, rows: usize, cols: usize, dtype: DType, unit_rows: usize, bytes: Bytes) -> Result<Self> {
+        let row_words = repack::row_words(dtype, cols);
+        let unit_bytes = 4 * (row_words * unit_rows) as u64;
+        let units = (device.max_binding() / unit_bytes.max(1)) as usize;
+        if units == 0 {
+            return Err(KernelError::AdapterTooSmall {
+                adapter: device.describe(),
+                limit: "maxStorageBufferBindingSize",
+                has: device.max_binding(),
+                needs: unit_bytes,
+            });
+        }
+        let row_bytes = dtype.row_bytes(cols).unwrap_or(0);
+        let mut shards = vec![];
+        for row_base in (0..rows).step_by(units * unit_rows) {
+            let shard_rows = (rows - row_base).min(units * unit_rows);
+            let slice = memory::allocate_weight(device, 4 * (shard_rows * row_words) as u64)?;
+            let stored = &bytes.as_slice()[row_base * row_bytes..(row_base + shard_rows) * row_bytes];
+            let step = (REPACK_WORDS / row_words.max(1)).max(1);
+            for first in (0..shard_rows).step_by(step) {
+                let count = step.min(shard_rows - first);
+                let words = repack_rows(dtype, cols, row_words, &stored[first * row_bytes..(first + count) * row_bytes], count);
+                memory::write_at(device, &slice, 4 * (first * row_words) as u64, bytemuck::cast_slice(&words))?;
+            }
+            shards.push(Shard { slice, row_base, rows: shard_rows });
+        }
+        Ok(Self { rows, cols, dtype, row_words, shards })
+    }
+
+    /// The define `FORMAT` of `shared/weight.wgsl`: the format's index in [`DType::WEIGHTS`].
+    pub fn format(&self) -> i64 {
+        DType::WEIGHTS.iter().position(|&dtype| dtype == self.dtype).unwrap_or(0) as i64
+    }
+
+    /// Every value of `FORMAT`, for a spec's variants.
+    pub fn formats() -> impl Iterator<Item = i64> {
+        0..DType::WEIGHTS.len() as i64
+    }
+}
+
+fn repack_rows(dtype: DType, cols: usize, row_words: usize, bytes: &[u8], rows: usize) -> Vec<u32> {
+    let mut words = vec![0u32; rows * row_words];
+    if cols == 0 {
+        return words;
+    }
+    let row_bytes = bytes.len() / rows;
+    let repack = |(out, row): (&mut [u32], &[u8])| repack::repack_row(dtype, cols, row, out);
+    #[cfg(not(target_arch = "wasm32"))]
+    {
+        use rayon::prelude::*;
+        words.par_chunks_mut(row_words).zip(bytes.par_chunks(row_bytes)).for_each(repack);
+    }
+    #[cfg(target_arch = "wasm32")]
+    words.chunks_mut(row_words).zip(bytes.chunks(row_bytes)).for_each(repack);
+    words
+}
