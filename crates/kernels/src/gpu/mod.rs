@@ -23,12 +23,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytemuck::Pod;
 
-use crate::error::{KernelError, Result};
 use crate::Precision;
+use crate::error::{KernelError, Result};
 pub use adapter::{AdapterSummary, list_adapters};
 pub use profile::KernelTime;
-pub use weight::{GpuWeight, Shard};
 use shader::ShaderSpec;
+pub use weight::{GpuWeight, Shard};
 
 /// A range of a wgpu buffer.
 #[derive(Clone, Debug)]

@@ -17,7 +17,7 @@ pub enum Access {
 /// The shader's entry point is `main`; its uniform is `@group(0) @binding(0) var<uniform> params: Params;` and its storage
 /// bindings are `@group(0) @binding(1)…` in the order of `bindings`. Values, not layouts, are what variants may change.
 pub struct ShaderSpec {
-    /// File name without `.wgsl`. Unique: pipelines are cached by it.
+    /// File name without `.wgsl`; two specs of one file differ in a suffix. Unique: pipelines are cached by it.
     pub name: &'static str,
     /// Its text.
     pub source: &'static str,
