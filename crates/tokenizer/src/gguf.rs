@@ -1,11 +1,11 @@
 use tokenizers::models::bpe::{BPE, Vocab};
-use tokenizers::normalizers::NFC;
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::{AddedToken, SplitDelimiterBehavior};
 
+use crate::split::{DIGIT, GPT2, LLAMA3, QWEN2};
 use crate::tokenizer::{Tokenizer, index};
 use crate::{Result, TokenizerError, sentencepiece};
 
@@ -100,30 +100,22 @@ pub(crate) fn corrupt(what: impl Into<String>) -> TokenizerError {
     TokenizerError::Vocabulary(what.into())
 }
 
-/// `'s`, words, digits and signs with a space before them, and white space: GPT-2's own pattern.
-const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
-/// As Qwen2's tokenizer.json has it: digits one by one.
-const QWEN2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-/// As Llama 3's tokenizer.json has it: digits in threes.
-const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-
-/// How a `gpt2` vocabulary's text is split, by the name llama.cpp gives the rule.
+/// How a `gpt2` vocabulary's text is split, by the name llama.cpp gives the rule. Text is not normalised: Qwen's tokenizer.json
+/// composes characters first (NFC), a GGUF file does not say so, and llama.cpp does not.
 struct Pre {
     name: &'static str,
     /// Applied one after the other, each to the pieces of the one before.
     splits: &'static [&'static str],
-    /// The published tokenizer composes characters (NFC) first.
-    nfc: bool,
     /// A piece that is a token needs no merges to be one.
     ignore_merges: bool,
 }
 
 const PRES: &[Pre] = &[
-    Pre { name: "qwen2", splits: &[QWEN2], nfc: true, ignore_merges: false },
-    Pre { name: "llama-bpe", splits: &[LLAMA3], nfc: false, ignore_merges: true },
-    Pre { name: "smollm", splits: &[r"\p{N}", GPT2], nfc: false, ignore_merges: false },
-    Pre { name: "gpt-2", splits: &[GPT2], nfc: false, ignore_merges: false },
-    Pre { name: "default", splits: &[r"[\p{P}\$\+<=>\^~\|]+", GPT2, r"\p{N}+", r"[0-9][0-9][0-9]"], nfc: false, ignore_merges: false },
+    Pre { name: "qwen2", splits: &[QWEN2], ignore_merges: false },
+    Pre { name: "llama-bpe", splits: &[LLAMA3], ignore_merges: true },
+    Pre { name: "smollm", splits: &[DIGIT, GPT2], ignore_merges: false },
+    Pre { name: "gpt-2", splits: &[GPT2], ignore_merges: false },
+    Pre { name: "default", splits: &[r"[\p{P}\$\+<=>\^~\|]+", GPT2, r"\p{N}+", r"[0-9][0-9][0-9]"], ignore_merges: false },
 ];
 
 fn byte_level(vocab: GgufVocab, types: &[TokenType]) -> Result<Tokenizer> {
@@ -146,9 +138,6 @@ fn byte_level(vocab: GgufVocab, types: &[TokenType]) -> Result<Tokenizer> {
         .build()
         .map_err(|error| corrupt(error.to_string()))?;
     let mut tokenizer = tokenizers::Tokenizer::new(bpe);
-    if pre.nfc {
-        tokenizer.with_normalizer(Some(NFC));
-    }
     tokenizer.with_pre_tokenizer(Some(splitter(pre.splits)?));
     tokenizer.with_decoder(Some(byte_alphabet()));
     let added = vocab.tokens.iter().zip(types).filter(|(_, kind)| kind.is_added());
@@ -162,7 +151,7 @@ fn byte_alphabet() -> ByteLevel {
     ByteLevel::new(false, true, false)
 }
 
-fn splitter(patterns: &[&str]) -> Result<PreTokenizerWrapper> {
+pub(crate) fn splitter(patterns: &[&str]) -> Result<PreTokenizerWrapper> {
     let mut steps: Vec<PreTokenizerWrapper> = Vec::new();
     for pattern in patterns {
         let split = Split::new(SplitPattern::Regex((*pattern).to_owned()), SplitDelimiterBehavior::Isolated, false);

@@ -15,6 +15,7 @@ mod gguf;
 mod library;
 mod pieces;
 mod sentencepiece;
+mod split;
 mod stream;
 mod template;
 mod tokenizer;

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use data::{Message, Role};
+use minijinja::value::Kwargs;
 use minijinja::{Environment, Error, ErrorKind, Value, context};
 
 use crate::{Result, Tokenizer, TokenizerError};
@@ -72,8 +73,15 @@ impl ChatTemplate {
     /// The prompt as ids. Special tokens the *template* writes are special; those a *message* spells stay text, so that a document
     /// saying `<|im_end|>` cannot end its turn and speak as someone else.
     pub fn encode(&self, tokenizer: &Tokenizer, messages: &[Message], options: &TemplateOptions) -> Result<Vec<u32>> {
-        let _ = &self.0;
-        tokenizer.encode_with_specials(&self.render(messages, options)?)
+        // A mark no message contains, put inside each special token a message spells, taken out again after the template's own
+        // tokens are found. Noncharacters are there for such use.
+        let spare = |mark: &char| !messages.iter().any(|turn| turn.content.contains(*mark));
+        let none = || TokenizerError::Template("the messages use every noncharacter from U+FDD0 to U+FDEF".into());
+        let mark = ('\u{fdd0}'..='\u{fdef}').find(spare).ok_or_else(none)?;
+        let guard = |turn: &Message| Ok(Message { role: turn.role, content: tokenizer.guard(&turn.content, mark)? });
+        let guarded = messages.iter().map(guard).collect::<Result<Vec<_>>>()?;
+        let text = self.render(&guarded, options)?;
+        if guarded == messages { tokenizer.encode_with_specials(&text) } else { tokenizer.encode_guarded(&text, mark) }
     }
 }
 
@@ -89,10 +97,54 @@ fn raise_exception(message: String) -> Result<Value, Error> {
     Err(Error::new(ErrorKind::InvalidOperation, message))
 }
 
-fn to_json(value: Value) -> Result<String, Error> {
-    serde_json::to_string(&value).map_err(|error| Error::new(ErrorKind::BadSerialization, error.to_string()))
+/// Python's `json.dumps(value, ensure_ascii=False, indent=indent)`, which templates were written against.
+fn to_json(value: Value, options: Kwargs) -> Result<String, Error> {
+    let indent: Option<usize> = options.get("indent")?;
+    // Transformers' filter has these too; `ensure_ascii` is false unless asked for.
+    if options.get::<Option<bool>>("ensure_ascii")? == Some(true) {
+        return Err(Error::new(ErrorKind::InvalidOperation, "tojson(ensure_ascii=true) is not supported"));
+    }
+    options.assert_all_used()?;
+    let value = serde_json::to_value(&value).map_err(|error| Error::new(ErrorKind::BadSerialization, error.to_string()))?;
+    let mut json = String::new();
+    write_json(&mut json, &value, indent, 0);
+    Ok(json)
+}
+
+fn write_json(json: &mut String, value: &serde_json::Value, indent: Option<usize>, depth: usize) {
+    let (open, close, items): (char, char, Vec<(Option<&String>, &serde_json::Value)>) = match value {
+        serde_json::Value::Array(items) => ('[', ']', items.iter().map(|item| (None, item)).collect()),
+        serde_json::Value::Object(items) => ('{', '}', items.iter().map(|(key, item)| (Some(key), item)).collect()),
+        other => return json.push_str(&other.to_string()),
+    };
+    let newline = |json: &mut String, depth: usize| {
+        if let Some(indent) = indent {
+            json.push('\n');
+            json.push_str(&" ".repeat(indent * depth));
+        }
+    };
+    json.push(open);
+    for (at, (key, item)) in items.iter().enumerate() {
+        if at > 0 {
+            json.push_str(if indent.is_some() { "," } else { ", " });
+        }
+        newline(json, depth + 1);
+        if let Some(key) = key {
+            json.push_str(&serde_json::Value::from(key.as_str()).to_string());
+            json.push_str(": ");
+        }
+        write_json(json, item, indent, depth + 1);
+    }
+    if !items.is_empty() {
+        newline(json, depth);
+    }
+    json.push(close);
 }
 
 fn failed(error: Error) -> TokenizerError {
-    TokenizerError::Template(error.to_string())
+    let mut message = error.to_string();
+    if error.kind() == ErrorKind::UnknownFunction && message.contains("strftime_now") {
+        message.push_str("; Longhand gives templates no clock, so that a prompt is the same every day");
+    }
+    TokenizerError::Template(message)
 }

@@ -1,7 +1,9 @@
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
-use tokenizers::DecoderWrapper;
+use tokenizers::normalizers::NFC;
+use tokenizers::{DecoderWrapper, OffsetReferential, OffsetType, Token};
 
 use crate::gguf::{self, GgufVocab};
 use crate::library::Library;
@@ -85,7 +87,8 @@ impl Tokenizer {
 
     /// The ids of text as data: what spells a special token stays ordinary text, and nothing is added at either end.
     ///
-    /// Added tokens that are *not* special (Qwen3's `<think>`) are matched whole, as Transformers and llama.cpp do.
+    /// A byte-level vocabulary may lack a token for a byte (SmolLM2's lacks a few control characters): such a byte is dropped, as
+    /// Transformers and llama.cpp do. Added tokens that are *not* special (Qwen3's `<think>`) are matched whole, as Transformers and llama.cpp do.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
         self.encode_either(text, false)
     }
@@ -170,9 +173,50 @@ impl Tokenizer {
         self.0.detokenizer
     }
 
-    /// The special tokens as text, for whoever must keep them out of text.
-    pub(crate) fn special_tokens(&self) -> impl Iterator<Item = &str> {
-        (0..self.vocab_size() as u32).filter(|&id| self.is_special(id)).filter_map(|id| std::str::from_utf8(self.piece(id).ok()?).ok())
+    /// The added tokens in `text`, first to last, and the text between them.
+    fn split_added(&self, text: &str) -> Vec<(Range<usize>, Option<u32>)> {
+        let added = match &self.0.engine {
+            Engine::Library(library) => library.added(true),
+            Engine::SentencePiece(model) => model.added(true),
+        };
+        let splits = added.extract_and_normalize(None::<&NFC>, text);
+        let splits = splits.get_splits(OffsetReferential::Original, OffsetType::Byte);
+        let id = |tokens: &Option<Vec<Token>>| tokens.as_ref().and_then(|tokens| tokens.first()).map(|token| token.id);
+        splits.into_iter().map(|(_, (start, end), tokens)| (start..end, id(tokens))).collect()
+    }
+
+    /// `text` with `guard` put into every special token it spells, so that none is left.
+    pub(crate) fn guard(&self, text: &str, guard: char) -> Result<String> {
+        let mut guarded = text.to_owned();
+        // Breaking one token may bring out another that overlapped it, so look again until there is none.
+        loop {
+            let mut at = Vec::new();
+            for (span, id) in self.split_added(&guarded) {
+                let Some(id) = id.filter(|&id| self.is_special(id)) else { continue };
+                // The span may include white space the token takes along.
+                let token = std::str::from_utf8(self.piece(id)?).unwrap_or_default();
+                let start = span.start + guarded[span.clone()].find(token).unwrap_or(0);
+                at.push(start + guarded[start..].chars().next().map_or(0, char::len_utf8));
+            }
+            if at.is_empty() {
+                return Ok(guarded);
+            }
+            for at in at.into_iter().rev() {
+                guarded.insert(at, guard);
+            }
+        }
+    }
+
+    /// The ids of a rendered template whose messages went through [`guard`](Self::guard).
+    pub(crate) fn encode_guarded(&self, text: &str, guard: char) -> Result<Vec<u32>> {
+        let mut ids = Vec::new();
+        for (span, id) in self.split_added(text) {
+            match id {
+                Some(id) => ids.push(id),
+                None => ids.extend(self.encode(&text[span].replace(guard, ""))?),
+            }
+        }
+        Ok(ids)
     }
 }
 
