@@ -8,6 +8,7 @@ pub mod forward;
 pub mod gguf;
 mod names;
 pub mod pages;
+pub mod random;
 pub mod rope_scaling;
 pub mod safetensors;
 pub mod score;

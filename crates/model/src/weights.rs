@@ -49,7 +49,7 @@ pub(crate) enum Mlp {
 impl Model {
     /// Puts every tensor of `checkpoint` on `device`, for sequences of up to `max_positions`.
     /// `progress` hears (tensors' bytes loaded, all bytes).
-    pub fn load(checkpoint: &Checkpoint, device: Device, max_positions: usize, mut progress: impl FnMut(u64, u64)) -> Result<Self> {
+    pub fn load(checkpoint: &impl TensorSource, device: Device, max_positions: usize, mut progress: impl FnMut(u64, u64)) -> Result<Self> {
         let config = checkpoint.config().clone();
         let total = checkpoint.total_bytes();
         let mut loader = Loader { checkpoint, device: &device, loaded: 0, total, progress: &mut progress };
@@ -68,15 +68,47 @@ impl Model {
     }
 }
 
-struct Loader<'a, F> {
-    checkpoint: &'a Checkpoint,
+/// Where tensors come from: a checkpoint, or a generator for benchmarks.
+pub trait TensorSource {
+    /// Shapes and constants.
+    fn config(&self) -> &ModelConfig;
+    /// A role's matrix or vector, `None` if it is not stored.
+    fn tensor(&self, role: Role, layer: usize) -> Result<Option<TensorData>>;
+    /// Bytes of all tensors.
+    fn total_bytes(&self) -> u64;
+    /// What to call a role in an error.
+    fn name_of(&self, role: Role, layer: usize) -> String;
+    /// The error for a role that is not stored.
+    fn missing(&self, role: Role, layer: usize) -> ModelError;
+}
+
+impl TensorSource for Checkpoint {
+    fn config(&self) -> &ModelConfig {
+        self.config()
+    }
+    fn tensor(&self, role: Role, layer: usize) -> Result<Option<TensorData>> {
+        self.tensor(role, layer)
+    }
+    fn total_bytes(&self) -> u64 {
+        self.total_bytes()
+    }
+    fn name_of(&self, role: Role, layer: usize) -> String {
+        self.name_of(role, layer)
+    }
+    fn missing(&self, role: Role, layer: usize) -> ModelError {
+        self.missing(role, layer)
+    }
+}
+
+struct Loader<'a, S, F> {
+    checkpoint: &'a S,
     device: &'a Device,
     loaded: u64,
     total: u64,
     progress: &'a mut F,
 }
 
-impl<F: FnMut(u64, u64)> Loader<'_, F> {
+impl<S: TensorSource, F: FnMut(u64, u64)> Loader<'_, S, F> {
     fn layer(&mut self, config: &ModelConfig, layer: usize) -> Result<Layer> {
         let (hidden, head) = (config.hidden, config.head_dim);
         let (q_width, kv_width) = (config.heads * head, config.kv_heads * head);
