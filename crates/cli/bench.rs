@@ -15,7 +15,9 @@ use crate::load;
 
 /// Prefill and decode of a model (or of a shape with random weights), or matmuls alone.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  longhand bench --model SmolLM2-135M-Instruct.Q4_1.gguf\n  longhand bench --random qwen3-0.6b --dtype bf16 --device gpu\n  longhand bench --ops")]
+#[command(
+    after_help = "Examples:\n  longhand bench --model SmolLM2-135M-Instruct.Q4_1.gguf\n  longhand bench --random qwen3-0.6b --dtype bf16 --device gpu\n  longhand bench --ops"
+)]
 pub struct BenchArgs {
     /// A model to measure.
     #[arg(long, value_name = "M", conflicts_with_all = ["random", "ops"])]
@@ -65,7 +67,8 @@ pub fn run(args: &BenchArgs) -> Result<()> {
             (model, kv, path.clone())
         }
         (None, Some(shape)) => {
-            let mut config = ModelConfig::known(shape).with_context(|| format!("`{shape}` is not a known shape; see `longhand bench --help`"))?;
+            let mut config =
+                ModelConfig::known(shape).with_context(|| format!("`{shape}` is not a known shape; see `longhand bench --help`"))?;
             config.layers = args.layers.unwrap_or(config.layers).clamp(1, config.layers);
             let dtype = dtype(&args.dtype)?;
             let device = load::device(&args.machine, Precision::Fast)?;
@@ -99,7 +102,10 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     }
     let (prefill, decode) = (Spread::of(prefill), Spread::of(decode));
     if args.json {
-        println!("{}", json!({"model": name, "device": device, "prefill_tokens": args.prefill, "prefill_median": prefill.median, "prefill_best": prefill.best, "decode_tokens": args.decode, "decode_median": decode.median, "decode_best": decode.best}));
+        println!(
+            "{}",
+            json!({"model": name, "device": device, "prefill_tokens": args.prefill, "prefill_median": prefill.median, "prefill_best": prefill.best, "decode_tokens": args.decode, "decode_median": decode.median, "decode_best": decode.best})
+        );
     } else {
         println!("{name} on {device}");
         println!("prefill {:8.1} tokens/s median, {:8.1} best ({} tokens)", prefill.median, prefill.best, args.prefill);
@@ -142,7 +148,10 @@ fn ops(args: &BenchArgs) -> Result<()> {
             let gflops = 2.0 * (rows * size * size) as f64 / seconds / 1e9;
             let gbytes = (size * row_bytes) as f64 / seconds / 1e9;
             if args.json {
-                println!("{}", json!({"op": "matmul", "format": dtype.name(), "rows": rows, "size": size, "gflops": gflops, "gbytes_per_s": gbytes, "device": device.describe()}));
+                println!(
+                    "{}",
+                    json!({"op": "matmul", "format": dtype.name(), "rows": rows, "size": size, "gflops": gflops, "gbytes_per_s": gbytes, "device": device.describe()})
+                );
             } else {
                 println!("{:6} {rows:5} {gflops:10.2} {gbytes:10.2}", dtype.name());
             }

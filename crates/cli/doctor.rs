@@ -25,7 +25,7 @@ pub fn run(args: &DoctorArgs) -> Result<()> {
         Ok(device) => check(&device).map(|took| (device.describe(), took)),
         Err(error) => Err(error.to_string()),
     };
-    let memory = crate::read::free_memory();
+    let memory = crate::load::free_memory();
     if args.json {
         let list: Vec<_> = adapters
             .iter()
@@ -35,7 +35,10 @@ pub fn run(args: &DoctorArgs) -> Result<()> {
             Ok((name, seconds)) => json!({"works": true, "device": name, "seconds": seconds}),
             Err(error) => json!({"works": false, "error": error}),
         };
-        println!("{}", json!({"cpu": Device::cpu(Precision::Exact).describe(), "cpu_works": cpu.is_ok(), "free_memory": memory, "adapters": list, "gpu": gpu}));
+        println!(
+            "{}",
+            json!({"cpu": Device::cpu(Precision::Exact).describe(), "cpu_works": cpu.is_ok(), "free_memory": memory, "adapters": list, "gpu": gpu})
+        );
         return Ok(());
     }
     println!("{}: {}", Device::cpu(Precision::Exact).describe(), cpu.map_or_else(|error| error, |_| "works".into()));
@@ -44,11 +47,17 @@ pub fn run(args: &DoctorArgs) -> Result<()> {
     }
     if adapters.is_empty() {
         println!("GPU: no Vulkan, Metal or DirectX 12 adapter. Install your GPU's driver; to try the GPU path without one, install");
-        println!("     software Vulkan (Debian, Ubuntu: apt-get install libvulkan1 mesa-vulkan-drivers; Mesa 25 is five times faster than 22).");
+        println!(
+            "     software Vulkan (Debian, Ubuntu: apt-get install libvulkan1 mesa-vulkan-drivers; Mesa 25 is five times faster than 22)."
+        );
     }
     for adapter in &adapters {
         println!("GPU: {} ({}, driver {})", adapter.name, adapter.kind, adapter.driver);
-        println!("     bindings up to {} MiB; {}", adapter.max_binding >> 20, if adapter.features.is_empty() { "no optional features".into() } else { adapter.features.join(", ") });
+        println!(
+            "     bindings up to {} MiB; {}",
+            adapter.max_binding >> 20,
+            if adapter.features.is_empty() { "no optional features".into() } else { adapter.features.join(", ") }
+        );
         if let Some(reason) = &adapter.unusable {
             println!("     cannot be used: {reason}");
         }

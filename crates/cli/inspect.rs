@@ -1,12 +1,12 @@
 //! `longhand inspect`: what a model is, and what of it fits where.
 
 use anyhow::{Context, Result};
-use kernels::attention::KvDType;
 use kernels::DType;
+use kernels::attention::KvDType;
 use model::{ModelConfig, Role};
 use serde_json::json;
 
-use crate::{hub, load};
+use crate::load;
 
 /// WebGPU's default limit of one storage binding, which every adapter has.
 const BINDING: u64 = 128 << 20;
@@ -44,45 +44,80 @@ pub fn run(args: &InspectArgs) -> Result<()> {
     let (config, groups, total, listed) = match ModelConfig::known(&args.model) {
         Some(config) => {
             let dtype = DType::WEIGHTS.into_iter().find(|dtype| dtype.name() == args.dtype.to_lowercase());
-            let dtype = dtype.with_context(|| format!("`{}` is not a weight format: {}", args.dtype, DType::WEIGHTS.map(DType::name).join(", ")))?;
+            let dtype = dtype
+                .with_context(|| format!("`{}` is not a weight format: {}", args.dtype, DType::WEIGHTS.map(DType::name).join(", ")))?;
             let groups = planned(&config, dtype)?;
             let total = groups.iter().map(|group| group.bytes * group.count as u64).sum();
             (config, groups, total, vec![])
         }
         None => {
-            let path = hub::resolve(&args.model)?;
-            let (checkpoint, _) = load::checkpoint(&path.display().to_string())?;
+            let (checkpoint, _) = load::checkpoint(&args.model)?;
             let config = checkpoint.config().clone();
             let groups = stored(&config, &checkpoint)?;
             let listed = checkpoint.tensors().iter().map(|t| (t.name.clone(), t.dtype, t.shape.clone())).collect();
             (config, groups, checkpoint.total_bytes(), listed)
         }
     };
-    let contexts: Vec<usize> = [4, 8, 16, 32, 64, 128, 256].iter().map(|k| k * 1024).filter(|&n| n <= config.max_positions.max(4096)).collect();
+    let contexts: Vec<usize> =
+        [4, 8, 16, 32, 64, 128, 256].iter().map(|k| k * 1024).filter(|&n| n <= config.max_positions.max(4096)).collect();
     let kv = |dtype: KvDType, context: usize| (config.layers * context * dtype.bytes_per_position(config.kv_heads, config.head_dim)) as u64;
     let q8 = config.head_dim % 32 == 0;
-    let free = crate::read::free_memory();
+    let free = crate::load::free_memory();
     if args.json {
         let plan: Vec<_> = contexts
             .iter()
             .map(|&n| json!({"context": n, "kv_f32": kv(KvDType::F32, n), "kv_f16": kv(KvDType::F16, n), "kv_q8": q8.then(|| kv(KvDType::Q8, n)), "fits_in_memory": free.map(|free| total + kv(KvDType::F16, n) <= free)}))
             .collect();
-        let tensors: Vec<_> = groups.iter().map(|g| json!({"role": g.role, "count": g.count, "dtype": g.dtype.name(), "bytes": g.bytes, "bindings": g.shards})).collect();
-        println!("{}", json!({"architecture": format!("{:?}", config.architecture), "config": format!("{config:?}"), "parameters": config.parameters(), "active_parameters": config.active_parameters(), "weight_bytes": total, "tensors": tensors, "contexts": plan, "free_memory": free}));
+        let tensors: Vec<_> = groups
+            .iter()
+            .map(|g| json!({"role": g.role, "count": g.count, "dtype": g.dtype.name(), "bytes": g.bytes, "bindings": g.shards}))
+            .collect();
+        println!(
+            "{}",
+            json!({"architecture": format!("{:?}", config.architecture), "config": format!("{config:?}"), "parameters": config.parameters(), "active_parameters": config.active_parameters(), "weight_bytes": total, "tensors": tensors, "contexts": plan, "free_memory": free})
+        );
         return Ok(());
     }
-    println!("{:?}: {} layers, hidden {}, {}/{} heads of {}, vocabulary {}, {} positions", config.architecture, config.layers, config.hidden, config.heads, config.kv_heads, config.head_dim, config.vocab, config.max_positions);
+    println!(
+        "{:?}: {} layers, hidden {}, {}/{} heads of {}, vocabulary {}, {} positions",
+        config.architecture,
+        config.layers,
+        config.hidden,
+        config.heads,
+        config.kv_heads,
+        config.head_dim,
+        config.vocab,
+        config.max_positions
+    );
     if let Some(moe) = &config.moe {
-        println!("{} experts of {}, {} a token{}", moe.experts, moe.intermediate, moe.top_k, if moe.dense_layers.is_empty() { String::new() } else { format!(", dense layers {:?}", moe.dense_layers) });
+        println!(
+            "{} experts of {}, {} a token{}",
+            moe.experts,
+            moe.intermediate,
+            moe.top_k,
+            if moe.dense_layers.is_empty() { String::new() } else { format!(", dense layers {:?}", moe.dense_layers) }
+        );
     }
     println!("RoPE base {}, {:?}; embeddings {}", config.rope_theta, config.rope, if config.tie_embeddings { "tied" } else { "not tied" });
-    println!("{:.2} B parameters, {:.2} B active a token, {} of weights\n", config.parameters() as f64 / 1e9, config.active_parameters() as f64 / 1e9, size(total));
+    println!(
+        "{:.2} B parameters, {:.2} B active a token, {} of weights\n",
+        config.parameters() as f64 / 1e9,
+        config.active_parameters() as f64 / 1e9,
+        size(total)
+    );
     println!("{:24} {:>5} {:>6} {:>11} {:>9}", "tensor", "count", "format", "each", "bindings");
     for group in &groups {
         println!("{:24} {:5} {:>6} {:>11} {:9}", group.role, group.count, group.dtype.name(), size(group.bytes), group.shards);
     }
     println!("(bindings: GPU bindings of at most 128 MiB that one tensor is split into)\n");
-    println!("{:>9} {:>11} {:>11} {:>11} {}", "context", "KV f16", "KV q8", "with f16", free.map_or(String::new(), |free| format!("in the {} free here", size(free))));
+    println!(
+        "{:>9} {:>11} {:>11} {:>11} {}",
+        "context",
+        "KV f16",
+        "KV q8",
+        "with f16",
+        free.map_or(String::new(), |free| format!("in the {} free here", size(free)))
+    );
     for context in contexts {
         let all = total + kv(KvDType::F16, context);
         let fits = free.map_or("", |free| if all <= free { "fits" } else { "does not fit" });
@@ -109,7 +144,9 @@ fn planned(config: &ModelConfig, dtype: DType) -> Result<Vec<Group>> {
         let Some((&cols, outer)) = shape.split_last() else { continue };
         let dtype = if outer.is_empty() || role == Role::Router { DType::F32 } else { dtype };
         let rows: usize = outer.iter().product();
-        let row_bytes = dtype.row_bytes(cols).with_context(|| format!("{} rows of {cols} are not whole {} blocks", role.canonical(first), dtype.name()))?;
+        let row_bytes = dtype
+            .row_bytes(cols)
+            .with_context(|| format!("{} rows of {cols} are not whole {} blocks", role.canonical(first), dtype.name()))?;
         groups.push(group(role, config, layers.len(), dtype, (rows * row_bytes) as u64));
     }
     Ok(groups)

@@ -62,3 +62,10 @@ pub fn chat(args: &ModelArgs, window: Option<usize>) -> Result<ChatEngine> {
 pub fn weights_are_f32(checkpoint: &Checkpoint) -> bool {
     checkpoint.tensors().iter().all(|tensor| tensor.dtype == kernels::DType::F32)
 }
+
+/// Bytes of memory that can be taken without swapping, where the system says so.
+pub fn free_memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find(|line| line.starts_with("MemAvailable:"))?;
+    Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? * 1024)
+}

@@ -1,7 +1,10 @@
 //! The `longhand` binary: one file per verb. Exit code 0: done; 1: a failure of this program or machine; 2: bad input.
 
 mod args;
+mod bench;
+mod doctor;
 mod generate;
+mod inspect;
 mod load;
 mod logits;
 mod progress;
@@ -22,6 +25,12 @@ const HELP: &str = "{about-with-newline}\n{usage-heading} {usage}\n\n{all-args}{
 enum Verb {
     /// Talk to a model.
     Chat(generate::ChatArgs),
+    /// What a model is, and what of it fits where.
+    Inspect(inspect::InspectArgs),
+    /// What this machine offers, what works, what to install.
+    Doctor(doctor::DoctorArgs),
+    /// Measure prefill and decode, or matmuls alone.
+    Bench(bench::BenchArgs),
     /// Plumbing: continue a text or token ids.
     Generate(generate::GenerateArgs),
     /// Plumbing: logits, log-probabilities and entropies of given token ids.
@@ -32,6 +41,9 @@ fn main() -> std::process::ExitCode {
     let cli = Cli::parse();
     let result = match cli.verb {
         Verb::Chat(args) => generate::chat(&args),
+        Verb::Inspect(args) => inspect::run(&args),
+        Verb::Doctor(args) => doctor::run(&args),
+        Verb::Bench(args) => bench::run(&args),
         Verb::Generate(args) => generate::run(&args),
         Verb::Logits(args) => logits::run(&args),
     };

@@ -135,8 +135,7 @@ fn the_comparison_catches_faults() {
     let zeroed = vec![0.0; right.len()];
     let scaled: Vec<f32> = right.iter().map(|v| v * 1.01).collect();
     let transposed: Vec<f32> = (0..rows * n).map(|i| right[i % n * n + i / n]).collect();
-    let no_tail: Vec<f32> =
-        (0..rows * n).map(|i| (0..k - 1).map(|j| x[i / n * k + j] * w[i % n * k + j]).sum()).collect();
+    let no_tail: Vec<f32> = (0..rows * n).map(|i| (0..k - 1).map(|j| x[i / n * k + j] * w[i % n * k + j]).sum()).collect();
     let mut nan = right.clone();
     nan[3] = f32::NAN;
     for (name, fault) in [("zeroed", zeroed), ("scaled", scaled), ("transposed", transposed), ("tail", no_tail), ("nan", nan)] {
@@ -147,7 +146,9 @@ fn the_comparison_catches_faults() {
 #[test]
 fn exact_bits_do_not_depend_on_batch_threads_or_simd() {
     let mut random = Random(3);
-    for (dtype, n, k) in [(DType::F32, 70, 2069), (DType::BF16, 45, 1536), (DType::Q4_K, 70, 1280), (DType::Q6_K, 33, 2304), (DType::Q8_0, 130, 96)] {
+    for (dtype, n, k) in
+        [(DType::F32, 70, 2069), (DType::BF16, 45, 1536), (DType::Q4_K, 70, 1280), (DType::Q6_K, 33, 2304), (DType::Q8_0, 130, 96)]
+    {
         let x = random.floats(65 * k);
         let bytes = random_weight(&mut random, dtype, n, k);
         let bits = |v: Vec<f32>| v.into_iter().map(f32::to_bits).collect::<Vec<u32>>();
@@ -283,8 +284,7 @@ fn head_matches_a_reference() {
         head::forward(&device, &xs, &weight, &ids, temperature, &mut out, rows).unwrap();
         let got = [read(&device, &out.logprob), read(&device, &out.entropy), read(&device, &out.lse)];
         for row in 0..rows {
-            let z: Vec<f64> =
-                reference(&x[row * k..][..k], &w, k).0.into_iter().map(|z| z / f64::from(temperature)).collect();
+            let z: Vec<f64> = reference(&x[row * k..][..k], &w, k).0.into_iter().map(|z| z / f64::from(temperature)).collect();
             let lse = z.iter().map(|z| z.exp()).sum::<f64>().ln();
             let entropy: f64 = z.iter().map(|z| (lse - z) * (z - lse).exp()).sum();
             let want = [z[targets[row] as usize] - lse, entropy, lse];

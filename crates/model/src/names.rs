@@ -52,6 +52,32 @@ pub enum Role {
 }
 
 impl Role {
+    /// Every role, global ones first.
+    pub const ALL: [Role; 22] = [
+        Self::Embedding,
+        Self::OutputHead,
+        Self::FinalNorm,
+        Self::AttentionNorm,
+        Self::Q,
+        Self::K,
+        Self::V,
+        Self::QBias,
+        Self::KBias,
+        Self::VBias,
+        Self::O,
+        Self::OBias,
+        Self::QNorm,
+        Self::KNorm,
+        Self::MlpNorm,
+        Self::Gate,
+        Self::Up,
+        Self::Down,
+        Self::Router,
+        Self::ExpertGate,
+        Self::ExpertUp,
+        Self::ExpertDown,
+    ];
+
     /// Roles outside the layers; their layer number is 0.
     pub const GLOBAL: [Role; 3] = [Role::Embedding, Role::OutputHead, Role::FinalNorm];
 

@@ -1,7 +1,7 @@
 //! From a checkpoint's tokenizer files to a tokenizer and a chat template.
 
 use serde_json::Value;
-use tokenizer::{ChatTemplate, GgufVocab, Tokenizer};
+use tokenizer::{ChatTemplate, Tokenizer};
 
 use crate::error::{ModelError, Result};
 use crate::source::{Checkpoint, TokenizerMaterial};
@@ -34,23 +34,11 @@ impl TextParts {
                 };
                 (tokenizer, source, special(&config, "bos_token"), special(&config, "eos_token"))
             }
-            TokenizerMaterial::Gguf(vocab) => {
+            TokenizerMaterial::Gguf(material) => {
+                let vocab = &material.vocab;
                 let token = |id: Option<u32>| id.and_then(|id| vocab.tokens.get(id as usize)).cloned();
-                let (bos, eos) = (token(vocab.bos), token(vocab.eos));
-                let tokenizer = Tokenizer::from_gguf(GgufVocab {
-                    model: vocab.model.clone(),
-                    pre: vocab.pre.clone(),
-                    tokens: vocab.tokens.clone(),
-                    merges: vocab.merges.clone(),
-                    scores: vocab.scores.clone(),
-                    types: vocab.token_types.clone(),
-                    bos: vocab.bos,
-                    eos: vocab.eos,
-                    unk: vocab.unknown,
-                    add_space_prefix: vocab.add_space_prefix,
-                })
-                .map_err(wrong)?;
-                (tokenizer, vocab.chat_template.clone(), bos, eos)
+                let tokenizer = Tokenizer::from_gguf(vocab.clone()).map_err(wrong)?;
+                (tokenizer, material.chat_template.clone(), token(vocab.bos), token(vocab.eos))
             }
             _ => return Err(ModelError::unsupported(checkpoint.name(), "has no tokenizer: put its tokenizer.json beside the weights")),
         };

@@ -92,7 +92,10 @@ impl CpuWeight {
         }
         let row_bytes = dtype.row_bytes(cols).unwrap_or(0);
         if rows.checked_mul(row_bytes) != Some(bytes.as_slice().len()) || (row_bytes == 0 && cols > 0) {
-            return Err(KernelError::shape("weight", format!("{} bytes are not [{rows}, {cols}] {}", bytes.as_slice().len(), dtype.name())));
+            return Err(KernelError::shape(
+                "weight",
+                format!("{} bytes are not [{rows}, {cols}] {}", bytes.as_slice().len(), dtype.name()),
+            ));
         }
         Ok(Self { rows, cols, dtype, row_bytes, bytes })
     }

@@ -6,13 +6,13 @@
 use std::cell::Cell;
 use std::ops::Range;
 
-use super::dequant::{CpuWeight, dequantize_at};
-use super::sixteen::{Lanes, Portable};
-#[cfg(target_arch = "x86_64")]
-use super::sixteen::{Avx2, Avx512};
 use super::CpuDevice;
+use super::dequant::{CpuWeight, dequantize_at};
 use super::parallel::for_each_range;
 use super::simd::Level;
+#[cfg(target_arch = "x86_64")]
+use super::sixteen::{Avx2, Avx512};
+use super::sixteen::{Lanes, Portable};
 use crate::DType;
 
 /// Columns per K block: a tile's part of x (6 rows) and of W (4 rows) stay in the L1 cache together.

@@ -157,14 +157,38 @@ format!(Q6_K, 256, 210, 16, 32, false, |b, q, s, c| {
 macro_rules! with_format {
     ($dtype:expr, $f:ident => $body:expr, $plain:pat => $other:expr) => {
         match $dtype {
-            crate::DType::Q8_0 => { type $f = $crate::cpu::format::Q8_0; $body }
-            crate::DType::Q4_0 => { type $f = $crate::cpu::format::Q4_0; $body }
-            crate::DType::Q4_1 => { type $f = $crate::cpu::format::Q4_1; $body }
-            crate::DType::Q5_0 => { type $f = $crate::cpu::format::Q5_0; $body }
-            crate::DType::Q5_1 => { type $f = $crate::cpu::format::Q5_1; $body }
-            crate::DType::Q4_K => { type $f = $crate::cpu::format::Q4_K; $body }
-            crate::DType::Q5_K => { type $f = $crate::cpu::format::Q5_K; $body }
-            crate::DType::Q6_K => { type $f = $crate::cpu::format::Q6_K; $body }
+            crate::DType::Q8_0 => {
+                type $f = $crate::cpu::format::Q8_0;
+                $body
+            }
+            crate::DType::Q4_0 => {
+                type $f = $crate::cpu::format::Q4_0;
+                $body
+            }
+            crate::DType::Q4_1 => {
+                type $f = $crate::cpu::format::Q4_1;
+                $body
+            }
+            crate::DType::Q5_0 => {
+                type $f = $crate::cpu::format::Q5_0;
+                $body
+            }
+            crate::DType::Q5_1 => {
+                type $f = $crate::cpu::format::Q5_1;
+                $body
+            }
+            crate::DType::Q4_K => {
+                type $f = $crate::cpu::format::Q4_K;
+                $body
+            }
+            crate::DType::Q5_K => {
+                type $f = $crate::cpu::format::Q5_K;
+                $body
+            }
+            crate::DType::Q6_K => {
+                type $f = $crate::cpu::format::Q6_K;
+                $body
+            }
             $plain => $other,
         }
     };
