@@ -22,11 +22,10 @@ async function run() {
     await post({ kind: "planted shader", name, errors: await longhand.check_shader(wgsl) });
   }
 
-  const variants = JSON.parse(longhand.shader_variants());
+  const variants = longhand.shader_variants();
   await post({ kind: "variants", count: variants.length });
-  for (const { name, wgsl } of variants) {
-    const skipped = (await longhand.missing_feature(wgsl)) ?? null;
-    await post({ kind: "shader", name, skipped, errors: skipped ? [] : await longhand.check_shader(wgsl) });
+  for (const [index, name] of variants.entries()) {
+    await post({ kind: "shader", name, ...JSON.parse(await longhand.check_variant(index)) });
   }
 
   for (const name of decoded) {

@@ -1,5 +1,6 @@
 //! What a browser must get right before anything is read in it. The page's button and the browser tests run the same code.
 
+use kernels::gpu::preprocess::Target;
 use wasm_bindgen::prelude::*;
 
 use crate::browser;
@@ -8,20 +9,51 @@ use crate::browser;
 pub struct Variant {
     /// `matmul[TILE=8]`
     pub name: String,
-    /// The preprocessed text.
-    pub wgsl: String,
+    /// The preprocessed text, or why there is none.
+    pub wgsl: Result<String, String>,
 }
 
-/// Every variant of every shader.
+/// Every variant of every shader. What a variant needs and this browser lacks is found when it is compiled.
 pub fn variants() -> Vec<Variant> {
+    let target = Target { f16: true, subgroups: true, web: true };
     let mut variants = Vec::new();
     for spec in kernels::table::shaders() {
         for defines in (spec.variants)() {
             let values: Vec<String> = defines.iter().map(|(name, value)| format!("{name}={value}")).collect();
-            variants.push(Variant { name: format!("{}[{}]", spec.name, values.join(",")), wgsl: spec.source.to_string() });
+            let name = if values.is_empty() { spec.name.to_string() } else { format!("{}[{}]", spec.name, values.join(" ")) };
+            let wgsl = spec.module(&defines, target).map(|module| module.source).map_err(|problem| problem.to_string());
+            variants.push(Variant { name, wgsl });
         }
     }
     variants
+}
+
+/// What a check of one variant found.
+pub enum Verdict {
+    /// The compiler took it.
+    Fine,
+    /// This browser lacks the feature it needs.
+    Lacks(String),
+    /// The compiler's errors.
+    Refused(Vec<String>),
+}
+
+impl Variant {
+    /// Gives it to this browser's compiler.
+    pub async fn check(&self) -> Verdict {
+        let wgsl = match &self.wgsl {
+            Ok(wgsl) => wgsl,
+            Err(problem) => return Verdict::Refused(vec![problem.clone()]),
+        };
+        if let Some(feature) = browser::missing_feature(wgsl).await.ok().and_then(|feature| feature.as_string()) {
+            return Verdict::Lacks(feature);
+        }
+        let errors = match browser::check_shader(wgsl).await {
+            Ok(errors) => js_sys::Array::from(&errors).iter().map(|error| error.as_string().unwrap_or_default()).collect(),
+            Err(problem) => vec![format!("{problem:?}")],
+        };
+        if errors.is_empty() { Verdict::Fine } else { Verdict::Refused(errors) }
+    }
 }
 
 /// What this browser is, in a line.
@@ -30,21 +62,26 @@ pub async fn machine() -> Result<JsValue, JsValue> {
     browser::describe_machine().await
 }
 
-/// JSON: `[{"name", "wgsl"}]`, every variant of every shader.
+/// The names of every variant of every shader.
 #[wasm_bindgen]
-pub fn shader_variants() -> String {
-    let list: Vec<_> = variants().iter().map(|variant| serde_json::json!({ "name": variant.name, "wgsl": variant.wgsl })).collect();
-    serde_json::Value::from(list).to_string()
+pub fn shader_variants() -> Vec<String> {
+    variants().into_iter().map(|variant| variant.name).collect()
+}
+
+/// JSON of what this browser's compiler says about variant `index`: `{"errors": […], "skipped": null | feature}`.
+#[wasm_bindgen]
+pub async fn check_variant(index: usize) -> Result<String, JsValue> {
+    let variant = variants().into_iter().nth(index).ok_or("no such variant")?;
+    let (errors, skipped) = match variant.check().await {
+        Verdict::Fine => (vec![], None),
+        Verdict::Lacks(feature) => (vec![], Some(format!("this adapter has no {feature}"))),
+        Verdict::Refused(errors) => (errors, None),
+    };
+    Ok(serde_json::json!({ "errors": errors, "skipped": skipped }).to_string())
 }
 
 /// What this browser's compiler says against a module: an array of strings.
 #[wasm_bindgen]
 pub async fn check_shader(wgsl: String) -> Result<JsValue, JsValue> {
     browser::check_shader(&wgsl).await
-}
-
-/// The feature that a module needs and this browser lacks, or `undefined`.
-#[wasm_bindgen]
-pub async fn missing_feature(wgsl: String) -> Result<JsValue, JsValue> {
-    browser::missing_feature(&wgsl).await
 }

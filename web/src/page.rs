@@ -3,7 +3,8 @@
 use leptos::prelude::*;
 use serde_json::Value;
 
-use crate::{browser, checks};
+use crate::browser;
+use crate::checks::{self, Verdict};
 
 /// Limits that decide what runs, with what they mean.
 const LIMITS: [(&str, &str); 5] = [
@@ -73,17 +74,18 @@ fn amount(name: &str, value: Option<u64>) -> String {
 fn Shaders() -> impl IntoView {
     let (progress, set_progress) = signal(None::<(usize, usize)>);
     let (failures, set_failures) = signal(Vec::<String>::new());
+    let (skipped, set_skipped) = signal(Vec::<String>::new());
     let check = Action::new_local(move |(): &()| async move {
         let variants = checks::variants();
         set_failures.set(Vec::new());
+        set_skipped.set(Vec::new());
         set_progress.set(Some((0, variants.len())));
         for (index, variant) in variants.iter().enumerate() {
-            let lacks = browser::missing_feature(&variant.wgsl).await.is_ok_and(|feature| feature.is_string());
-            if !lacks {
-                let errors = browser::check_shader(&variant.wgsl).await.unwrap_or_else(|problem| js_sys::Array::of1(&problem).into());
-                for error in js_sys::Array::from(&errors).iter() {
-                    let error = error.as_string().unwrap_or_else(|| format!("{error:?}"));
-                    set_failures.update(|list| list.push(format!("{}: {error}", variant.name)));
+            match variant.check().await {
+                Verdict::Fine => {}
+                Verdict::Lacks(feature) => set_skipped.update(|list| list.push(format!("{} (no {feature})", variant.name))),
+                Verdict::Refused(errors) => {
+                    set_failures.update(|list| list.extend(errors.iter().map(|error| format!("{}: {error}", variant.name))));
                 }
             }
             set_progress.set(Some((index + 1, variants.len())));
@@ -93,7 +95,9 @@ fn Shaders() -> impl IntoView {
         <h2>"Shaders"</h2>
         <p>"Every kernel is compiled here by this browser's own compiler."</p>
         <button on:click=move |_| drop(check.dispatch(())) disabled=move || check.pending().get()>"Check the shaders"</button>
-        <p>{move || progress.get().map(|(done, all)| format!("{done} of {all} checked, {} refused", failures.get().len()))}</p>
+        <p>{move || progress.get().map(|(done, all)| {
+            format!("{done} of {all} checked, {} refused, {} need what this browser lacks", failures.get().len(), skipped.get().len())
+        })}</p>
         <ul>{move || failures.get().into_iter().map(|failure| view! { <li>{failure}</li> }).collect_view()}</ul>
     }
 }
