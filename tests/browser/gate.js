@@ -3,6 +3,13 @@ import init, * as longhand from "/pkg/longhand_web.js";
 
 const post = (report) => fetch("/report", { method: "POST", body: JSON.stringify(report) });
 
+// A panic ends the module and leaves its promise open for ever: the browser's own error event is the word we get. The panic's text
+// went to the console just before.
+const said = [];
+const consoleError = console.error;
+console.error = (...words) => { said.push(words.join(" ")); consoleError(...words); };
+addEventListener("error", ({ message }) => post({ kind: "failed", text: [...said, message].join("\n") }));
+
 // Faults that the gate must catch. naga accepts the second: only a browser's compiler knows that its barrier is not uniform.
 const planted = {
   syntax: "@compute @workgroup_size(1) fn main() { let x = ; }",

@@ -15,4 +15,8 @@ extern "C" {
     /// What the browser's compiler says against a module, an array of strings.
     #[wasm_bindgen(js_name = checkShader, catch)]
     pub async fn check_shader(wgsl: &str) -> Result<JsValue, JsValue>;
+
+    /// The bytes at an address, a `Uint8Array`.
+    #[wasm_bindgen(js_name = fetchBytes, catch)]
+    pub async fn fetch_bytes(url: &str) -> Result<JsValue, JsValue>;
 }

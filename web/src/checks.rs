@@ -1,6 +1,13 @@
 //! What a browser must get right before anything is read in it. The page's button and the browser tests run the same code.
 
+use std::sync::Arc;
+
+use data::Sampling;
+use kernels::attention::KvDType;
+use kernels::gpu::GpuOptions;
 use kernels::gpu::preprocess::Target;
+use kernels::{Bytes, Device};
+use model::{Checkpoint, Engine, EngineSettings, Model, Request};
 use wasm_bindgen::prelude::*;
 
 use crate::browser;
@@ -84,4 +91,51 @@ pub async fn check_variant(index: usize) -> Result<String, JsValue> {
 #[wasm_bindgen]
 pub async fn check_shader(wgsl: String) -> Result<JsValue, JsValue> {
     browser::check_shader(&wgsl).await
+}
+
+/// Greedy tokens of the model in `folder` (an address) after `prompt`, computed on WebGPU.
+#[wasm_bindgen]
+pub async fn decode_known(folder: String, prompt: Vec<u32>, count: usize) -> Result<Vec<u32>, JsValue> {
+    let file = |name: &str| format!("{folder}/{name}");
+    let checkpoint = if folder.contains("gguf") {
+        Checkpoint::from_gguf(fetch(&file("model.gguf")).await?)
+    } else {
+        let weights = vec![("model.safetensors".to_string(), fetch(&file("model.safetensors")).await?)];
+        Checkpoint::from_parts(fetch(&file("config.json")).await?, weights)
+    };
+    greedy(checkpoint.map_err(told)?, prompt, count).await.map_err(told)
+}
+
+/// Decodes what `folder/greedy.json` asks for; how many tokens were right and the seconds it took, or what went wrong.
+pub async fn known_answer(folder: &str) -> Result<(usize, f64), String> {
+    let text = |problem: JsValue| problem.as_string().unwrap_or_else(|| format!("{problem:?}"));
+    let known: serde_json::Value = fetch(&format!("{folder}/greedy.json"))
+        .await
+        .map_err(text)
+        .and_then(|bytes| serde_json::from_slice(bytes.as_slice()).map_err(|problem| problem.to_string()))?;
+    let ids = |name: &str| known[name].as_array().into_iter().flatten().filter_map(|id| Some(id.as_u64()? as u32)).collect::<Vec<u32>>();
+    let (prompt, expected) = (ids("prompt"), ids("ids"));
+    let start = js_sys::Date::now();
+    let decoded = decode_known(folder.to_string(), prompt, expected.len()).await.map_err(text)?;
+    if decoded != expected || decoded.is_empty() {
+        return Err(format!("computed {decoded:?}, known are {expected:?}"));
+    }
+    Ok((decoded.len(), (js_sys::Date::now() - start) / 1000.0))
+}
+
+async fn greedy(checkpoint: Checkpoint, prompt: Vec<u32>, count: usize) -> model::Result<Vec<u32>> {
+    let window = prompt.len() + count;
+    let device = Device::gpu(&GpuOptions::default()).await?;
+    let model = Model::load(&checkpoint, device, window, |_, _| {})?;
+    let mut engine = Engine::new(Arc::new(model), EngineSettings::single(window, KvDType::F32))?;
+    let request = Request { prompt, max_new_tokens: count, sampling: Sampling::GREEDY, stop_ids: vec![] };
+    Ok(engine.generate(request, |_| {}).await?.ids)
+}
+
+async fn fetch(url: &str) -> Result<Bytes, JsValue> {
+    Ok(js_sys::Uint8Array::from(browser::fetch_bytes(url).await?).to_vec().into())
+}
+
+fn told(problem: model::ModelError) -> JsValue {
+    js_sys::Error::new(&problem.to_string()).into()
 }

@@ -30,6 +30,7 @@ pub fn Page() -> impl IntoView {
             {move || machine.get().map(|machine| view! { <Machine machine=machine /> })}
         </Suspense>
         <Shaders />
+        <KnownAnswer />
     }
 }
 
@@ -99,5 +100,22 @@ fn Shaders() -> impl IntoView {
             format!("{done} of {all} checked, {} refused, {} need what this browser lacks", failures.get().len(), skipped.get().len())
         })}</p>
         <ul>{move || failures.get().into_iter().map(|failure| view! { <li>{failure}</li> }).collect_view()}</ul>
+    }
+}
+
+/// A button that lets a tiny model decode tokens that are known.
+#[component]
+fn KnownAnswer() -> impl IntoView {
+    let check = Action::new_local(|(): &()| async {
+        match checks::known_answer("known").await {
+            Ok((count, seconds)) => format!("All {count} tokens are right, in {seconds:.1} s."),
+            Err(problem) => format!("Failed: {problem}"),
+        }
+    });
+    view! {
+        <h2>"A known answer"</h2>
+        <p>"A tiny model computes tokens here that are known beforehand."</p>
+        <button on:click=move |_| drop(check.dispatch(())) disabled=move || check.pending().get()>"Compute it"</button>
+        <p>{move || check.value().get()}</p>
     }
 }

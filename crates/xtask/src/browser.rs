@@ -55,11 +55,12 @@ impl Browser {
         Ok(Self { child, log })
     }
 
-    /// The last lines it logged.
+    /// The last lines it logged: the page's own where there are any.
     pub fn log_tail(&self) -> String {
         let bytes = std::fs::read(&self.log).unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes);
-        let lines: Vec<&str> = text.lines().collect();
+        let from_page: Vec<&str> = text.lines().filter(|line| line.contains("CONSOLE")).collect();
+        let lines = if from_page.is_empty() { text.lines().collect() } else { from_page };
         lines[lines.len().saturating_sub(30)..].join("\n")
     }
 
