@@ -80,10 +80,11 @@ pub fn forward(device: &CpuDevice, q: &Tensor, layer: &Layer, shape: &KvShape, b
     let mut partials = vec![0f32; partials];
     let out = SharedMut::new(out);
     let shared = SharedMut::new(&mut partials);
+    let spans = &batch.spans; // not `batch`: in a browser its tensors cannot be shared between threads
     run(device, tasks.len(), |i| {
         SCRATCH.with_borrow_mut(|scratch| {
             let task = &tasks[i];
-            let span = &batch.spans[task.span];
+            let span = &spans[task.span];
             call.attend(task, span, scratch);
             match task.partial {
                 None => call.finish(task, span, &scratch.state, &out),
@@ -105,7 +106,7 @@ pub fn forward(device: &CpuDevice, q: &Tensor, layer: &Layer, shape: &KvShape, b
     run(device, blocks.len(), |b| {
         SCRATCH.with_borrow_mut(|scratch| {
             let block = &tasks[blocks[b].clone()];
-            let span = &batch.spans[block[0].span];
+            let span = &spans[block[0].span];
             for task in block {
                 call.fold(task, span, &partials[task.partial.unwrap_or(0)..], &mut scratch.state);
             }
