@@ -1,6 +1,6 @@
 use super::OP;
 use crate::cpu::CpuDevice;
-use crate::cpu::lanes::{Lanes, load, multiversion};
+use crate::cpu::lanes::{Lanes, Vector, load, multiversion};
 use crate::cpu::parallel::{SharedMut, for_each_range};
 use crate::{Result, Tensor};
 
@@ -10,13 +10,15 @@ fn rows_per_task(width: usize) -> usize {
 }
 
 #[inline(always)]
-fn inverse_rms(x: &[f32], eps: f32) -> f32 {
-    let mut sum = Lanes::ZERO;
+fn inverse_rms<V: Vector>(x: &[f32], eps: f32) -> f32 {
+    let mut sum = V::splat(0.0);
     for part in x.chunks(16) {
-        let part = load(part);
-        sum.fma(&part, &part);
+        let part = V::load(&load(part));
+        sum = sum.fma(part, part);
     }
-    1.0 / (sum.fold() / x.len() as f32 + eps).sqrt()
+    let mut lanes = Lanes::ZERO;
+    sum.store(&mut lanes);
+    1.0 / (lanes.fold() / x.len() as f32 + eps).sqrt()
 }
 
 multiversion! {
@@ -24,7 +26,7 @@ multiversion! {
     fn normalise(x: &[f32], gain: &[f32], eps: f32, y: &mut [f32]) {
         let width = gain.len();
         for (x, y) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)) {
-            let inverse = inverse_rms(x, eps);
+            let inverse = inverse_rms::<V>(x, eps);
             for ((y, x), g) in y.iter_mut().zip(x).zip(gain) {
                 *y = x * inverse * g;
             }
@@ -35,7 +37,7 @@ multiversion! {
 multiversion! {
     fn normalise_in_place(x: &mut [f32], gain: &[f32], eps: f32) {
         for x in x.chunks_exact_mut(gain.len()) {
-            let inverse = inverse_rms(x, eps);
+            let inverse = inverse_rms::<V>(x, eps);
             for (x, g) in x.iter_mut().zip(gain) {
                 *x = *x * inverse * g;
             }

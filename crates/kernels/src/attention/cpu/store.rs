@@ -45,7 +45,7 @@ impl Layer {
     }
 
     /// Writes one position of one kv head.
-    fn put(&mut self, block: usize, offset: usize, key: &[f32], value: &[f32]) {
+    fn put(&mut self, level: Level, block: usize, offset: usize, key: &[f32], value: &[f32]) {
         let padded = self.block / PAGE_TOKENS;
         let span = block * self.block..(block + 1) * self.block;
         match &mut self.pages {
@@ -70,13 +70,13 @@ impl Layer {
                 let scales = block * self.block / 32..(block + 1) * self.block / 32;
                 let (k, v) = (&mut k[span.clone()], &mut v[span]);
                 let (k_scales, v_scales) = (&mut k_scales[scales.clone()], &mut v_scales[scales]);
-                for (b, (key, value)) in key.chunks_exact(32).zip(value.chunks_exact(32)).enumerate() {
-                    let (scale, numbers) = quantise(key);
+                for (b, (key, value)) in key.as_chunks().0.iter().zip(value.as_chunks().0).enumerate() {
+                    let (scale, numbers) = quantise(level, key);
                     k_scales[b * PAGE_TOKENS + offset] = scale;
                     for (i, number) in numbers.into_iter().enumerate() {
                         k[(32 * b + i) * PAGE_TOKENS + offset] = number;
                     }
-                    let (scale, numbers) = quantise(value);
+                    let (scale, numbers) = quantise(level, value);
                     v_scales[offset * (padded / 32) + b] = scale;
                     v[offset * padded + 32 * b..][..32].copy_from_slice(&numbers);
                 }
@@ -87,39 +87,54 @@ impl Layer {
     /// The keys and values of a block as f32.
     pub fn widen(&self, level: Level, block: usize, keys: &mut [Lanes], values: &mut [Lanes]) {
         let span = block * self.block..(block + 1) * self.block;
-        let (keys, values): (&mut [f32], &mut [f32]) = (bytemuck::cast_slice_mut(keys), bytemuck::cast_slice_mut(values));
         match &self.pages {
             Pages::F32 { k, v } => {
-                keys.copy_from_slice(&k[span.clone()]);
-                values.copy_from_slice(&v[span]);
+                bytemuck::cast_slice_mut(keys).copy_from_slice(&k[span.clone()]);
+                bytemuck::cast_slice_mut(values).copy_from_slice(&v[span]);
             }
             Pages::F16 { k, v } => {
-                k[span.clone()].convert_to_f32_slice(keys);
-                v[span].convert_to_f32_slice(values);
+                widen_halves(level, &k[span.clone()], keys);
+                widen_halves(level, &v[span], values);
             }
             Pages::Q8 { k, v, k_scales, v_scales } => {
                 let scales = block * self.block / 32..(block + 1) * self.block / 32;
-                widen_keys(level, &k[span.clone()], &k_scales[scales.clone()], keys);
-                widen_values(level, &v[span], &v_scales[scales], values);
+                widen_keys(level, &k[span.clone()], &k_scales[scales.clone()], bytemuck::cast_slice_mut(keys));
+                widen_values(level, &v[span], &v_scales[scales], bytemuck::cast_slice_mut(values));
             }
         }
     }
 }
 
-/// 32 values as f16 scale and i8: the largest magnitude becomes ±127; ties round to even. A value that is not finite makes the
-/// scale NaN, so that it is not lost.
-fn quantise(values: &[f32]) -> (f16, [i8; 32]) {
-    let finite = values.iter().all(|v| v.is_finite());
-    let top = if finite { values.iter().fold(0f32, |top, v| top.max(v.abs())) } else { f32::NAN };
-    let scale = f16::from_f32(top / 127.0);
-    let mut numbers = [0; 32];
-    let width = scale.to_f32();
-    if width > 0.0 {
-        for (number, value) in numbers.iter_mut().zip(values) {
-            *number = (value / width).round_ties_even().clamp(-127.0, 127.0) as i8;
+multiversion! {
+    /// 32 values as f16 scale and i8: the largest magnitude becomes ±127; ties round to even. A value that is not finite makes the
+    /// scale NaN, so that it is not lost.
+    fn quantise(values: &[f32; 32]) -> (f16, [i8; 32]) {
+        let (mut top, mut finite) = (0f32, true);
+        for v in values {
+            top = if v.abs() > top { v.abs() } else { top };
+            finite &= v.is_finite();
+        }
+        let scale = f16::from_f32(if finite { top / 127.0 } else { f32::NAN });
+        let mut numbers = [0; 32];
+        let width = scale.to_f32();
+        if width > 0.0 {
+            for i in 0..32 {
+                // Adding and taking away 1.5 · 2^23 rounds to an integer, ties to even.
+                const MAGIC: f32 = 12_582_912.0;
+                let number = (values[i] / width).clamp(-127.0, 127.0) + MAGIC;
+                numbers[i] = (number.to_bits() as i32).wrapping_sub(MAGIC.to_bits() as i32) as i8;
+            }
+        }
+        (scale, numbers)
+    }
+}
+
+multiversion! {
+    fn widen_halves(halves: &[f16], to: &mut [Lanes]) {
+        for (halves, to) in halves.as_chunks().0.iter().zip(to) {
+            V::load_f16(halves).store(to);
         }
     }
-    (scale, numbers)
 }
 
 multiversion! {
@@ -149,14 +164,14 @@ multiversion! {
     }
 }
 
-pub fn append(_device: &CpuDevice, k: &Tensor, v: &Tensor, layer: &mut Layer, shape: &KvShape, batch: &Batch) -> Result<()> {
+pub fn append(device: &CpuDevice, k: &Tensor, v: &Tensor, layer: &mut Layer, shape: &KvShape, batch: &Batch) -> Result<()> {
     let (width, head_dim) = (shape.kv_heads * shape.head_dim, shape.head_dim);
     let (k, v, slots) = (k.f32s(OP)?, v.f32s(OP)?, batch.slots.u32s(OP)?);
     for (row, slot) in slots.chunks_exact(2).take(batch.rows).enumerate() {
         let (page, offset) = (slot[1] as usize / PAGE_TOKENS, slot[1] as usize % PAGE_TOKENS);
         for head in 0..shape.kv_heads {
             let at = row * width + head * head_dim;
-            layer.put(page * shape.kv_heads + head, offset, &k[at..][..head_dim], &v[at..][..head_dim]);
+            layer.put(device.simd(), page * shape.kv_heads + head, offset, &k[at..][..head_dim], &v[at..][..head_dim]);
         }
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use super::super::{CHUNK_TOKENS, PAGE_TOKENS};
 use crate::cpu::exp::{exp, exp_lanes};
-use crate::cpu::lanes::{Lanes, multiversion};
+use crate::cpu::lanes::{Lanes, Vector, multiversion};
 
 /// Rows of a tile, at most.
 pub const ROWS: usize = 6;
@@ -15,14 +15,14 @@ pub const ACCUMULATORS: usize = ROWS * PAGE_VECTORS;
 
 /// Runs `$call` with the constant `R` equal to the row count.
 macro_rules! by_rows {
-    ($rows:expr, $call:ident::<R $(, $rest:tt)*>($($arg:expr),*)) => {
+    ($rows:expr, $call:ident::<$v:ident, R $(, $rest:tt)*>($($arg:expr),*)) => {
         match $rows {
-            1 => $call::<1 $(, $rest)*>($($arg),*),
-            2 => $call::<2 $(, $rest)*>($($arg),*),
-            3 => $call::<3 $(, $rest)*>($($arg),*),
-            4 => $call::<4 $(, $rest)*>($($arg),*),
-            5 => $call::<5 $(, $rest)*>($($arg),*),
-            6 => $call::<6 $(, $rest)*>($($arg),*),
+            1 => $call::<$v, 1 $(, $rest)*>($($arg),*),
+            2 => $call::<$v, 2 $(, $rest)*>($($arg),*),
+            3 => $call::<$v, 3 $(, $rest)*>($($arg),*),
+            4 => $call::<$v, 4 $(, $rest)*>($($arg),*),
+            5 => $call::<$v, 5 $(, $rest)*>($($arg),*),
+            6 => $call::<$v, 6 $(, $rest)*>($($arg),*),
             rows => unreachable!("a tile of {rows} rows"),
         }
     };
@@ -32,51 +32,61 @@ multiversion! {
     /// s[r][j] = q_r · k_j for the keys of the first `pages` pages. q: [rows][Dp], k: [page][Dp][32], s: [rows][256].
     pub fn scores(q: &[Lanes], k: &[Lanes], vectors: usize, pages: usize, lanes: &mut [Lanes], s: &mut [Lanes]) {
         let q: &[f32] = bytemuck::cast_slice(q);
-        by_rows!(q.len() / (16 * vectors), score_tile::<R>(q, k, vectors, pages, lanes, s))
+        by_rows!(q.len() / (16 * vectors), score_tile::<V, R>(q, k, vectors, pages, lanes, s))
     }
 }
 
 #[inline(always)]
-fn score_tile<const R: usize>(q: &[f32], k: &[Lanes], vectors: usize, pages: usize, lanes: &mut [Lanes], s: &mut [Lanes]) {
-    let padded = 16 * vectors;
-    let rows: [&[f32]; R] = std::array::from_fn(|r| &q[r * padded..][..padded]);
-    let lanes: &mut [[[Lanes; PAGE_VECTORS]; R]] = by_lane(lanes);
-    for page in 0..pages {
-        let k = &k[page * PAGE_VECTORS * padded..][..PAGE_VECTORS * padded];
+fn score_tile<V: Vector, const R: usize>(q: &[f32], k: &[Lanes], vectors: usize, pages: usize, lanes: &mut [Lanes], s: &mut [Lanes]) {
+    // Slices of known lengths and plain loops: closures and bounds checks would keep the sums out of registers.
+    let q: &[[f32; 16]] = bytemuck::cast_slice(q);
+    let mut rows = [&q[..vectors]; R];
+    for r in 0..R {
+        rows[r] = &q[r * vectors..][..vectors];
+    }
+    let lanes: &mut [[[Lanes; PAGE_VECTORS]; R]] = bytemuck::cast_slice_mut(&mut lanes[..16 * R * PAGE_VECTORS]);
+    let lanes: &mut [[[Lanes; PAGE_VECTORS]; R]; 16] = match lanes.first_chunk_mut() {
+        Some(lanes) => lanes,
+        None => return,
+    };
+    // Per page, per 16 of its columns d: the vectors of keys of each.
+    let k: &[[[Lanes; PAGE_VECTORS]; 16]] = bytemuck::cast_slice(&k[..pages * vectors * 16 * PAGE_VECTORS]);
+    for (page, k) in k.chunks_exact(vectors).enumerate() {
         // Partial sum `lane` of every (row, key) pair of the page.
         for lane in 0..16 {
-            let mut sums = [[Lanes::ZERO; PAGE_VECTORS]; R];
+            let mut sums = [[V::splat(0.0); PAGE_VECTORS]; R];
             for step in 0..vectors {
-                let d = 16 * step + lane;
-                let keys = &k[PAGE_VECTORS * d..][..PAGE_VECTORS];
+                let keys = [V::load(&k[step][lane][0]), V::load(&k[step][lane][1])];
                 for r in 0..R {
-                    let q = rows[r][d];
+                    let q = V::splat(rows[r][step][lane]);
                     for v in 0..PAGE_VECTORS {
-                        sums[r][v].fma_scalar(&keys[v], q);
+                        sums[r][v] = sums[r][v].fma(keys[v], q);
                     }
                 }
             }
-            lanes[lane] = sums;
+            for r in 0..R {
+                for v in 0..PAGE_VECTORS {
+                    sums[r][v].store(&mut lanes[lane][r][v]);
+                }
+            }
         }
         // The canonical fold, 16 keys at a time.
         for r in 0..R {
             for v in 0..PAGE_VECTORS {
-                let mut fold: [Lanes; 8] = std::array::from_fn(|l| lanes[l][r][v].add(&lanes[l + 8][r][v]));
-                for width in [4, 2, 1] {
-                    for l in 0..width {
-                        fold[l] = fold[l].add(&fold[l + width]);
-                    }
+                let mut fold = [V::splat(0.0); 8];
+                for l in 0..8 {
+                    fold[l] = V::load(&lanes[l][r][v]).add(V::load(&lanes[l + 8][r][v]));
                 }
-                s[r * CHUNK_VECTORS + page * PAGE_VECTORS + v] = fold[0];
+                for l in 0..4 {
+                    fold[l] = fold[l].add(fold[l + 4]);
+                }
+                for l in 0..2 {
+                    fold[l] = fold[l].add(fold[l + 2]);
+                }
+                fold[0].add(fold[1]).store(&mut s[r * CHUNK_VECTORS + page * PAGE_VECTORS + v]);
             }
         }
     }
-}
-
-/// The scratch as 16 lanes of [rows][vectors].
-#[inline(always)]
-fn by_lane<const R: usize>(lanes: &mut [Lanes]) -> &mut [[[Lanes; PAGE_VECTORS]; R]] {
-    bytemuck::cast_slice_mut::<Lanes, [[Lanes; PAGE_VECTORS]; R]>(&mut lanes[..16 * R * PAGE_VECTORS])
 }
 
 multiversion! {
@@ -90,7 +100,7 @@ multiversion! {
                     last.0[lane] = if (length - 1) / 16 * 16 + lane < length { last.0[lane] } else { f32::NEG_INFINITY };
                 }
             }
-            let mut top = Lanes::splat(f32::NEG_INFINITY);
+            let mut top = Lanes([f32::NEG_INFINITY; 16]);
             for s in row.iter_mut() {
                 for lane in 0..16 {
                     s.0[lane] *= scale;
@@ -104,7 +114,9 @@ multiversion! {
                     s.0[lane] -= top;
                 }
                 *s = exp_lanes(s);
-                sum = sum.add(s);
+                for lane in 0..16 {
+                    sum.0[lane] += s.0[lane];
+                }
             }
             (m[r], l[r]) = (top, sum.fold());
         }
@@ -117,11 +129,11 @@ multiversion! {
         let p: &[f32] = bytemuck::cast_slice(p);
         let mut column = 0;
         while column < vectors {
-            if WIDE && vectors - column >= 4 {
-                by_rows!(lengths.len(), sum_tile::<R, 4>(p, v, vectors, column, lengths, o));
+            if V::WIDE && vectors - column >= 4 {
+                by_rows!(lengths.len(), sum_tile::<V, R, 4>(p, v, vectors, column, lengths, o));
                 column += 4;
             } else {
-                by_rows!(lengths.len(), sum_tile::<R, 1>(p, v, vectors, column, lengths, o));
+                by_rows!(lengths.len(), sum_tile::<V, R, 1>(p, v, vectors, column, lengths, o));
                 column += 1;
             }
         }
@@ -129,25 +141,44 @@ multiversion! {
 }
 
 #[inline(always)]
-fn sum_tile<const R: usize, const C: usize>(p: &[f32], v: &[Lanes], vectors: usize, column: usize, lengths: &[usize], o: &mut [Lanes]) {
-    let weights: [&[f32]; R] = std::array::from_fn(|r| &p[r * CHUNK_TOKENS..][..CHUNK_TOKENS]);
-    let mut sums = [[Lanes::ZERO; C]; R];
+fn sum_tile<V: Vector, const R: usize, const C: usize>(
+    p: &[f32],
+    v: &[Lanes],
+    vectors: usize,
+    column: usize,
+    lengths: &[usize],
+    o: &mut [Lanes],
+) {
+    let mut weights = [&p[..CHUNK_TOKENS]; R];
+    for r in 0..R {
+        weights[r] = &p[r * CHUNK_TOKENS..][..CHUNK_TOKENS];
+    }
+    let mut sums = [[V::splat(0.0); C]; R];
     // Rows are in order of position, so all of them see the first one's keys.
-    for j in 0..lengths[0] {
-        let values = &v[j * vectors + column..][..C];
+    let shared = lengths[0].min(CHUNK_TOKENS);
+    for (j, row) in v.chunks_exact(vectors).take(shared).enumerate() {
+        let row = &row[column..column + C];
+        let mut values = [V::splat(0.0); C];
+        for c in 0..C {
+            values[c] = V::load(&row[c]);
+        }
         for r in 0..R {
+            let weight = V::splat(weights[r][j]);
             for c in 0..C {
-                sums[r][c].fma_scalar(&values[c], weights[r][j]);
+                sums[r][c] = sums[r][c].fma(values[c], weight);
             }
         }
     }
     for r in 0..R {
-        for j in lengths[0]..lengths[r] {
+        for j in shared..lengths[r].min(CHUNK_TOKENS) {
+            let weight = V::splat(weights[r][j]);
             for c in 0..C {
-                sums[r][c].fma_scalar(&v[j * vectors + column + c], weights[r][j]);
+                sums[r][c] = sums[r][c].fma(V::load(&v[j * vectors + column + c]), weight);
             }
         }
-        o[r * vectors + column..][..C].copy_from_slice(&sums[r]);
+        for c in 0..C {
+            sums[r][c].store(&mut o[r * vectors + column + c]);
+        }
     }
 }
 
@@ -157,9 +188,7 @@ multiversion! {
         let top = if m_next > *m { m_next } else { *m };
         let (old, new) = (exp(*m - top), exp(m_next - top));
         for (o, next) in o.iter_mut().zip(o_next) {
-            for lane in 0..16 {
-                o.0[lane] = o.0[lane].mul_add(old, next.0[lane] * new);
-            }
+            V::load(next).mul(V::splat(new)).fma(V::load(o), V::splat(old)).store(o);
         }
         *l = l.mul_add(old, l_next * new);
         *m = top;
