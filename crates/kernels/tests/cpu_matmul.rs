@@ -203,6 +203,16 @@ fn bias_and_accumulation() {
 fn golden_formats() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/quant");
     for dtype in DType::WEIGHTS.into_iter().filter(|dtype| dtype.block_len() > 1) {
+        // What a weight becomes must not depend on how many stand in a row or on the SIMD level: look up odd rows at each.
+        let bytes = random_weight(&mut Random(9), dtype, 3, 3 * dtype.block_len());
+        let table = |level| {
+            let device = cpu(1, level);
+            let w = Weight::new(&device, 3, 3 * dtype.block_len(), dtype, 1, bytes.clone().into()).unwrap();
+            let mut y = device.zeros(&[3, w.cols], DType::F32).unwrap();
+            embedding::forward(&device, &device.u32_tensor(&[3], &[0, 1, 2]).unwrap(), &w, &mut y, 3).unwrap();
+            read(&device, &y).into_iter().map(f32::to_bits).collect::<Vec<u32>>()
+        };
+        assert!(table(Level::Portable) == table(Level::Avx512) && table(Level::Portable) == table(Level::Avx2), "{}", dtype.name());
         let name = format!("{}.safetensors", dtype.name().to_uppercase());
         let file = std::fs::read(folder.join(&name)).unwrap();
         let file = safetensors::SafeTensors::deserialize(&file).unwrap();
@@ -217,6 +227,51 @@ fn golden_formats() {
         assert!(!same(&bytes), "{name}: the comparison is blind");
     }
     assert!(dequantize(DType::Q4_K, &[0; 143], &mut [0.0; 256]).is_err());
+}
+
+/// ‖got - want‖ / ‖want‖ over all outputs.
+fn relative_error(got: &[f32], want: &[f64]) -> f64 {
+    let error: f64 = got.iter().zip(want).map(|(g, w)| (f64::from(*g) - w).powi(2)).sum();
+    (error / want.iter().map(|w| w * w).sum::<f64>()).sqrt()
+}
+
+#[test]
+fn fast_mode_is_close() {
+    let mut random = Random(10);
+    for level in [Level::Portable, Level::Avx2, Level::Avx512] {
+        for dtype in DType::WEIGHTS {
+            for (rows, n, k) in [(1, 37, 1280), (3, 9, 96), (4, 8, 256), (7, 33, 512), (13, 70, 768), (64, 32, 256)] {
+                let k = if dtype.block_len() == 256 { k / 256 * 256 + 256 } else { k };
+                let device = Device::Cpu(CpuDevice::with_threads(Precision::Fast, 2).with_simd(level));
+                let x = random.floats(rows * k);
+                let bytes = random_weight(&mut random, dtype, n, k);
+                let got = multiply(&device, &x, &bytes, dtype, n, k);
+                let (want, _) = reference(&x, &floats(dtype, &bytes, n * k), k);
+                // 8 bits of a uniform x: steps of 1/127 of the block's largest, so an error of about 1/127/√12/0.58 of x.
+                let error = relative_error(&got, &want);
+                assert!(error < 0.01, "{} {level:?} {rows}x{n}x{k}: {error}", dtype.name());
+                // A dropped last column, a scaled or a shifted output would show.
+                let mut fault = got.clone();
+                fault.rotate_right(1);
+                assert!(got.len() == 1 || relative_error(&fault, &want) > 0.05);
+                assert!(relative_error(&got.iter().map(|v| v * 1.02).collect::<Vec<f32>>(), &want) > 0.01);
+            }
+        }
+    }
+}
+
+#[test]
+fn fast_mode_shows_nan() {
+    for level in [Level::Portable, Level::Avx2, Level::Avx512] {
+        for rows in [1, 20] {
+            let device = Device::Cpu(CpuDevice::with_threads(Precision::Fast, 1).with_simd(level));
+            let mut x = vec![0.5; rows * 256];
+            x[77] = f32::NAN;
+            let bytes = random_weight(&mut Random(11), DType::Q4_K, 33, 256);
+            let got = multiply(&device, &x, &bytes, DType::Q4_K, 33, 256);
+            assert!(got[..33].iter().all(|v| v.is_nan()) && got[33..].iter().all(|v| v.is_finite()), "{level:?} {rows}");
+        }
+    }
 }
 
 #[test]

@@ -28,9 +28,14 @@ pub(crate) fn dequantize_at(level: Level, dtype: DType, bytes: &[u8], out: &mut 
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
 fn avx512(dtype: DType, bytes: &[u8], out: &mut [f32]) {
-    any(dtype, bytes, out);
+    with_format!(dtype, F => {
+        // SAFETY: this function has the instructions; callers checked that `out` fits `bytes`.
+        let units = unsafe { super::vnni::dequantize::<F>(bytes, out) };
+        let per_unit = <F as super::vnni::Unit>::GROUPS * 64;
+        blocks::<F>(&bytes[units * <F as super::vnni::Unit>::UNIT..], &mut out[units * per_unit..]);
+    }, _ => any(dtype, bytes, out));
 }
 
 #[cfg(target_arch = "x86_64")]

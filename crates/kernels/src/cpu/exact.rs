@@ -68,6 +68,11 @@ impl<'a> Operand<'a> {
         Self { rows: padded.chunks_exact(width).collect() }
     }
 
+    /// Row `i` with its padding.
+    pub(super) fn row(&self, i: usize) -> &[f32] {
+        self.rows[i]
+    }
+
     /// Number of rows.
     pub(crate) fn len(&self) -> usize {
         self.rows.len()
@@ -251,11 +256,15 @@ unsafe fn tile<V: Lanes, const M: usize, const N: usize>(job: &Job, i: usize, n:
         }
         let mut k = 0;
         while k < job.depth {
-            let w: [V; N] = std::array::from_fn(|c| V::load(w[c].add(k)));
+            // Loops, not closures: a closure may be compiled without the caller's instructions.
+            let mut columns = [V::zero(); N];
+            for c in 0..N {
+                columns[c] = V::load(w[c].add(k));
+            }
             for r in 0..M {
                 let x = V::load(x[r].add(k));
                 for c in 0..N {
-                    sum[r][c] = sum[r][c].fma(x, w[c]);
+                    sum[r][c] = sum[r][c].fma(x, columns[c]);
                 }
             }
             k += 16;

@@ -3,6 +3,9 @@
 pub mod dequant;
 pub(crate) mod exact;
 pub(crate) mod exp;
+pub(crate) mod fast;
+#[cfg(target_arch = "x86_64")]
+mod fast_many;
 mod format;
 pub(crate) mod lanes;
 pub(crate) mod parallel;
@@ -10,6 +13,8 @@ pub(crate) mod parallel;
 mod pool;
 pub mod simd;
 mod sixteen;
+#[cfg(target_arch = "x86_64")]
+mod vnni;
 
 pub use dequant::CpuWeight;
 

@@ -1,7 +1,8 @@
 //! The CPU's matmul: the canonical sum, and the addition of the bias or the old `y`.
 
 use super::Output;
-use crate::cpu::exact::{Operand, product};
+use crate::cpu::exact::Operand;
+use crate::cpu::fast::product;
 use crate::cpu::parallel::SharedMut;
 use crate::cpu::{CpuDevice, CpuWeight};
 use crate::{Result, Tensor};

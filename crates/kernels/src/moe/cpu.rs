@@ -1,7 +1,8 @@
 //! Mixture of experts on the CPU.
 
 use super::{Routes, Rows};
-use crate::cpu::exact::{Operand, product};
+use crate::cpu::exact::Operand;
+use crate::cpu::fast::product;
 use crate::cpu::parallel::{SharedMut, for_each_range};
 use crate::cpu::{CpuDevice, CpuWeight};
 use crate::{KernelError, Result, Tensor};
