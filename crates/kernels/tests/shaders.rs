@@ -116,6 +116,25 @@ fn every_variant_is_valid() {
     assert!(count > 0);
 }
 
+/// Writes what a browser would compile to `SHADERS_OUT`, for `tint` or a page to check: naga accepts what browsers refuse.
+#[test]
+fn web_variants_are_written_out() {
+    let web = Target { web: true, subgroups: false, ..TARGET };
+    let folder = std::env::var_os("SHADERS_OUT").map(std::path::PathBuf::from);
+    for spec in shaders() {
+        for defines in (spec.variants)() {
+            if defines.iter().any(|&(name, value)| name == "SUBGROUPS" && value != 0) {
+                continue; // wgpu cannot ask a browser for them
+            }
+            let module = spec.module(&defines, web).unwrap_or_else(|error| panic!("{} {defines:?}: {error}", spec.name));
+            if let Some(folder) = &folder {
+                let values: String = defines.iter().map(|(name, value)| format!("-{name}{value}")).collect();
+                std::fs::write(folder.join(format!("{}{values}.wgsl", spec.name)), module.source).unwrap();
+            }
+        }
+    }
+}
+
 #[test]
 fn names_are_unique() {
     let mut names: Vec<_> = shaders().iter().map(|spec| spec.name).collect();

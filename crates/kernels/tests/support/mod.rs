@@ -2,7 +2,7 @@
 #![allow(dead_code)] // each test binary uses a part
 
 use kernels::gpu::GpuOptions;
-use kernels::{Device, Precision};
+use kernels::{DType, Device, Precision};
 
 /// A device, or `None` without an adapter: then the test is "not run", which `REQUIRE_GPU=1` turns into a failure.
 pub fn device(options: &GpuOptions) -> Option<Device> {
@@ -51,4 +51,29 @@ pub fn expect_near(name: &str, got: &[f32], want: &[f64], tolerance: f64) {
     if let Some(message) = difference(got, want, tolerance) {
         panic!("{name}: {message}");
     }
+}
+
+/// A valid weight of random blocks: random quants, finite scales of about `1 / 64`.
+pub fn random_weight(seed: u64, dtype: DType, rows: usize, cols: usize) -> Vec<u8> {
+    let count = rows * cols;
+    match dtype {
+        DType::F32 => return random(seed, count).iter().flat_map(|v| v.to_le_bytes()).collect(),
+        DType::F16 => return random(seed, count).iter().flat_map(|&v| half::f16::from_f32(v).to_le_bytes()).collect(),
+        DType::BF16 => return random(seed, count).iter().flat_map(|&v| half::bf16::from_f32(v).to_le_bytes()).collect(),
+        _ => {}
+    }
+    let mut state = seed;
+    let mut bytes: Vec<u8> = (0..rows * dtype.row_bytes(cols).unwrap()).map(|_| (next(&mut state) >> 56) as u8).collect();
+    let halves: &[usize] = match dtype {
+        DType::Q4_1 | DType::Q5_1 | DType::Q4_K | DType::Q5_K => &[0, 2],
+        DType::Q6_K => &[208],
+        _ => &[0],
+    };
+    for block in bytes.chunks_exact_mut(dtype.block_bytes()) {
+        for &at in halves {
+            let scale = (next(&mut state) >> 40) as f32 / (1u64 << 30) as f32;
+            block[at..at + 2].copy_from_slice(&half::f16::from_f32(scale + 1e-3).to_le_bytes());
+        }
+    }
+    bytes
 }
