@@ -145,4 +145,46 @@ mod tests {
         assert!((ratio[31] - 8.0).abs() < 1e-12);
         assert!(ratio.windows(2).all(|w| w[0] <= w[1] + 1e-12), "{ratio:?}");
     }
+
+    /// Transformers 5.23's values, which it computes in f32.
+    #[test]
+    fn frequencies_equal_transformers() {
+        let raw = RopeScaling::Yarn {
+            factor: 8.0,
+            original: 4096.0,
+            beta_fast: 16.0,
+            beta_slow: 2.0,
+            attention_factor: None,
+            mscale: Some(0.7),
+            mscale_all_dim: Some(1.3),
+            truncate: false,
+        };
+        let llama3 = RopeScaling::Llama3 { factor: 32.0, low: 1.0, high: 4.0, original: 8192.0 };
+        type Case<'a> = (RopeScaling, usize, f64, f64, &'a [(usize, f64)]);
+        let cases: [Case; 4] = [
+            (
+                yarn(None),
+                128,
+                1e6,
+                1.138629436111989,
+                &[(16, 0.03162277862429619), (21, 0.010746078565716743), (32, 0.0006029411451891065), (63, 3.102344408034696e-07)],
+            ),
+            (
+                raw,
+                128,
+                1e6,
+                0.9017839869787123,
+                &[(16, 0.03162277862429619), (21, 0.007011461071670055), (32, 0.0001250000059371814), (63, 1.551172204017348e-07)],
+            ),
+            (RopeScaling::Linear { factor: 3.0 }, 128, 1e6, 1.0, &[(0, 0.3333333432674408), (63, 4.1364592107129283e-07)]),
+            (llama3, 64, 5e5, 1.0, &[(10, 0.016560440883040428), (16, 0.000429556705057621), (21, 5.687232260243036e-06)]),
+        ];
+        for (scaling, width, theta, scale, expected) in cases {
+            let (found, attention) = scaling.inv_freq(width, theta);
+            assert!((attention - scale).abs() < 1e-12, "{scaling:?}: {attention}");
+            for &(at, value) in expected {
+                assert!((found[at] / value - 1.0).abs() < 2e-6, "{scaling:?} at {at}: {} for {value}", found[at]);
+            }
+        }
+    }
 }
