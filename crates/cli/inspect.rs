@@ -53,7 +53,7 @@ pub fn run(args: &InspectArgs) -> Result<()> {
         None => {
             let (checkpoint, _) = load::checkpoint(&args.model)?;
             let config = checkpoint.config().clone();
-            let groups = stored(&config, &checkpoint)?;
+            let groups = stored(&config, &checkpoint);
             let listed = checkpoint.tensors().iter().map(|t| (t.name.clone(), t.dtype, t.shape.clone())).collect();
             (config, groups, checkpoint.total_bytes(), listed)
         }
@@ -152,19 +152,19 @@ fn planned(config: &ModelConfig, dtype: DType) -> Result<Vec<Group>> {
     Ok(groups)
 }
 
-fn stored(config: &ModelConfig, checkpoint: &model::Checkpoint) -> Result<Vec<Group>> {
+fn stored(config: &ModelConfig, checkpoint: &model::Checkpoint) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     for role in Role::ALL {
         for layer in layers_of(role, config) {
-            let Some(data) = checkpoint.tensor(role, layer)? else { continue };
-            let next = group(role, config, 1, data.dtype, data.bytes.as_slice().len() as u64);
+            let Some((dtype, bytes)) = checkpoint.stored(role, layer) else { continue };
+            let next = group(role, config, 1, dtype, bytes);
             match groups.iter_mut().find(|g| g.role == next.role && g.dtype == next.dtype) {
                 Some(group) => group.count += 1,
                 None => groups.push(next),
             }
         }
     }
-    Ok(groups)
+    groups
 }
 
 fn layers_of(role: Role, config: &ModelConfig) -> Vec<usize> {

@@ -12,7 +12,7 @@ mod open;
 
 use std::collections::HashMap;
 
-use kernels::Bytes;
+use kernels::{Bytes, DType};
 
 use crate::config::ModelConfig;
 use crate::error::{ModelError, Result};
@@ -106,6 +106,14 @@ impl Checkpoint {
             None => Ok(None),
             Some(slot) => assemble::assemble(slot, &self.tensors).map(Some),
         }
+    }
+
+    /// Storage format and bytes of a role, without assembling it; `None` where this model has none.
+    pub fn stored(&self, role: Role, layer: usize) -> Option<(DType, u64)> {
+        let dtype = self.tensors.get(self.slots.get(&(role, layer))?.first())?.dtype;
+        let shape = role.shape(&self.config);
+        let (&cols, outer) = shape.split_last()?;
+        Some((dtype, outer.iter().product::<usize>() as u64 * dtype.row_bytes(cols)? as u64))
     }
 
     /// Whether there is a tensor for the role.

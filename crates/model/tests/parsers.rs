@@ -56,6 +56,7 @@ fn exercise(checkpoint: &Checkpoint) {
         let cols = shape[shape.len() - 1];
         assert_eq!((data.rows, data.cols), (shape.iter().product::<usize>() / cols, cols), "{role:?} of layer {layer}");
         assert_eq!(data.bytes.as_slice().len(), data.rows * data.dtype.row_bytes(cols).unwrap(), "{role:?} of layer {layer}");
+        assert_eq!(checkpoint.stored(role, layer), Some((data.dtype, data.bytes.as_slice().len() as u64)));
         assert_eq!(data.to_f32().is_some(), plain(data.dtype));
         checkpoint.name_of(role, layer);
     }
@@ -271,6 +272,41 @@ fn folders_without_a_checkpoint_say_what_is_missing() {
     refused(Checkpoint::open(concat!(env!("CARGO_MANIFEST_DIR"), "/src")), &["config.json", ".gguf"]);
 }
 
+/// A folder with the small model: config.json and its weights in two shards and an index that names `second`.
+fn sharded(second: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
+    let tensors = fused();
+    write("config.json", QWEN3_MOE.as_bytes());
+    write("a.safetensors", &safetensors_file(&tensors[..5]));
+    write("b.safetensors", &safetensors_file(&tensors[5..]));
+    let place = |(at, (name, _)): (usize, &(&str, Vec<usize>))| format!("{name:?}:{:?}", if at < 5 { "a.safetensors" } else { second });
+    let places: Vec<String> = tensors.iter().enumerate().map(place).collect();
+    write("model.safetensors.index.json", format!("{{\"weight_map\":{{{}}}}}", places.join(",")).as_bytes());
+    folder
+}
+
+#[test]
+fn shards_open_together_and_stay_in_their_folder() {
+    let folder = sharded("b.safetensors");
+    std::fs::write(folder.path().join("generation_config.json"), r#"{"eos_token_id":[3,4,3]}"#).unwrap();
+    let checkpoint = Checkpoint::open(folder.path()).unwrap();
+    exercise(&checkpoint);
+    assert_eq!(checkpoint.config().eos, [3, 4]);
+    refused(Checkpoint::open(sharded("missing.safetensors").path()), &["missing.safetensors"]);
+    for outside in ["../b.safetensors", "/etc/passwd", "..", "x\\b", ""] {
+        refused(Checkpoint::open(sharded(outside).path()), &["weight_map", "a file name is needed"]);
+    }
+    let folder = sharded("b.safetensors");
+    std::fs::write(folder.path().join("generation_config.json"), "{\n\"eos_token_id\": oops}").unwrap();
+    refused(Checkpoint::open(folder.path()), &["generation_config.json", "byte 18"]);
+    std::fs::remove_file(folder.path().join("model.safetensors.index.json")).unwrap();
+    refused(Checkpoint::open(folder.path()), &["model.safetensors", "index"]);
+    refused(Checkpoint::open(folder.path().join("a.safetensors")), &["config.json"]);
+    std::fs::write(folder.path().join("empty.gguf"), b"").unwrap();
+    refused(Checkpoint::open(folder.path().join("empty.gguf")), &["empty.gguf", "byte 0"]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 16384, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -280,6 +316,17 @@ proptest! {
         let header = bytes.len() - 1300;
         if let Ok(checkpoint) = Checkpoint::from_gguf(mutate(bytes, &changes, header).into()) {
             exercise(&checkpoint);
+        }
+    }
+
+    #[test]
+    fn no_mutation_of_a_sparse_block_format_gguf_panics(changes in mutations()) {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/gguf_qwen3moe/model.gguf");
+        static BYTES: std::sync::OnceLock<Option<Vec<u8>>> = std::sync::OnceLock::new();
+        if let Some(bytes) = BYTES.get_or_init(|| std::fs::read(file).ok()) {
+            if let Ok(checkpoint) = Checkpoint::from_gguf(mutate(bytes.clone(), &changes, 7750).into()) {
+                exercise(&checkpoint);
+            }
         }
     }
 
