@@ -31,6 +31,7 @@ pub struct Checkpoint {
     name: String,
     tensors: Vec<TensorInfo>,
     slots: HashMap<(Role, usize), Slot>,
+    trusted: bool,
 }
 
 /// How a checkpoint holds a layer's experts.
@@ -110,7 +111,7 @@ impl Checkpoint {
 
     /// Storage format and bytes of a role, without assembling it; `None` where this model has none.
     pub fn stored(&self, role: Role, layer: usize) -> Option<(DType, u64)> {
-        let dtype = self.tensors.get(self.slots.get(&(role, layer))?.first())?.dtype;
+        let dtype = self.tensors.get(*self.slots.get(&(role, layer))?.tensors().first()?)?.dtype;
         let shape = role.shape(&self.config);
         let (&cols, outer) = shape.split_last()?;
         Some((dtype, outer.iter().product::<usize>() as u64 * dtype.row_bytes(cols)? as u64))
@@ -138,10 +139,23 @@ impl Checkpoint {
 
     /// File and tensor a role comes from, for messages.
     pub fn name_of(&self, role: Role, layer: usize) -> String {
-        match self.slots.get(&(role, layer)).and_then(|slot| self.tensors.get(slot.first())) {
+        match self.slots.get(&(role, layer)).and_then(|slot| self.tensors.get(*slot.tensors().first()?)) {
             Some(tensor) => format!("{}: {}", tensor.file, tensor.name),
             None => format!("{}: {}", self.name, role.canonical(layer)),
         }
+    }
+
+    /// [`Checkpoint::tensor`], its bytes first searched for NaN and infinity unless the checkpoint is trusted.
+    pub fn finite_tensor(&self, role: Role, layer: usize) -> Result<Option<TensorData>> {
+        if let Some(slot) = self.slots.get(&(role, layer)).filter(|_| !self.trusted) {
+            slot.tensors().iter().try_for_each(|&number| finite(&self.tensors[number]))?;
+        }
+        self.tensor(role, layer)
+    }
+
+    /// Loads without the search: for weights known to be sound, where the pass over their bytes is not wanted.
+    pub fn trust(&mut self) {
+        self.trusted = true;
     }
 
     /// Reads every tensor once and refuses NaN and infinity, in weights or in scales of blocks.
@@ -149,14 +163,18 @@ impl Checkpoint {
     /// A damaged or diverged checkpoint otherwise shows only as nonsense in an answer. It costs one pass over the bytes,
     /// which a loader is about to make anyway.
     pub fn check_finite(&self) -> Result<()> {
-        self.tensors.iter().try_for_each(|tensor| match first_non_finite(tensor.dtype, tensor.bytes.as_slice()) {
-            None => Ok(()),
-            Some(index) => Err(ModelError::NonFinite {
-                file: tensor.file.clone(),
-                tensor: tensor.name.clone(),
-                index,
-                offset: tensor.offset + (index / tensor.dtype.block_len() * tensor.dtype.block_bytes()) as u64,
-            }),
-        })
+        self.tensors.iter().try_for_each(finite)
+    }
+}
+
+fn finite(tensor: &TensorInfo) -> Result<()> {
+    match first_non_finite(tensor.dtype, tensor.bytes.as_slice()) {
+        None => Ok(()),
+        Some(index) => Err(ModelError::NonFinite {
+            file: tensor.file.clone(),
+            tensor: tensor.name.clone(),
+            index,
+            offset: tensor.offset + (index / tensor.dtype.block_len() * tensor.dtype.block_bytes()) as u64,
+        }),
     }
 }

@@ -87,7 +87,7 @@ impl TensorSource for Checkpoint {
         self.config()
     }
     fn tensor(&self, role: Role, layer: usize) -> Result<Option<TensorData>> {
-        self.tensor(role, layer)
+        self.finite_tensor(role, layer)
     }
     fn total_bytes(&self) -> u64 {
         self.total_bytes()

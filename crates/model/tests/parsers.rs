@@ -4,9 +4,9 @@ mod support;
 
 use std::path::{Path, PathBuf};
 
-use kernels::Bytes;
+use kernels::{Bytes, Device, Precision};
 use model::source::ExpertStorage;
-use model::{Checkpoint, ModelConfig, ModelError, Role};
+use model::{Checkpoint, Model, ModelConfig, ModelError, Role};
 use proptest::prelude::*;
 use support::*;
 
@@ -170,10 +170,15 @@ fn a_nan_is_named_with_its_place() {
     let mut file = safetensors_file(&fused());
     let offset = file.len() - 8;
     file[offset..offset + 4].copy_from_slice(&f32::NAN.to_le_bytes());
-    let Err(ModelError::NonFinite { tensor, offset: found, .. }) = open_bytes(QWEN3_MOE, file).unwrap().check_finite() else {
+    let mut checkpoint = open_bytes(QWEN3_MOE, file).unwrap();
+    let Err(ModelError::NonFinite { tensor, offset: found, .. }) = checkpoint.check_finite() else {
         panic!("the NaN went unnoticed");
     };
     assert!(tensor.starts_with("model.") && found == offset as u64);
+    let load = |checkpoint: &Checkpoint| Model::load(checkpoint, Device::cpu(Precision::Exact), 16, |_, _| {});
+    assert!(load(&checkpoint).err().expect("an error").to_string().contains(&tensor));
+    checkpoint.trust();
+    assert!(load(&checkpoint).is_ok());
 }
 
 #[test]

@@ -22,13 +22,13 @@ pub(super) enum Slot {
 }
 
 impl Slot {
-    /// The first tensor it reads.
-    pub(super) fn first(&self) -> usize {
+    /// The tensors it reads.
+    pub(super) fn tensors(&self) -> &[usize] {
         match self {
             Self::Whole(tensor) | Self::Interleaved { tensor, .. } | Self::Part { tensor, .. } | Self::TransposedPart { tensor, .. } => {
-                *tensor
+                std::slice::from_ref(tensor)
             }
-            Self::PerExpert(tensors) => tensors.first().copied().unwrap_or(usize::MAX),
+            Self::PerExpert(tensors) => tensors,
         }
     }
 }
