@@ -1,22 +1,42 @@
 //! The kept set is the tokens whose logit reaches a threshold. Thresholds are found by radix search over order-preserving keys
 //! of the logits, eight bits at a time: counts for top-k, mass for top-p. A GPU workgroup can follow the same steps.
 
+use std::cell::RefCell;
+
 use super::{SampleParams, uniform};
 use crate::cpu::CpuDevice;
 use crate::cpu::exp::exp;
 use crate::cpu::lanes::multiversion;
+use crate::cpu::parallel::{SharedMut, for_each_range};
 use crate::cpu::simd::Level;
 use crate::{KernelError, Result, Tensor};
 
 const OP: &str = "sample";
 
+thread_local! {
+    /// A row's e^((z - top) / τ).
+    static MASS: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
+
 pub fn forward(device: &CpuDevice, logits: &Tensor, params: &[SampleParams], out: &mut super::SampleOutput) -> Result<()> {
     let width = logits.width();
-    let (logits, packed) = (logits.f32s(OP)?, out.packed.u32s_mut(OP)?);
-    let mut mass = vec![0f32; width];
-    for (row, (params, packed)) in params.iter().zip(packed.chunks_exact_mut(3)).enumerate() {
-        let (id, logprob, entropy) = sample(device.simd(), &logits[row * width..][..width], params, &mut mass)
-            .map_err(|message| KernelError::Value { op: OP, message: format!("row {row}: {message}") })?;
+    let logits = logits.f32s(OP)?;
+    let mut results = vec![Ok((0, 0.0, 0.0)); params.len()];
+    let shared = SharedMut::new(&mut results);
+    for_each_range(device, params.len(), 1, |rows| {
+        for row in rows {
+            // SAFETY: ranges of rows are disjoint.
+            let result = unsafe { shared.slice(row..row + 1) };
+            result[0] = MASS.with_borrow_mut(|mass| {
+                mass.resize(width, 0.0);
+                sample(device.simd(), &logits[row * width..][..width], &params[row], mass)
+            });
+        }
+    });
+    let packed = out.packed.u32s_mut(OP)?;
+    for (row, (result, packed)) in results.into_iter().zip(packed.chunks_exact_mut(3)).enumerate() {
+        let (id, logprob, entropy): (u32, f32, f32) =
+            result.map_err(|message| KernelError::Value { op: OP, message: format!("row {row}: {message}") })?;
         packed.copy_from_slice(&[id, logprob.to_bits(), entropy.to_bits()]);
     }
     Ok(())
@@ -46,15 +66,23 @@ multiversion! {
     fn weigh(logits: &[f32], top: f32, temperature: f32, mass: &mut [f32]) -> (f64, f64) {
         // Sixteen sums each, so that the additions do not wait for one another.
         let (mut sums, mut moments) = ([0f64; 16], [0f64; 16]);
-        for (mass, logits) in mass.chunks_mut(16).zip(logits.chunks(16)) {
-            for (lane, (m, z)) in mass.iter_mut().zip(logits).enumerate() {
-                let x = (z - top) / temperature;
+        let (whole, rest) = logits.as_chunks::<16>();
+        let (whole_mass, rest_mass) = mass.as_chunks_mut::<16>();
+        for (mass, logits) in whole_mass.iter_mut().zip(whole) {
+            for lane in 0..16 {
+                let x = (logits[lane] - top) / temperature;
                 let e = exp(x);
-                *m = e;
+                mass[lane] = e;
                 sums[lane] += f64::from(e);
-                // Far below the maximum the product is zero; without this it would be 0 · -∞.
-                moments[lane] += if e > 0.0 { f64::from(e) * f64::from(x) } else { 0.0 };
+                // Far below the maximum the product is zero; without the bound it would be 0 · -∞.
+                moments[lane] += f64::from(e) * f64::from(if x < -200.0 { -200.0 } else { x });
             }
+        }
+        for (lane, (mass, z)) in rest_mass.iter_mut().zip(rest).enumerate() {
+            let x = (z - top) / temperature;
+            *mass = exp(x);
+            sums[lane] += f64::from(*mass);
+            moments[lane] += f64::from(*mass) * f64::from(if x < -200.0 { -200.0 } else { x });
         }
         (sums.iter().sum(), moments.iter().sum())
     }
