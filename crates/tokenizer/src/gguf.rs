@@ -5,7 +5,7 @@ use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::{AddedToken, SplitDelimiterBehavior};
 
-use crate::split::{DIGIT, GPT2, LLAMA3, QWEN2};
+use crate::split::{DIGIT, GPT2, LLAMA3, QWEN2, QWEN35};
 use crate::tokenizer::{Tokenizer, index};
 use crate::{Result, TokenizerError, sentencepiece};
 
@@ -112,6 +112,8 @@ struct Pre {
 
 const PRES: &[Pre] = &[
     Pre { name: "qwen2", splits: &[QWEN2], ignore_merges: false },
+    Pre { name: "deepseek-r1-qwen", splits: &[QWEN2], ignore_merges: false },
+    Pre { name: "qwen35", splits: &[QWEN35], ignore_merges: false },
     Pre { name: "llama-bpe", splits: &[LLAMA3], ignore_merges: true },
     Pre { name: "smollm", splits: &[DIGIT, GPT2], ignore_merges: false },
     Pre { name: "gpt-2", splits: &[GPT2], ignore_merges: false },

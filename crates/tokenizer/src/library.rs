@@ -7,8 +7,11 @@ use std::ops::Range;
 use std::sync::Mutex;
 
 use serde_json::Value;
+use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::normalizers::NFC;
-use tokenizers::{AddedVocabulary, Model, NormalizedString, Normalizer, NormalizerWrapper, OffsetReferential, OffsetType, PreTokenizer};
+use tokenizers::{
+    AddedToken, AddedVocabulary, Model, NormalizedString, Normalizer, NormalizerWrapper, OffsetReferential, OffsetType, PreTokenizer,
+};
 
 use crate::pieces::byte_to_char;
 use crate::split::{DIGIT, GPT2, Rule};
@@ -20,18 +23,21 @@ pub(crate) struct Library {
     pub tokenizer: tokenizers::Tokenizer,
     data: AddedVocabulary,
     template: AddedVocabulary,
+    /// The added tokens as they are written, whatever normalisation they are matched in.
+    pub written: AddedVocabulary,
     short_cut: Option<ShortCut>,
 }
 
 impl Library {
-    pub fn new(tokenizer: tokenizers::Tokenizer) -> Self {
+    pub fn new(tokenizer: tokenizers::Tokenizer) -> Result<Self> {
         let mut data = tokenizer.get_added_vocabulary().clone();
         // The crate's name for "spell special tokens out as ordinary text".
         data.set_encode_special_tokens(true);
         let mut template = data.clone();
         template.set_encode_special_tokens(false);
+        let written = matcher(data.get_added_tokens_decoder().iter().map(|(&id, token)| (id, token.clone())))?;
         let short_cut = ShortCut::new(&tokenizer);
-        Self { tokenizer, data, template, short_cut }
+        Ok(Self { tokenizer, data, template, written, short_cut })
     }
 
     pub fn encode(&self, text: &str, specials: bool) -> Result<Vec<u32>> {
@@ -56,9 +62,21 @@ impl Library {
     }
 
     /// The matcher of added tokens, special ones among them where `specials`.
-    pub fn added(&self, specials: bool) -> &AddedVocabulary {
+    fn added(&self, specials: bool) -> &AddedVocabulary {
         if specials { &self.template } else { &self.data }
     }
+}
+
+/// The library's matcher, of these tokens as they are written. It asks a model for their ids: one that knows these tokens and no
+/// merges will do.
+pub(crate) fn matcher(tokens: impl Iterator<Item = (u32, AddedToken)>) -> Result<AddedVocabulary> {
+    let (ids, tokens): (Vec<u32>, Vec<AddedToken>) = tokens.map(|(id, token)| (id, token.normalized(false))).unzip();
+    let vocab: Vocab = tokens.iter().map(|token| token.content.clone()).zip(ids).collect();
+    let model = BPE::builder().vocab_and_merges(vocab, Vec::new()).build();
+    let model = model.map_err(|error| TokenizerError::Vocabulary(error.to_string()))?;
+    let mut matcher = AddedVocabulary::new();
+    matcher.add_tokens(&tokens, &model, None::<&NFC>);
+    Ok(matcher)
 }
 
 /// Byte-level BPE without the library's bookkeeping: it keeps 16 bytes of alignment for each byte of text and a string for each
@@ -70,8 +88,10 @@ struct ShortCut {
     /// Where in `added` the tokens starting with a byte are.
     by_first: Vec<Range<usize>>,
     /// Pieces seen before. Text repeats itself.
-    seen: Mutex<HashMap<Box<str>, Box<[u32]>, BuildHasherDefault<PieceHasher>>>,
+    seen: Mutex<Seen>,
 }
+
+type Seen = HashMap<Box<str>, Box<[u32]>, BuildHasherDefault<PieceHasher>>;
 
 struct Added {
     token: String,
@@ -258,7 +278,6 @@ mod tests {
 
     /// All bytes, a few merges, added tokens that begin alike.
     fn small(patterns: &[&str]) -> Library {
-        use tokenizers::models::bpe::{BPE, Vocab};
         let merges = [("t", "h"), ("th", "e"), ("Ġ", "the"), ("Ã", "©"), ("Ġ", "Ġ"), ("1", "2"), ("Ċ", "Ċ"), ("i", "n")];
         let tokens = (0..=255).map(|byte| byte_to_char(byte).to_string()).chain(merges.map(|(left, right)| format!("{left}{right}")));
         let ids: Vocab = tokens.enumerate().map(|(id, token)| (token, id as u32)).collect();
@@ -267,9 +286,9 @@ mod tests {
         tokenizer.with_normalizer(Some(NFC));
         tokenizer.with_pre_tokenizer(Some(crate::gguf::splitter(patterns).unwrap()));
         let added = [("<|e|>", true), ("<|e|>>", false), ("|>>t", true), ("<think>", false), ("é", true)];
-        let added = added.map(|(token, special)| tokenizers::AddedToken::from(token, special).normalized(false));
+        let added = added.map(|(token, special)| AddedToken::from(token, special).normalized(false));
         tokenizer.add_tokens(&added);
-        Library::new(tokenizer)
+        Library::new(tokenizer).unwrap()
     }
 
     fn same(library: &Library, text: &str) {
@@ -305,11 +324,11 @@ mod tests {
             println!("not run: no qwen3-tokenizer in LONGHAND_MODELS");
             return;
         };
-        let library = Library::new(tokenizers::Tokenizer::from_bytes(&json).unwrap());
+        let library = Library::new(tokenizers::Tokenizer::from_bytes(&json).unwrap()).unwrap();
         for file in ["library.rs", "split.rs", "tokenizer.rs", "chunk.rs"] {
             same(&library, &std::fs::read_to_string(format!("{}/src/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap());
         }
-        let all: Vec<char> = ('\0'..=char::MAX).filter(|&c| (c as u32) % 211 == 0 || (c as u32) < 0x1200).collect();
+        let all: Vec<char> = ('\0'..=char::MAX).filter(|&c| (c as u32).is_multiple_of(211) || (c as u32) < 0x1200).collect();
         for lot in all.chunks(2000) {
             same(&library, &lot.iter().flat_map(|&c| ['e', c, ' ', c, '\n']).collect::<String>());
         }

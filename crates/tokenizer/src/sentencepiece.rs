@@ -4,11 +4,11 @@
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, HashMap};
 
-use tokenizers::models::bpe::BPE;
 use tokenizers::normalizers::NFC;
 use tokenizers::{AddedToken, AddedVocabulary, OffsetReferential, OffsetType};
 
 use crate::gguf::{GgufVocab, TokenType, corrupt};
+use crate::library::matcher;
 use crate::pieces::Pieces;
 use crate::tokenizer::{Detokenizer, Engine, Tokenizer, index};
 use crate::{Result, TokenizerError};
@@ -52,7 +52,8 @@ pub(crate) fn build(vocab: GgufVocab, types: Vec<TokenType>) -> Result<Tokenizer
     if unknown.is_none() && bytes.iter().any(Option::is_none) {
         return Err(corrupt("it has neither a token for every byte nor an unknown token"));
     }
-    let template = added_tokens(&vocab.tokens, &types)?;
+    let added = vocab.tokens.iter().zip(&types).enumerate().filter(|(_, (_, kind))| kind.is_added());
+    let template = matcher(added.map(|(id, (token, kind))| (id as u32, AddedToken::from(token.as_str(), kind.is_special()))))?;
     let mut data = template.clone();
     data.set_encode_special_tokens(true);
     let add_space_prefix = vocab.add_space_prefix.unwrap_or(true);
@@ -64,19 +65,6 @@ pub(crate) fn build(vocab: GgufVocab, types: Vec<TokenType>) -> Result<Tokenizer
 /// `<0x0A>` → 10.
 fn byte_of(token: &str) -> Option<u8> {
     u8::from_str_radix(token.strip_prefix("<0x")?.strip_suffix('>').filter(|hex| hex.len() == 2)?, 16).ok()
-}
-
-/// The library's matcher of added tokens. It asks a model for their ids; one that knows these tokens and no merges will do.
-fn added_tokens(tokens: &[String], types: &[TokenType]) -> Result<AddedVocabulary> {
-    let added = || tokens.iter().zip(types).enumerate().filter(|(_, (_, kind))| kind.is_added());
-    let ids = added().map(|(id, (token, _))| (token.clone(), id as u32)).collect();
-    let model = BPE::builder().vocab_and_merges::<tokenizers::models::bpe::Vocab>(ids, Vec::new());
-    let model = model.build().map_err(|error| corrupt(error.to_string()))?;
-    let mut vocabulary = AddedVocabulary::new();
-    let added: Vec<AddedToken> =
-        added().map(|(_, (token, kind))| AddedToken::from(token.as_str(), kind.is_special()).normalized(false)).collect();
-    vocabulary.add_tokens(&added, &model, None::<&NFC>);
-    Ok(vocabulary)
 }
 
 /// A run of text that is, or may become, one token; linked to its neighbours.

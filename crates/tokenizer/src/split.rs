@@ -13,6 +13,9 @@ pub(crate) const QWEN2: &str =
 /// As Llama 3's tokenizer.json has it: digits in threes.
 pub(crate) const LLAMA3: &str =
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+/// Qwen 3.5's: marks belong to the words they are on. Only the library splits by it.
+pub(crate) const QWEN35: &str =
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 /// Every digit a piece.
 pub(crate) const DIGIT: &str = r"\p{N}";
 
@@ -216,7 +219,7 @@ mod tests {
     #[test]
     fn every_character_is_split_as_its_expression_would() {
         // Each character between letters, digits, spaces and newlines, in lots of a few hundred.
-        let chars: Vec<char> = ('\0'..=char::MAX).filter(|&c| (c as u32) < 0x2100 || (c as u32) % 97 == 0).collect();
+        let chars: Vec<char> = ('\0'..=char::MAX).filter(|&c| (c as u32) < 0x2100 || (c as u32).is_multiple_of(97)).collect();
         for lot in chars.chunks(400) {
             check(&lot.iter().flat_map(|&c| ['a', c, ' ', c, '1', c, '\n', ' ', c]).collect::<String>());
         }

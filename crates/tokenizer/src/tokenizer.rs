@@ -78,7 +78,7 @@ impl Tokenizer {
             Some(DecoderWrapper::ByteLevel(_)) => Detokenizer::Bytes { strip_space: false },
             _ => Detokenizer::Library,
         };
-        Ok(Self::from_parts(Engine::Library(Box::new(Library::new(tokenizer))), pieces, detokenizer))
+        Ok(Self::from_parts(Engine::Library(Box::new(Library::new(tokenizer)?)), pieces, detokenizer))
     }
 
     pub(crate) fn from_parts(engine: Engine, pieces: Pieces, detokenizer: Detokenizer) -> Self {
@@ -176,7 +176,7 @@ impl Tokenizer {
     /// The added tokens in `text`, first to last, and the text between them.
     fn split_added(&self, text: &str) -> Vec<(Range<usize>, Option<u32>)> {
         let added = match &self.0.engine {
-            Engine::Library(library) => library.added(true),
+            Engine::Library(library) => &library.written,
             Engine::SentencePiece(model) => model.added(true),
         };
         let splits = added.extract_and_normalize(None::<&NFC>, text);

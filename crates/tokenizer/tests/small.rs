@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::sync::LazyLock;
+
 use data::Message;
 use proptest::prelude::*;
 use serde_json::json;
@@ -137,13 +139,45 @@ fn sentencepiece_merges_by_score() {
 }
 
 #[test]
+fn sentencepiece_ids_are_those_of_llama_cpp() {
+    let truth = common::truth("sentencepiece.json");
+    let numbers = |name: &str| truth[name].as_array().unwrap().iter().map(|number| number.as_f64().unwrap()).collect::<Vec<_>>();
+    let vocab = GgufVocab {
+        model: "llama".into(),
+        tokens: truth["tokens"].as_array().unwrap().iter().map(|token| token.as_str().unwrap().to_owned()).collect(),
+        scores: numbers("scores").into_iter().map(|score| score as f32).collect(),
+        types: numbers("types").into_iter().map(|kind| kind as i32).collect(),
+        ..GgufVocab::default()
+    };
+    let wrong = |vocab: GgufVocab| {
+        let tokenizer = Tokenizer::from_gguf(vocab).unwrap();
+        let ids = |ids: &serde_json::Value| ids.as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect::<Vec<_>>();
+        let differs = |sample: &&serde_json::Value| {
+            let text = sample["text"].as_str().unwrap();
+            let as_template = tokenizer.encode_with_specials(text).unwrap();
+            tokenizer.encode(text).unwrap() != ids(&sample["ids"]) || as_template != ids(&sample["with_specials"])
+        };
+        let samples = truth["samples"].as_array().unwrap().iter();
+        samples.filter(differs).map(|sample| sample["text"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(wrong(vocab.clone()), Vec::<String>::new());
+    // Planted fault: the worst merges first.
+    let mut other = vocab;
+    other.scores.iter_mut().for_each(|score| *score = -*score);
+    assert!(!wrong(other).is_empty());
+}
+
+/// A way to corrupt a vocabulary.
+type Spoil = fn(&mut GgufVocab);
+
+#[test]
 fn corrupt_vocabularies_are_errors() {
-    let spoilt = |vocab: GgufVocab, spoil: fn(&mut GgufVocab)| {
+    let spoilt = |vocab: GgufVocab, spoil: Spoil| {
         let mut vocab = vocab;
         spoil(&mut vocab);
         Tokenizer::from_gguf(vocab).err().expect("a corrupt vocabulary was taken").to_string()
     };
-    let spoils: [(fn(&mut GgufVocab), &str); 9] = [
+    let spoils: [(Spoil, &str); 9] = [
         (|vocab| vocab.tokens.clear(), "no tokens"),
         (|vocab| vocab.merges[3] = "Ġ nowhere".into(), "nowhere"),
         (|vocab| vocab.merges[3] = "Ġc".into(), "does not name two tokens"),
@@ -160,7 +194,7 @@ fn corrupt_vocabularies_are_errors() {
     }
     let error = Tokenizer::from_gguf(GgufVocab { pre: Some("qwen99".into()), ..byte_level() }).err().unwrap();
     assert!(matches!(&error, TokenizerError::UnknownPre { name, .. } if name == "qwen99"), "{error}");
-    let spoils: [(fn(&mut GgufVocab), &str); 4] = [
+    let spoils: [(Spoil, &str); 4] = [
         (|vocab| vocab.scores.truncate(3), "3 scores"),
         (|vocab| vocab.scores[4] = f32::NAN, "not a number"),
         (|vocab| vocab.tokens[70] = "<0xZZ>".into(), "byte token 70"),
@@ -225,6 +259,23 @@ fn templates_fail_with_a_reason() {
     assert!(render("{% for %}").is_err());
 }
 
+#[test]
+fn guarded_prompts_keep_normalised_special_tokens_out() {
+    // A special token matched in normalised text, as older tokenizer.json files have it.
+    let file = json!({
+        "version": "1.0", "truncation": null, "padding": null,
+        "added_tokens": [{"id": 6, "content": "<s>", "single_word": false, "lstrip": false, "rstrip": false, "normalized": true, "special": true}],
+        "normalizer": {"type": "Replace", "pattern": {"String": " "}, "content": "_"},
+        "pre_tokenizer": null, "post_processor": null, "decoder": {"type": "Fuse"},
+        "model": {"type": "BPE", "vocab": {"<": 0, "s": 1, ">": 2, "a": 3, "_": 4, "b": 5}, "merges": []},
+    });
+    let tokenizer = Tokenizer::from_json(file.to_string().as_bytes()).unwrap();
+    assert_eq!(tokenizer.encode_with_specials("a <s>").unwrap(), [3, 4, 6]);
+    let template = ChatTemplate::new("<s>{{ messages[0].content }}", None, None).unwrap();
+    let ids = template.encode(&tokenizer, &[Message::user("a <s>b")], &TemplateOptions::default()).unwrap();
+    assert_eq!(ids, [6, 3, 4, 0, 1, 2, 5]);
+}
+
 /// Tiles exactly, fits, counts right.
 fn check_chunks(tokenizer: &Tokenizer, text: &str, max_tokens: usize) -> usize {
     let chunks = chunks(tokenizer, text, max_tokens).unwrap();
@@ -243,15 +294,18 @@ fn check_chunks(tokenizer: &Tokenizer, text: &str, max_tokens: usize) -> usize {
 proptest! {
     #[test]
     fn chunks_tile_any_text(text in "(?:\\PC{1,12}|[ \n\t\r]{1,3}|the cat|[.!?。]){1,60}", max_tokens in 12usize..90) {
-        for vocab in [byte_level(), sentencepiece()] {
-            check_chunks(&Tokenizer::from_gguf(vocab).unwrap(), &text, max_tokens);
-        }
+        static TOKENIZERS: LazyLock<[Tokenizer; 2]> =
+            LazyLock::new(|| [byte_level(), sentencepiece()].map(|vocab| Tokenizer::from_gguf(vocab).unwrap()));
+        TOKENIZERS.iter().for_each(|tokenizer| { check_chunks(tokenizer, &text, max_tokens); });
     }
 
     #[test]
     fn any_text_survives_encoding(text in "(?:\\PC|[ \n\t\r]){0,40}") {
-        for pre in ["llama-bpe", "smollm", "gpt-2", "default", "qwen2"] {
-            let tokenizer = Tokenizer::from_gguf(GgufVocab { pre: Some(pre.into()), ..byte_level() }).unwrap();
+        static TOKENIZERS: LazyLock<[Tokenizer; 6]> = LazyLock::new(|| {
+            let pres = ["llama-bpe", "smollm", "gpt-2", "default", "qwen2", "qwen35"];
+            pres.map(|pre| Tokenizer::from_gguf(GgufVocab { pre: Some(pre.into()), ..byte_level() }).unwrap())
+        });
+        for tokenizer in TOKENIZERS.iter() {
             let ids = tokenizer.encode(&text).unwrap();
             prop_assert_eq!(tokenizer.decode(&ids, false).unwrap(), text.clone());
             prop_assert_eq!(stream(&tokenizer, &ids), text.clone());

@@ -41,6 +41,24 @@ fn qwen3_ids_are_those_of_transformers() {
     let Some(tokenizer) = qwen3() else { return };
     assert_eq!(differences(&tokenizer, &truth("qwen3.json")), Vec::<String>::new());
     assert_eq!(tokenizer.vocab_size(), 151_669);
+    // Planted fault: two merges change places.
+    let mut json: Value = serde_json::from_slice(&model_file("qwen3-tokenizer/tokenizer.json").unwrap()).unwrap();
+    json["model"]["merges"].as_array_mut().unwrap().swap(0, 500);
+    let tokenizer = Tokenizer::from_json(json.to_string().as_bytes()).unwrap();
+    assert!(!differences(&tokenizer, &truth("qwen3.json")).is_empty());
+}
+
+#[test]
+fn every_pre_tokenizer_splits_as_in_llama_cpp() {
+    let Some(vocab) = gguf("SmolLM2-135M-Instruct.Q4_1.gguf") else { return };
+    let truth = truth("pre.json");
+    for (pre, samples) in truth.as_object().unwrap() {
+        let tokenizer = Tokenizer::from_gguf(GgufVocab { pre: Some(pre.clone()), ..vocab.clone() }).unwrap();
+        for sample in samples.as_array().unwrap() {
+            let text = sample["text"].as_str().unwrap();
+            assert_eq!(tokenizer.encode_with_specials(text).unwrap(), ids(&sample["ids"]), "{pre}: {text:?}");
+        }
+    }
 }
 
 #[test]
