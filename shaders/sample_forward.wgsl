@@ -1,6 +1,6 @@
 // One token of each row: softmax(z) with z = logits / τ, top-k, top-p, min-p, one draw. One workgroup a row.
 // What is kept is all keys ≥ a threshold, found bit by bit on order-preserving integer keys; nothing is sorted.
-// A NaN logit gives id 0xffffffff, which the host turns into an error.
+// A NaN logit, +inf or nothing above -1e30 gives id 0xffffffff, which the host turns into an error.
 
 #import "shared/grid.wgsl"
 #import "shared/softmax_fold.wgsl"
@@ -47,8 +47,10 @@ fn key_of(z: f32) -> u32 {
     return select(bits | 0x80000000u, ~bits, bits >= 0x80000000u);
 }
 
-fn is_nan(z: f32) -> bool {
-    return (bitcast<u32>(z) & 0x7fffffffu) > 0x7f800000u;
+// NaN of either sign, or +inf. By bits: a compiler may assume that neither exists.
+fn is_broken(z: f32) -> bool {
+    let bits = bitcast<u32>(z);
+    return (bits & 0x7fffffffu) > 0x7f800000u || bits == 0x7f800000u;
 }
 
 // Σ over all threads, by one fixed tree, on every thread.
@@ -123,7 +125,7 @@ fn main(
         var fold = empty_fold();
         for (var id = tile; id < end; id++) {
             let z = z_at(row, id, scale);
-            if is_nan(z) {
+            if is_broken(z) {
                 broken = 1u;
             }
             fold.m = max(fold.m, z);
@@ -140,6 +142,9 @@ fn main(
     best_keys[local] = best_key;
     best_ids[local] = best_id;
     let all = fold_runs(mine, local);
+    if local == 0u && all.m <= ABSENT {
+        broken = 1u;
+    }
     if workgroupUniformLoad(&broken) != 0u {
         if local < 3u {
             packed[row * 3u + local] = select(0u, NOBODY, local == 0u);

@@ -25,7 +25,12 @@ pub struct Routes {
     pub inverse: Tensor,
     /// u32 [E + 1].
     pub offsets: Tensor,
+    /// u32 [blocks, E]: the GPU sort's counts of each block of [`SORT_BLOCK`] assignments.
+    pub(crate) counts: Tensor,
 }
+
+/// Assignments that one workgroup of the GPU sort walks.
+pub(crate) const SORT_BLOCK: usize = 1024;
 
 impl Routes {
     /// Room for `rows` tokens.
@@ -41,6 +46,7 @@ impl Routes {
             order: device.zeros(&[rows * top_k], DType::U32)?,
             inverse: device.zeros(&[rows * top_k], DType::U32)?,
             offsets: device.zeros(&[experts + 1], DType::U32)?,
+            counts: device.zeros(&[(rows * top_k).div_ceil(SORT_BLOCK), experts], DType::U32)?,
         })
     }
 }

@@ -48,17 +48,27 @@ pub fn uniform(seed: u64, counter: u64) -> f32 {
 pub struct SampleOutput {
     /// u32 [R, 3]: id, bits of logprob, bits of entropy: one read-back a step.
     pub packed: Tensor,
+    /// Words [R, 8]: each row's parameters, uploaded for the GPU by every call.
+    pub(crate) choices: Tensor,
 }
+
+/// The id a GPU reports for a row that has no answer; the CPU returns the error at once.
+pub(crate) const NO_TOKEN: u32 = u32::MAX;
+/// Words of a row in [`SampleOutput`]'s parameters.
+pub(crate) const CHOICE_WORDS: usize = 8;
 
 impl SampleOutput {
     /// Room for `rows` rows.
     pub fn new(device: &Device, rows: usize) -> Result<Self> {
-        Ok(Self { packed: device.zeros(&[rows, 3], DType::U32)? })
+        Ok(Self { packed: device.zeros(&[rows, 3], DType::U32)?, choices: device.zeros(&[rows, CHOICE_WORDS], DType::U32)? })
     }
 
-    /// (id, logprob, entropy) of the first `rows` rows.
+    /// (id, logprob, entropy) of the first `rows` rows. Errors with the row whose logits had a NaN, an infinity or nothing finite.
     pub async fn read(&self, device: &Device, rows: usize) -> Result<Vec<(u32, f32, f32)>> {
         let words = device.read_u32(&self.packed, rows * 3).await?;
+        if let Some(row) = words.chunks_exact(3).position(|w| w[0] == NO_TOKEN) {
+            return Err(KernelError::Value { op: "sample", message: format!("row {row}: a logit is NaN or the largest is not finite") });
+        }
         Ok(words.chunks_exact(3).map(|w| (w[0], f32::from_bits(w[1]), f32::from_bits(w[2]))).collect())
     }
 }

@@ -1,31 +1,139 @@
-#![allow(unused_variables)]
-use crate::gpu::shader::ShaderSpec;
-use crate::gpu::{GpuDevice, GpuWeight};
-use crate::{Result, Tensor};
+//! Mixture of experts on the GPU: everything stays on the device, so no count is known here and grids are worst cases.
 
-pub const SHADERS: &[&ShaderSpec] = &[];
+use super::{Routes, Rows, SORT_BLOCK};
+use crate::gpu::shader::{Access, ShaderSpec, one_variant};
+use crate::gpu::{GpuDevice, GpuWeight, fold_groups};
+use crate::{KernelError, Result, Tensor, uniform};
 
-pub fn route(device: &GpuDevice, logits: &Tensor, renormalise: bool, routes: &mut super::Routes, rows: usize) -> Result<()> {
-    todo!()
+const OP: &str = "moe";
+/// Most experts `moe_route` holds in workgroup memory.
+const MAX_EXPERTS: usize = 2048;
+/// Columns of a matmul tile.
+const TILE_COLUMNS: usize = 64;
+
+pub const SHADERS: &[&ShaderSpec] = &[&ROUTE, &SORT, &MATMUL, &COMBINE];
+
+static ROUTE: ShaderSpec = ShaderSpec {
+    name: "moe_route",
+    source: include_str!("../../../../shaders/moe_route.wgsl"),
+    bindings: &[Access::Read, Access::ReadWrite, Access::ReadWrite],
+    uniform_bytes: RouteParams::BYTES,
+    uniform_fields: RouteParams::FIELDS,
+    variants: || vec![ROUTE_DEFINES.to_vec()],
+};
+const ROUTE_DEFINES: [(&str, i64); 1] = [("MAX_EXPERTS", MAX_EXPERTS as i64)];
+
+static SORT: ShaderSpec = ShaderSpec {
+    name: "moe_sort",
+    source: include_str!("../../../../shaders/moe_sort.wgsl"),
+    bindings: &[Access::Read, Access::ReadWrite, Access::ReadWrite, Access::ReadWrite, Access::ReadWrite],
+    uniform_bytes: SortParams::BYTES,
+    uniform_fields: SortParams::FIELDS,
+    variants: || (0..4).map(|step| sort_defines(step).to_vec()).collect(),
+};
+
+fn sort_defines(step: i64) -> [(&'static str, i64); 2] {
+    [("STEP", step), ("BLOCK", SORT_BLOCK as i64)]
 }
 
-pub fn sort(device: &GpuDevice, routes: &mut super::Routes, rows: usize) -> Result<()> {
-    todo!()
+static MATMUL: ShaderSpec = ShaderSpec {
+    name: "moe_matmul",
+    source: include_str!("../../../../shaders/moe_matmul.wgsl"),
+    bindings: &[Access::Read, Access::Read, Access::Read, Access::ReadWrite],
+    uniform_bytes: MatmulParams::BYTES,
+    uniform_fields: MatmulParams::FIELDS,
+    variants: || vec![],
+};
+
+static COMBINE: ShaderSpec = ShaderSpec {
+    name: "moe_combine",
+    source: include_str!("../../../../shaders/moe_combine.wgsl"),
+    bindings: &[Access::Read, Access::Read, Access::Read, Access::ReadWrite],
+    uniform_bytes: CombineParams::BYTES,
+    uniform_fields: CombineParams::FIELDS,
+    variants: one_variant,
+};
+
+uniform! { struct RouteParams { rows: u32, experts: u32, top_k: u32, renormalise: u32 } }
+uniform! { struct SortParams { count: u32, experts: u32, blocks: u32, pad0: u32 } }
+uniform! { struct MatmulParams {
+    assignments: u32, first_expert: u32, experts: u32, columns: u32,
+    width: u32, top_k: u32, from_tokens: u32, pad0: u32,
+} }
+uniform! { struct CombineParams { count: u32, width: u32, top_k: u32, pad0: u32 } }
+
+pub fn route(device: &GpuDevice, logits: &Tensor, renormalise: bool, routes: &mut Routes, rows: usize) -> Result<()> {
+    if routes.experts > MAX_EXPERTS {
+        return Err(KernelError::shape(OP, format!("{} experts, {MAX_EXPERTS} is the most on a GPU", routes.experts)));
+    }
+    let params = RouteParams {
+        rows: rows as u32,
+        experts: routes.experts as u32,
+        top_k: routes.top_k as u32,
+        renormalise: u32::from(renormalise),
+    };
+    let bindings = [logits.gpu(OP)?, routes.ids.gpu(OP)?, routes.weights.gpu(OP)?];
+    device.launch(&ROUTE, &ROUTE_DEFINES, &params, &bindings, fold_groups(rows))
+}
+
+pub fn sort(device: &GpuDevice, routes: &mut Routes, rows: usize) -> Result<()> {
+    let count = rows * routes.top_k;
+    let blocks = count.div_ceil(SORT_BLOCK);
+    let params = SortParams { count: count as u32, experts: routes.experts as u32, blocks: blocks as u32, pad0: 0 };
+    let bindings = [
+        routes.ids.gpu(OP)?,
+        routes.counts.gpu(OP)?,
+        routes.order.gpu(OP)?,
+        routes.inverse.gpu(OP)?,
+        routes.offsets.gpu(OP)?,
+    ];
+    let steps: &[(i64, usize)] = if blocks <= 1 { &[(3, 1)] } else { &[(0, blocks), (1, 1), (2, blocks)] };
+    for &(step, groups) in steps {
+        device.launch(&SORT, &sort_defines(step), &params, &bindings, fold_groups(groups))?;
+    }
+    Ok(())
 }
 
 pub fn grouped_matmul(
     device: &GpuDevice,
     x: &Tensor,
-    from: super::Rows,
+    from: Rows,
     w: &GpuWeight,
     unit_rows: usize,
-    routes: &super::Routes,
+    routes: &Routes,
     y: &mut Tensor,
     rows: usize,
 ) -> Result<()> {
-    todo!()
+    let assignments = rows * routes.top_k;
+    // The tile's height follows the rows an expert can expect; every height gives the same bits.
+    let (ty, tm) = match assignments / routes.experts {
+        0..=3 => (4, 1),
+        4..=31 => (4, 4),
+        _ => (16, 4),
+    };
+    let mut first_expert = 0;
+    for shard in w.shards() {
+        let experts = shard.rows / unit_rows;
+        let tiles = (assignments / (ty * tm) + experts).min(assignments);
+        let params = MatmulParams {
+            assignments: assignments as u32,
+            first_expert: first_expert as u32,
+            experts: experts as u32,
+            columns: unit_rows as u32,
+            width: x.width() as u32,
+            top_k: routes.top_k as u32,
+            from_tokens: u32::from(from == Rows::Tokens),
+            pad0: 0,
+        };
+        let _ = (params, tiles, &MATMUL, &y, device, TILE_COLUMNS);
+        first_expert += experts;
+    }
+    Ok(())
 }
 
-pub fn combine(device: &GpuDevice, h: &Tensor, routes: &super::Routes, y: &mut Tensor, rows: usize) -> Result<()> {
-    todo!()
+pub fn combine(device: &GpuDevice, h: &Tensor, routes: &Routes, y: &mut Tensor, rows: usize) -> Result<()> {
+    let count = rows * y.width();
+    let params = CombineParams { count: count as u32, width: y.width() as u32, top_k: routes.top_k as u32, pad0: 0 };
+    let bindings = [h.gpu(OP)?, routes.weights.gpu(OP)?, routes.inverse.gpu(OP)?, y.gpu(OP)?];
+    device.launch(&COMBINE, &[], &params, &bindings, fold_groups(count.div_ceil(256)))
 }
