@@ -6,16 +6,21 @@ struct Params {
     rows: u32,      // of the row block
     first_id: u32,  // vocabulary id of the shard's first row
     columns: u32,   // vocabulary rows of the shard
-    width: u32,     // K
+    w_cols: u32,    // K
+    w_row_words: u32,
     first_tile: u32,
     tiles: u32,     // of the whole vocabulary
     inverse_temperature: f32,
+    pad0: u32,
+    pad1: u32,
+    pad2: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read> targets: array<u32>;
-@group(0) @binding(3) var<storage, read_write> partials: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> weight: array<u32>;
+@group(0) @binding(4) var<storage, read_write> partials: array<vec4<f32>>;
 
 #import "shared/weight.wgsl"
 #import "shared/softmax_fold.wgsl"
@@ -26,18 +31,18 @@ var<workgroup> z_tile: array<f32, {{64 * TY * TM}}>; // [row][column]
 
 fn tile_x(row: u32, k: u32) -> f32 {
     let r = first_tile_row + row;
-    if r >= params.rows || k >= params.width {
+    if r >= params.rows || k >= params.w_cols {
         return 0.0;
     }
-    return x[(params.first_row + r) * params.width + k];
+    return x[(params.first_row + r) * params.w_cols + k];
 }
 
-fn tile_w(column: u32, k: u32) -> f32 {
+fn tile_w8(column: u32, k: u32) -> array<f32, 8> {
     let c = first_tile_column + column;
-    if c >= params.columns || k >= params.width {
-        return 0.0;
+    if c >= params.columns {
+        return array<f32, 8>();
     }
-    return load_weight(c, k);
+    return load_weight8(c, k);
 }
 
 #import "shared/gemm_tile.wgsl"
@@ -49,7 +54,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         first_tile_row = group.y * TILE_ROWS;
     }
     workgroupBarrier();
-    let sum = gemm_tile(params.width, local);
+    let sum = gemm_tile(params.w_cols, local);
     for (var i = 0u; i < TM; i++) {
         for (var c = 0u; c < 4u; c++) {
             z_tile[(local / 16u * TM + i) * 64u + local % 16u * 4u + c] = sum[i][c] * params.inverse_temperature;

@@ -5,21 +5,22 @@
 #import "shared/grid.wgsl"
 
 struct Params {
-    assignments: u32,   // rows · k
     first_expert: u32,  // of this shard
     experts: u32,       // of this shard
     columns: u32,       // N of an expert
-    width: u32,         // K
+    pad0: u32,
+    w_cols: u32,        // K
+    w_row_words: u32,
     top_k: u32,
     from_tokens: u32,   // 1: sorted row i reads token order[i] / k; 0: it reads row i
-    pad0: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read> order: array<u32>;
 @group(0) @binding(3) var<storage, read> offsets: array<u32>;
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+@group(0) @binding(4) var<storage, read> weight: array<u32>;
+@group(0) @binding(5) var<storage, read_write> y: array<f32>;
 
 #import "shared/weight.wgsl"
 
@@ -34,17 +35,17 @@ const NOBODY: u32 = 0xffffffffu;
 
 fn tile_x(row: u32, k: u32) -> f32 {
     let from_row = tile_rows[row];
-    if from_row == NOBODY || k >= params.width {
+    if from_row == NOBODY || k >= params.w_cols {
         return 0.0;
     }
-    return x[from_row * params.width + k];
+    return x[from_row * params.w_cols + k];
 }
 
-fn tile_w(column: u32, k: u32) -> f32 {
-    if column >= tile_columns || k >= params.width {
-        return 0.0;
+fn tile_w8(column: u32, k: u32) -> array<f32, 8> {
+    if column >= tile_columns {
+        return array<f32, 8>();
     }
-    return load_weight(tile_weight + column, k);
+    return load_weight8(tile_weight + column, k);
 }
 
 #import "shared/gemm_tile.wgsl"
@@ -111,7 +112,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         tile_rows[i] = from_row;
     }
     workgroupBarrier();
-    let sum = gemm_tile(params.width, local);
+    let sum = gemm_tile(params.w_cols, local);
     let column = first_column + local % 16u * 4u;
     for (var i = 0u; i < TM; i++) {
         let sorted = first + local / 16u * TM + i;

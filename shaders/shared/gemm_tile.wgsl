@@ -1,6 +1,7 @@
 // A tile of x Wᵀ: {{TY * TM}} rows by 64 columns, 16·TY threads, TM rows by 4 columns each.
 // Every output is one chain of fma over ascending k, so its bits do not depend on the tile's height nor on its neighbours.
-// The importing shader gives `tile_x(row, k)` and `tile_w(column, k)`, both of the tile and 0 outside the matrices.
+// The importing shader gives `tile_x(row, k)` and `tile_w8(column, k)`, eight values from k on; both count rows and columns within the
+// tile and give 0 outside the matrices.
 
 const TILE_ROWS: u32 = {{TY * TM}}u;
 const TILE_COLUMNS: u32 = 64u;
@@ -24,9 +25,12 @@ fn gemm_tile(width: u32, local: u32) -> array<vec4<f32>, {{TM}}> {
             let k = i % TILE_K;
             x_tile[k * TILE_ROWS + i / TILE_K] = tile_x(i / TILE_K, k0 + k);
         }
-        for (var i = local; i < TILE_K * TILE_COLUMNS; i += THREADS) {
-            let k = i % TILE_K;
-            w_tile[k * TILE_COLUMNS + i / TILE_K] = tile_w(i / TILE_K, k0 + k);
+        for (var i = local; i < TILE_K / 8u * TILE_COLUMNS; i += THREADS) {
+            let k = i / TILE_COLUMNS * 8u;
+            let w = tile_w8(i % TILE_COLUMNS, k0 + k);
+            for (var j = 0u; j < 8u; j++) {
+                w_tile[(k + j) * TILE_COLUMNS + i % TILE_COLUMNS] = w[j];
+            }
         }
         workgroupBarrier();
         let depth = min(TILE_K, width - k0);

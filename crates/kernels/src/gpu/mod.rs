@@ -133,6 +133,7 @@ pub struct GpuDevice {
     recorder: Mutex<record::Recorder>,
     staging: Mutex<read::Staging>,
     arena: Mutex<memory::Arena>,
+    scratch: Mutex<Option<Slice>>,
     profile: Option<Mutex<profile::Profile>>,
     #[cfg(not(target_arch = "wasm32"))]
     poller: read::Poller,
@@ -187,6 +188,7 @@ impl GpuDevice {
             recorder: Mutex::new(record::Recorder::new(&device)),
             staging: Mutex::default(),
             arena: Mutex::default(),
+            scratch: Mutex::default(),
             profile: options.profile.then(|| Mutex::new(profile::Profile::new(&device, &queue))),
             #[cfg(not(target_arch = "wasm32"))]
             poller: read::Poller::start(device.clone()),
@@ -229,6 +231,16 @@ impl GpuDevice {
     /// A zeroed range of its own buffer.
     pub fn allocate(&self, bytes: u64) -> Result<Slice> {
         memory::allocate(self, bytes)
+    }
+
+    /// At least `bytes` of undefined contents for partial results inside one op. The next op that asks gets the same memory:
+    /// recorded order keeps them apart. It grows and never shrinks.
+    pub fn scratch(&self, bytes: u64) -> Result<Slice> {
+        let mut scratch = lock(&self.scratch);
+        match scratch.as_ref() {
+            Some(slice) if slice.bytes >= bytes => Ok(slice.clone()),
+            _ => Ok(scratch.insert(self.allocate(bytes.next_power_of_two())?).clone()),
+        }
     }
 
     /// Overwrites the start of `slice`, ordered after every op recorded so far.

@@ -64,6 +64,14 @@ macro_rules! uniform {
 
 /// Files that shaders import. A new file of `shaders/shared/` needs a line here.
 const SHARED: &[(&str, &str)] = &[
+    ("shared/attention_chunk.wgsl", include_str!("../../../../shaders/shared/attention_chunk.wgsl")),
+    ("shared/attention_fold.wgsl", include_str!("../../../../shaders/shared/attention_fold.wgsl")),
+    ("shared/attention_params.wgsl", include_str!("../../../../shaders/shared/attention_params.wgsl")),
+    ("shared/attention_store.wgsl", include_str!("../../../../shaders/shared/attention_store.wgsl")),
+    ("shared/gemm_tile.wgsl", include_str!("../../../../shaders/shared/gemm_tile.wgsl")),
+    ("shared/kv_cache.wgsl", include_str!("../../../../shaders/shared/kv_cache.wgsl")),
+    ("shared/softmax_fold.wgsl", include_str!("../../../../shaders/shared/softmax_fold.wgsl")),
+    ("shared/softmax_runs.wgsl", include_str!("../../../../shaders/shared/softmax_runs.wgsl")),
     ("shared/grid.wgsl", include_str!("../../../../shaders/shared/grid.wgsl")),
     ("shared/math.wgsl", include_str!("../../../../shaders/shared/math.wgsl")),
     ("shared/weight.wgsl", include_str!("../../../../shaders/shared/weight.wgsl")),

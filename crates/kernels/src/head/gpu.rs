@@ -2,7 +2,7 @@
 
 use crate::gpu::shader::{Access, ShaderSpec};
 use crate::gpu::{GpuDevice, GpuWeight, fold_groups};
-use crate::{Result, Tensor, uniform};
+use crate::{DType, Result, Tensor, uniform};
 
 const OP: &str = "head";
 /// Vocabulary columns of a tile, one partial (m, s, u, z) each.
@@ -15,11 +15,18 @@ pub const SHADERS: &[&ShaderSpec] = &[&FORWARD, &MERGE];
 static FORWARD: ShaderSpec = ShaderSpec {
     name: "head_forward",
     source: include_str!("../../../../shaders/head_forward.wgsl"),
-    bindings: &[Access::Read, Access::Read, Access::ReadWrite],
+    bindings: &[Access::Read, Access::Read, Access::Read, Access::ReadWrite],
     uniform_bytes: Params::BYTES,
     uniform_fields: Params::FIELDS,
-    variants: || vec![],
+    variants: || (0..DType::WEIGHTS.len() as i64).flat_map(|format| TILES.map(|tile| defines(format, tile).to_vec())).collect(),
 };
+
+/// (TY, TM): a tile is TY · TM rows high and worked on by 16 · TY threads.
+const TILES: [(i64, i64); 2] = [(4, 1), (8, 4)];
+
+fn defines(format: i64, (ty, tm): (i64, i64)) -> [(&'static str, i64); 3] {
+    [("FORMAT", format), ("TY", ty), ("TM", tm)]
+}
 
 static MERGE: ShaderSpec = ShaderSpec {
     name: "head_merge",
@@ -32,7 +39,8 @@ static MERGE: ShaderSpec = ShaderSpec {
 
 uniform! { struct Params {
     first_row: u32, rows: u32, first_id: u32, columns: u32,
-    width: u32, first_tile: u32, tiles: u32, inverse_temperature: f32,
+    w_cols: u32, w_row_words: u32, first_tile: u32, tiles: u32,
+    inverse_temperature: f32, pad0: u32, pad1: u32, pad2: u32,
 } }
 
 uniform! { struct MergeParams { first_row: u32, rows: u32, tiles: u32, pad0: u32 } }
@@ -46,27 +54,32 @@ pub fn forward(
     out: &mut super::HeadOutput,
     rows: usize,
 ) -> Result<()> {
-    let tiles: usize = w.shards().iter().map(|shard| shard.rows.div_ceil(TILE_COLUMNS)).sum();
+    let tiles: usize = w.shards.iter().map(|shard| shard.rows.div_ceil(TILE_COLUMNS)).sum();
     let partials = device.scratch((rows.min(BLOCK_ROWS) * tiles * 16) as u64)?;
     for first_row in (0..rows).step_by(BLOCK_ROWS) {
         let block = (rows - first_row).min(BLOCK_ROWS);
-        // A short tile wastes little on a decode step; a tall one reads each weight once for more rows. Same bits.
-        let (ty, tm) = if block <= 4 { (4, 1) } else { (8, 4) };
-        let (mut first_id, mut first_tile) = (0, 0);
-        for shard in w.shards() {
+        // A short tile wastes little on few rows; a tall one reads each weight once for more rows. Same bits.
+        let tile = if block <= 4 { TILES[0] } else { TILES[1] };
+        let mut first_tile = 0;
+        for shard in &w.shards {
             let shard_tiles = shard.rows.div_ceil(TILE_COLUMNS);
             let params = Params {
                 first_row: first_row as u32,
                 rows: block as u32,
-                first_id: first_id as u32,
+                first_id: shard.row_base as u32,
                 columns: shard.rows as u32,
-                width: x.width() as u32,
+                w_cols: w.cols as u32,
+                w_row_words: w.row_words as u32,
                 first_tile: first_tile as u32,
                 tiles: tiles as u32,
                 inverse_temperature: 1.0 / temperature,
+                pad0: 0,
+                pad1: 0,
+                pad2: 0,
             };
-            let _ = (ty, tm, params, &FORWARD, targets);
-            first_id += shard.rows;
+            let bindings = [x.gpu(OP)?, targets.gpu(OP)?, shard.slice.clone(), partials.clone()];
+            let groups = [shard_tiles as u32, block.div_ceil((tile.0 * tile.1) as usize) as u32, 1];
+            device.launch(&FORWARD, &defines(w.format(), tile), &params, &bindings, groups)?;
             first_tile += shard_tiles;
         }
         let params = MergeParams { first_row: first_row as u32, rows: block as u32, tiles: tiles as u32, pad0: 0 };

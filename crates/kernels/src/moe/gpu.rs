@@ -3,7 +3,7 @@
 use super::{Routes, Rows, SORT_BLOCK};
 use crate::gpu::shader::{Access, ShaderSpec, one_variant};
 use crate::gpu::{GpuDevice, GpuWeight, fold_groups};
-use crate::{KernelError, Result, Tensor, uniform};
+use crate::{DType, KernelError, Result, Tensor, uniform};
 
 const OP: &str = "moe";
 /// Most experts `moe_route` holds in workgroup memory.
@@ -39,11 +39,18 @@ fn sort_defines(step: i64) -> [(&'static str, i64); 2] {
 static MATMUL: ShaderSpec = ShaderSpec {
     name: "moe_matmul",
     source: include_str!("../../../../shaders/moe_matmul.wgsl"),
-    bindings: &[Access::Read, Access::Read, Access::Read, Access::ReadWrite],
+    bindings: &[Access::Read, Access::Read, Access::Read, Access::Read, Access::ReadWrite],
     uniform_bytes: MatmulParams::BYTES,
     uniform_fields: MatmulParams::FIELDS,
-    variants: || vec![],
+    variants: || (0..DType::WEIGHTS.len() as i64).flat_map(|format| TILES.map(|tile| matmul_defines(format, tile).to_vec())).collect(),
 };
+
+/// (TY, TM): a tile is TY · TM rows high and worked on by 16 · TY threads.
+const TILES: [(i64, i64); 3] = [(4, 1), (4, 4), (8, 8)];
+
+fn matmul_defines(format: i64, (ty, tm): (i64, i64)) -> [(&'static str, i64); 3] {
+    [("FORMAT", format), ("TY", ty), ("TM", tm)]
+}
 
 static COMBINE: ShaderSpec = ShaderSpec {
     name: "moe_combine",
@@ -57,8 +64,8 @@ static COMBINE: ShaderSpec = ShaderSpec {
 uniform! { struct RouteParams { rows: u32, experts: u32, top_k: u32, renormalise: u32 } }
 uniform! { struct SortParams { count: u32, experts: u32, blocks: u32, pad0: u32 } }
 uniform! { struct MatmulParams {
-    assignments: u32, first_expert: u32, experts: u32, columns: u32,
-    width: u32, top_k: u32, from_tokens: u32, pad0: u32,
+    first_expert: u32, experts: u32, columns: u32, pad0: u32,
+    w_cols: u32, w_row_words: u32, top_k: u32, from_tokens: u32,
 } }
 uniform! { struct CombineParams { count: u32, width: u32, top_k: u32, pad0: u32 } }
 
@@ -107,26 +114,27 @@ pub fn grouped_matmul(
     let assignments = rows * routes.top_k;
     // The tile's height follows the rows an expert can expect; every height gives the same bits.
     let (ty, tm) = match assignments / routes.experts {
-        0..=3 => (4, 1),
-        4..=31 => (4, 4),
-        _ => (16, 4),
+        0..=3 => TILES[0],
+        4..=31 => TILES[1],
+        _ => TILES[2],
     };
-    let mut first_expert = 0;
-    for shard in w.shards() {
+    for shard in &w.shards {
         let experts = shard.rows / unit_rows;
-        let tiles = (assignments / (ty * tm) + experts).min(assignments);
         let params = MatmulParams {
-            assignments: assignments as u32,
-            first_expert: first_expert as u32,
+            first_expert: (shard.row_base / unit_rows) as u32,
             experts: experts as u32,
             columns: unit_rows as u32,
-            width: x.width() as u32,
+            pad0: 0,
+            w_cols: w.cols as u32,
+            w_row_words: w.row_words as u32,
             top_k: routes.top_k as u32,
             from_tokens: u32::from(from == Rows::Tokens),
-            pad0: 0,
         };
-        let _ = (params, tiles, &MATMUL, &y, device, TILE_COLUMNS);
-        first_expert += experts;
+        let bindings = [x.gpu(OP)?, routes.order.gpu(OP)?, routes.offsets.gpu(OP)?, shard.slice.clone(), y.gpu(OP)?];
+        // However the assignments fall, no more tiles than this have a row.
+        let tiles = (assignments / (ty * tm) as usize + experts).min(assignments);
+        let groups = [unit_rows.div_ceil(TILE_COLUMNS) as u32, tiles as u32, 1];
+        device.launch(&MATMUL, &matmul_defines(w.format(), (ty, tm)), &params, &bindings, groups)?;
     }
     Ok(())
 }
