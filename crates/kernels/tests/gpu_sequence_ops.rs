@@ -1,0 +1,296 @@
+//! The GPU's attention, mixture of experts, head and sampler against f64 references, to the bit where the contract says so.
+
+mod support;
+
+use half::f16;
+use kernels::attention::{self, Batch, KvCache, KvDType, KvShape, PAGE_TOKENS, Span};
+use kernels::sample::{self, SampleOutput, SampleParams};
+use kernels::{Device, Precision};
+use support::{difference, exact, expect_near, next, random};
+
+/// What a tensor holds before an op, to see which elements it writes.
+const GUARD: f32 = 12345.0;
+
+fn read(device: &Device, tensor: &kernels::Tensor) -> Vec<f32> {
+    pollster::block_on(device.read_f32(tensor, tensor.len())).unwrap()
+}
+
+fn read_ids(device: &Device, tensor: &kernels::Tensor, count: usize) -> Vec<u32> {
+    pollster::block_on(device.read_u32(tensor, count)).unwrap()
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|value| value.to_bits()).collect()
+}
+
+fn wide(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|&value| value.into()).collect()
+}
+
+/// The comparison must refuse what a broken kernel would return for a `[rows, width]` output.
+fn expect_faults_are_seen(got: &[f32], want: &[f64], width: usize, tolerance: f64) {
+    assert_eq!(difference(got, want, tolerance), None);
+    let rows = got.len() / width;
+    let transposed: Vec<f32> = (0..got.len()).map(|i| got[i % rows * width + i / rows]).collect();
+    let scaled: Vec<f32> = got.iter().map(|value| value * 1.01).collect();
+    let mut dropped = got.to_vec();
+    dropped[got.len() - width.min(5)..].fill(0.0);
+    let mut poisoned = got.to_vec();
+    poisoned[got.len() / 2] = f32::NAN;
+    for (fault, values) in [("zeroed", vec![0.0; got.len()]), ("×1.01", scaled), ("transposed", transposed), ("tail", dropped), ("NaN", poisoned)] {
+        if fault != "transposed" || (rows > 1 && width > 1) {
+            assert!(difference(&values, want, tolerance).is_some(), "{fault} was not seen");
+        }
+    }
+}
+
+// ---- attention
+
+#[derive(Clone)]
+struct Attention {
+    dim: usize,
+    heads: usize,
+    kv_heads: usize,
+    dtype: KvDType,
+    /// Tokens of each sequence.
+    lens: Vec<usize>,
+}
+
+impl Attention {
+    fn q(&self, seq: usize) -> Vec<f32> {
+        random(100 + seq as u64, self.lens[seq] * self.heads * self.dim).iter().map(|x| x * 3.0).collect()
+    }
+    fn k(&self, seq: usize) -> Vec<f32> {
+        random(200 + seq as u64, self.lens[seq] * self.kv_heads * self.dim)
+    }
+    fn v(&self, seq: usize) -> Vec<f32> {
+        random(300 + seq as u64, self.lens[seq] * self.kv_heads * self.dim)
+    }
+    fn scale(&self) -> f32 {
+        1.0 / (self.dim as f32).sqrt()
+    }
+
+    /// Runs the sequences in steps of (sequence, rows); gives each sequence's output.
+    fn run(&self, device: &Device, steps: &[Vec<(usize, usize)>]) -> Vec<Vec<f32>> {
+        let needed: Vec<usize> = self.lens.iter().map(|len| len.div_ceil(PAGE_TOKENS)).collect();
+        let pages: usize = needed.iter().sum::<usize>() + 3;
+        let mut free: Vec<u32> = (0..pages as u32).collect();
+        let mut state = 7;
+        (1..pages).rev().for_each(|i| free.swap(i, next(&mut state) as usize % (i + 1)));
+        let tables: Vec<Vec<u32>> = needed.iter().map(|&count| free.split_off(free.len() - count)).collect();
+
+        let shape = KvShape { layers: 2, kv_heads: self.kv_heads, head_dim: self.dim, pages, dtype: self.dtype };
+        let mut cache = KvCache::new(device, shape).unwrap();
+        let mut done = vec![0; self.lens.len()];
+        let mut outputs = vec![Vec::new(); self.lens.len()];
+        let (width, kv_width) = (self.heads * self.dim, self.kv_heads * self.dim);
+        for step in steps {
+            let (mut q, mut k, mut v, mut spans, mut rows) = (vec![], vec![], vec![], vec![], 0);
+            for &(seq, count) in step {
+                let (from, to) = (done[seq], done[seq] + count);
+                q.extend_from_slice(&self.q(seq)[from * width..to * width]);
+                k.extend_from_slice(&self.k(seq)[from * kv_width..to * kv_width]);
+                v.extend_from_slice(&self.v(seq)[from * kv_width..to * kv_width]);
+                spans.push(Span { row: rows, rows: count, past: from, pages: tables[seq].clone() });
+                rows += count;
+            }
+            let batch = Batch::new(device, spans, pages).unwrap();
+            let q = device.f32_tensor(&[rows, width], &q).unwrap();
+            let (k, v) = (device.f32_tensor(&[rows, kv_width], &k).unwrap(), device.f32_tensor(&[rows, kv_width], &v).unwrap());
+            let mut out = device.f32_tensor(&[rows + 1, width], &vec![GUARD; (rows + 1) * width]).unwrap();
+            attention::append(device, &k, &v, &mut cache, 1, &batch).unwrap();
+            attention::forward(device, &q, &cache, 1, &batch, self.scale(), &mut out).unwrap();
+            let got = read(device, &out);
+            assert!(got[rows * width..].iter().all(|&value| value == GUARD), "wrote past the rows");
+            let mut row = 0;
+            for &(seq, count) in step {
+                outputs[seq].extend_from_slice(&got[row * width..(row + count) * width]);
+                row += count;
+                done[seq] += count;
+            }
+        }
+        outputs
+    }
+
+    /// As the cache keeps them.
+    fn rounded(&self, values: Vec<f32>) -> Vec<f64> {
+        match self.dtype {
+            KvDType::F32 => wide(&values),
+            KvDType::F16 => values.iter().map(|&value| f16::from_f32(value).to_f64()).collect(),
+            KvDType::Q8 => {
+                let block = |x: &[f32]| {
+                    let largest = x.iter().fold(0f32, |a, b| a.max(b.abs()));
+                    let d = f16::from_f32(largest / 127.0).to_f64();
+                    x.iter().map(|value| f64::from((value * (127.0 / largest)).round()) * d).collect::<Vec<_>>()
+                };
+                values.chunks(32).flat_map(block).collect()
+            }
+        }
+    }
+
+    fn reference(&self, seq: usize) -> Vec<f64> {
+        let (q, k, v) = (wide(&self.q(seq)), self.rounded(self.k(seq)), self.rounded(self.v(seq)));
+        let mut out = vec![];
+        for row in 0..self.lens[seq] {
+            for head in 0..self.heads {
+                let kv = head / (self.heads / self.kv_heads);
+                let at = |j: usize| (j * self.kv_heads + kv) * self.dim;
+                let q = &q[(row * self.heads + head) * self.dim..][..self.dim];
+                let s: Vec<f64> = (0..=row).map(|j| q.iter().zip(&k[at(j)..]).map(|(a, b)| a * b).sum::<f64>() * f64::from(self.scale())).collect();
+                let m = s.iter().copied().fold(f64::MIN, f64::max);
+                let l: f64 = s.iter().map(|s| (s - m).exp()).sum();
+                out.extend((0..self.dim).map(|d| s.iter().enumerate().map(|(j, s)| (s - m).exp() * v[at(j) + d]).sum::<f64>() / l));
+            }
+        }
+        out
+    }
+}
+
+#[test]
+fn attention_is_the_reference() {
+    let Some(device) = exact() else { return };
+    let shapes = [(8, 2, 1), (10, 3, 3), (14, 6, 2), (64, 5, 1), (80, 2, 2), (128, 8, 1), (128, 9, 1), (256, 6, 1)];
+    for (dim, heads, kv_heads) in shapes {
+        for dtype in [KvDType::F32, KvDType::F16, KvDType::Q8] {
+            if dtype == KvDType::Q8 && dim % 32 != 0 {
+                continue;
+            }
+            let last = if dim < 16 { 257 } else { 33 };
+            let case = Attention { dim, heads, kv_heads, dtype, lens: vec![1, 7, last] };
+            let outputs = case.run(&device, &[vec![(2, last / 2)], vec![(0, 1), (1, 7), (2, last - last / 2)]]);
+            // q8: a code may round the other way where the GPU's x·(127/max) is a half.
+            let tolerance = if dtype == KvDType::Q8 { 5e-3 } else { 3e-6 };
+            for (seq, got) in outputs.iter().enumerate() {
+                expect_near(&format!("D {dim} Hq {heads} Hkv {kv_heads} {dtype:?} sequence {seq}"), got, &case.reference(seq), tolerance);
+            }
+            if dtype == KvDType::F32 {
+                expect_faults_are_seen(&outputs[1], &case.reference(1), heads * dim, tolerance);
+            }
+        }
+    }
+}
+
+#[test]
+fn attention_bits_do_not_depend_on_batch_or_cut() {
+    let Some(device) = exact() else { return };
+    for (dim, heads, kv_heads, dtype) in [(8, 4, 2, KvDType::F16), (10, 12, 2, KvDType::F32), (32, 2, 2, KvDType::Q8)] {
+        let case = Attention { dim, heads, kv_heads, dtype, lens: vec![300, 65, 270] };
+        // 300 · 2 workgroups: the kernel that walks all chunks.
+        let whole = case.run(&device, &[vec![(0, 300)], vec![(1, 65)], vec![(2, 270)]]);
+        // Few rows: the kernels that split by chunk.
+        let cut: Vec<Vec<(usize, usize)>> = [(0, 255), (0, 1), (0, 1), (0, 40), (0, 1), (0, 1), (0, 1), (1, 65), (2, 270)].map(|s| vec![s]).to_vec();
+        let together = [vec![(2, 257), (0, 290), (1, 60)], vec![(0, 5), (1, 5), (2, 5)], vec![(2, 8), (0, 5)]];
+        for steps in [&cut[..], &together] {
+            for (seq, got) in case.run(&device, steps).iter().enumerate() {
+                assert_eq!(bits(got), bits(&whole[seq]), "D {dim} {dtype:?} sequence {seq}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_batch_of_eight_has_the_bits_of_one() {
+    let Some(device) = exact() else { return };
+    let case = Attention { dim: 14, heads: 8, kv_heads: 1, dtype: KvDType::F16, lens: vec![33, 1, 64, 2, 31, 32, 90, 7] };
+    let alone: Vec<_> = (0..8).map(|seq| vec![(seq, case.lens[seq])]).collect();
+    let past: Vec<_> = (0..8).filter(|&seq| case.lens[seq] > 1).map(|seq| (seq, case.lens[seq] - 1)).collect();
+    let together = [past, (0..8).map(|seq| (seq, 1)).collect()];
+    assert_eq!(case.run(&device, &alone).iter().map(|o| bits(o)).collect::<Vec<_>>(), case.run(&device, &together).iter().map(|o| bits(o)).collect::<Vec<_>>());
+}
+
+#[test]
+fn attention_agrees_with_the_cpu() {
+    let Some(device) = exact() else { return };
+    let cpu = Device::cpu(Precision::Exact);
+    for dtype in [KvDType::F32, KvDType::F16, KvDType::Q8] {
+        let case = Attention { dim: 32, heads: 4, kv_heads: 2, dtype, lens: vec![70] };
+        let (gpu, cpu) = (case.run(&device, &[vec![(0, 70)]]), case.run(&cpu, &[vec![(0, 70)]]));
+        expect_near("GPU against CPU", &gpu[0], &wide(&cpu[0]), if dtype == KvDType::Q8 { 5e-3 } else { 3e-6 });
+    }
+}
+
+// ---- sampler
+
+/// What the contract of `sample.rs` keeps of a row: token ids and their share of the mass, by f64.
+fn kept(logits: &[f32], p: &SampleParams) -> Vec<(usize, f64)> {
+    let top = logits.iter().copied().fold(f32::MIN, f32::max);
+    let e: Vec<f64> = logits.iter().map(|&z| (f64::from(z - top) / f64::from(p.temperature)).exp()).collect();
+    let mut ids: Vec<usize> = (0..logits.len()).collect();
+    ids.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
+    if p.top_k > 0 && (p.top_k as usize) < ids.len() {
+        let border = logits[ids[p.top_k as usize - 1]];
+        ids.retain(|&id| logits[id] >= border);
+    }
+    let total: f64 = ids.iter().map(|&id| e[id]).sum();
+    if p.top_p < 1.0 {
+        let mut mass = 0.0;
+        let last = ids.iter().position(|&id| {
+            mass += e[id];
+            mass >= f64::from(p.top_p) * total
+        });
+        let border = logits[ids[last.unwrap()]];
+        ids.retain(|&id| logits[id] >= border);
+    }
+    ids.retain(|&id| e[id] >= f64::from(p.min_p));
+    ids.sort_unstable();
+    let total: f64 = ids.iter().map(|&id| e[id]).sum();
+    ids.into_iter().map(|id| (id, e[id] / total)).collect()
+}
+
+/// Log-probability of every token and entropy of softmax(z/τ), by f64.
+fn distribution(logits: &[f64], temperature: f64) -> (Vec<f64>, f64) {
+    let z: Vec<f64> = logits.iter().map(|z| z / temperature).collect();
+    let m = z.iter().copied().fold(f64::MIN, f64::max);
+    let lse = m + z.iter().map(|z| (z - m).exp()).sum::<f64>().ln();
+    let logprobs: Vec<f64> = z.iter().map(|z| z - lse).collect();
+    let entropy = -logprobs.iter().map(|l| l.exp() * l).sum::<f64>();
+    (logprobs, entropy)
+}
+
+#[test]
+fn samples_are_draws_from_the_kept_set() {
+    let Some(device) = exact() else { return };
+    let kinds = [(1.0, 0, 1.0, 0.0), (0.7, 5, 1.0, 0.0), (1.3, 0, 0.8, 0.0), (1.0, 0, 1.0, 0.2), (0.6, 20, 0.95, 0.05), (2.0, 1, 0.5, 0.0)];
+    for width in [1, 7, 63, 65, 257, 16_500] {
+        let params: Vec<SampleParams> = (0..24)
+            .map(|i| {
+                let (temperature, top_k, top_p, min_p) = kinds[i % kinds.len()];
+                SampleParams { temperature, top_k, top_p, min_p, seed: 11, counter: i as u64 }
+            })
+            .collect();
+        // Coarse steps make ties at the borders; an offset checks that the entropy keeps its digits.
+        let logits: Vec<f32> = random(5, 24 * width).iter().map(|x| (x * 24.0).round() / 4.0 + 100.0).collect();
+        let tensor = device.f32_tensor(&[24, width], &logits).unwrap();
+        let mut out = SampleOutput::new(&device, 25).unwrap();
+        sample::forward(&device, &tensor, &params, &mut out).unwrap();
+        for (row, (id, logprob, entropy)) in pollster::block_on(out.read(&device, 24)).unwrap().into_iter().enumerate() {
+            let (logits, p) = (&logits[row * width..][..width], &params[row]);
+            let draw = f64::from(sample::uniform(p.seed, p.counter));
+            let mut before = 0.0;
+            let share = kept(logits, p).into_iter().find(|&(kept, share)| kept == id as usize || { before += share; false }).map(|(_, share)| share);
+            let share = share.unwrap_or_else(|| panic!("V {width} row {row}: {id} is not kept by {p:?}"));
+            assert!(before - 1e-5 <= draw && draw <= before + share + 1e-5, "V {width} row {row}: {id} covers {before} + {share}, not {draw}");
+            let (logprobs, h) = distribution(&wide(logits), p.temperature.into());
+            expect_near("logprob, entropy", &[logprob, entropy], &[logprobs[id as usize], h], 2e-5);
+        }
+    }
+}
+
+#[test]
+fn greedy_takes_the_lowest_of_equals_and_refuses_nan() {
+    let Some(device) = exact() else { return };
+    let rows: [&[f32]; 3] = [&[1.0, 3.0, 3.0, -2.0], &[-0.0, 0.0, -1.0, f32::NEG_INFINITY], &[-5.0, -7.0, -9.0, -4.0]];
+    let mut run = |rows: &[&[f32]]| {
+        let tensor = device.f32_tensor(&[rows.len(), 4], &rows.concat()).unwrap();
+        let mut out = SampleOutput::new(&device, rows.len()).unwrap();
+        sample::forward(&device, &tensor, &vec![SampleParams::GREEDY; rows.len()], &mut out).unwrap();
+        pollster::block_on(out.read(&device, rows.len()))
+    };
+    let got = run(&rows).unwrap();
+    assert_eq!(got.iter().map(|row| row.0).collect::<Vec<_>>(), [1, 0, 3]);
+    assert!(got.iter().all(|row| row.1.is_finite() && row.2.is_finite()));
+    for bad in [&[0.0, f32::NAN, 1.0, 2.0], &[0.0, f32::INFINITY, 1.0, 2.0], &[f32::NEG_INFINITY; 4]] {
+        let error = run(&[rows[0], bad]).unwrap_err().to_string();
+        assert!(error.contains("row 1"), "{error}");
+    }
+}
