@@ -37,10 +37,10 @@ fn tile_x(row: u32, k: u32) -> f32 {
     return x[(params.first_row + r) * params.w_cols + k];
 }
 
-fn tile_w8(column: u32, k: u32) -> array<f32, 8> {
+fn tile_w8(column: u32, k: u32) -> Weight8 {
     let c = first_tile_column + column;
     if c >= params.columns {
-        return array<f32, 8>();
+        return Weight8();
     }
     return load_weight8(c, k);
 }

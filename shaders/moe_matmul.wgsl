@@ -41,9 +41,9 @@ fn tile_x(row: u32, k: u32) -> f32 {
     return x[from_row * params.w_cols + k];
 }
 
-fn tile_w8(column: u32, k: u32) -> array<f32, 8> {
+fn tile_w8(column: u32, k: u32) -> Weight8 {
     if column >= tile_columns {
-        return array<f32, 8>();
+        return Weight8();
     }
     return load_weight8(tile_weight + column, k);
 }

@@ -7,7 +7,8 @@
 
 var<workgroup> q_tile: array<vec4<f32>, 256>;              // [D][HV] lanes are query heads
 var<workgroup> p_tile: array<vec4<f32>, {{256 * HV}}>;       // [HV][256 keys] scores, then probabilities
-var<workgroup> folds: array<vec4<f32>, {{32 * HV}}>;         // [HV][32]
+var<workgroup> folds: array<vec4<f32>, {{32 * HV}}>;       // [HV][32]
+var<workgroup> folded: array<vec4<f32>, {{HV}}>;           // what `folds` folded to
 
 fn q_value(work: Work, d: u32, head: u32) -> f32 {
     let within = work.first_head + head;
@@ -70,8 +71,8 @@ fn v_value(start: u32, d: u32) -> f32 {
 #endif
 }
 
-// Folds 256 entries of `p_tile` for every head: 8 entries a thread, 32 apart; the second half is done by the reader.
-fn fold_max_part(local: u32) {
+// Folds 256 entries of `p_tile` for every head into `folded`: 8 entries a thread, 32 apart, then the 32 results in order.
+fn fold_max(local: u32) {
     if local < 32u * HV {
         let base = local / 32u * 256u + local % 32u;
         var best = p_tile[base];
@@ -80,8 +81,17 @@ fn fold_max_part(local: u32) {
         }
         folds[local] = best;
     }
+    workgroupBarrier();
+    if local < HV {
+        var best = folds[local * 32u];
+        for (var i = 1u; i < 32u; i++) {
+            best = max(best, folds[local * 32u + i]);
+        }
+        folded[local] = best;
+    }
+    workgroupBarrier();
 }
-fn fold_sum_part(local: u32) {
+fn fold_sum(local: u32) {
     if local < 32u * HV {
         let base = local / 32u * 256u + local % 32u;
         var sum = p_tile[base];
@@ -90,20 +100,15 @@ fn fold_sum_part(local: u32) {
         }
         folds[local] = sum;
     }
-}
-fn folded_max(v: u32) -> vec4<f32> {
-    var best = folds[v * 32u];
-    for (var i = 1u; i < 32u; i++) {
-        best = max(best, folds[v * 32u + i]);
+    workgroupBarrier();
+    if local < HV {
+        var sum = folds[local * 32u];
+        for (var i = 1u; i < 32u; i++) {
+            sum += folds[local * 32u + i];
+        }
+        folded[local] = sum;
     }
-    return best;
-}
-fn folded_sum(v: u32) -> vec4<f32> {
-    var sum = folds[v * 32u];
-    for (var i = 1u; i < 32u; i++) {
-        sum += folds[v * 32u + i];
-    }
-    return sum;
+    workgroupBarrier();
 }
 
 // The partial of chunk `chunk`. Thread `local` < D·HV holds value dimension local % D of head vector local / D;
@@ -143,19 +148,16 @@ fn chunk_partial(work: Work, chunk: u32, local: u32) -> Partial {
     workgroupBarrier();
 
     // Maximum, then probabilities against it.
-    fold_max_part(local);
-    workgroupBarrier();
+    fold_max(local);
     for (var v = 0u; v < HV; v++) {
-        let s = p_tile[v * 256u + local];
-        let p = exp(s - folded_max(v));
+        let p = exp(p_tile[v * 256u + local] - folded[v]);
         p_tile[v * 256u + local] = select(vec4<f32>(0.0), p, local < count);
     }
     let mine = min(local / params.head_dim, HV - 1u);
-    let m = folded_max(mine);
+    let m = folded[mine];
     workgroupBarrier();
-    fold_sum_part(local);
-    workgroupBarrier();
-    let l = folded_sum(mine);
+    fold_sum(local);
+    let l = folded[mine];
 
     // o: a value dimension a thread, keys ascending.
     var o = vec4<f32>(0.0);

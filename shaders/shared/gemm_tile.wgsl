@@ -1,6 +1,6 @@
 // A tile of x Wᵀ: {{TY * TM}} rows by 64 columns, 16·TY threads, TM rows by 4 columns each.
 // Every output is one chain of fma over ascending k, so its bits do not depend on the tile's height nor on its neighbours.
-// The importing shader gives `tile_x(row, k)` and `tile_w8(column, k)`, eight values from k on; both count rows and columns within the
+// The importing shader gives `tile_x(row, k)` and `tile_w8(column, k)`, eight weights from k on; both count rows and columns within the
 // tile and give 0 outside the matrices.
 
 const TILE_ROWS: u32 = {{TY * TM}}u;
@@ -28,8 +28,10 @@ fn gemm_tile(width: u32, local: u32) -> array<vec4<f32>, {{TM}}> {
         for (var i = local; i < TILE_K / 8u * TILE_COLUMNS; i += THREADS) {
             let k = i / TILE_COLUMNS * 8u;
             let w = tile_w8(i % TILE_COLUMNS, k0 + k);
-            for (var j = 0u; j < 8u; j++) {
-                w_tile[(k + j) * TILE_COLUMNS + i % TILE_COLUMNS] = w[j];
+            let at = k * TILE_COLUMNS + i % TILE_COLUMNS;
+            for (var j = 0u; j < 4u; j++) {
+                w_tile[at + j * TILE_COLUMNS] = w.lo[j];
+                w_tile[at + (j + 4u) * TILE_COLUMNS] = w.hi[j];
             }
         }
         workgroupBarrier();

@@ -280,7 +280,7 @@ fn samples_are_draws_from_the_kept_set() {
 fn greedy_takes_the_lowest_of_equals_and_refuses_nan() {
     let Some(device) = exact() else { return };
     let rows: [&[f32]; 3] = [&[1.0, 3.0, 3.0, -2.0], &[-0.0, 0.0, -1.0, f32::NEG_INFINITY], &[-5.0, -7.0, -9.0, -4.0]];
-    let mut run = |rows: &[&[f32]]| {
+    let run = |rows: &[&[f32]]| {
         let tensor = device.f32_tensor(&[rows.len(), 4], &rows.concat()).unwrap();
         let mut out = SampleOutput::new(&device, rows.len()).unwrap();
         sample::forward(&device, &tensor, &vec![SampleParams::GREEDY; rows.len()], &mut out).unwrap();
