@@ -1,4 +1,4 @@
-// Logits of one tile, rows by 64 vocabulary columns, folded at once: (m, s, u, z of the target or ABSENT) of each row and tile go to
+// Logits of one tile, rows by 32 vocabulary columns, folded at once: (m, s, u, z of the target or ABSENT) of each row and tile go to
 // `partials` [rows, tiles] and the logits nowhere.
 
 struct Params {
@@ -25,58 +25,51 @@ struct Params {
 #import "shared/weight.wgsl"
 #import "shared/softmax_fold.wgsl"
 
-var<workgroup> first_tile_row: u32;
-var<workgroup> first_tile_column: u32;
-var<workgroup> z_tile: array<f32, {{64 * TY * TM}}>; // [row][column]
+var<private> first_row: u32; // within the row block
+var<private> first_col: u32; // within the shard
 
 fn tile_x(row: u32, k: u32) -> f32 {
-    let r = first_tile_row + row;
-    if r >= params.rows || k >= params.w_cols {
+    if first_row + row >= params.rows || k >= params.w_cols {
         return 0.0;
     }
-    return x[(params.first_row + r) * params.w_cols + k];
+    return x[(params.first_row + first_row + row) * params.w_cols + k];
 }
 
-fn tile_w8(column: u32, k: u32) -> Weight8 {
-    let c = first_tile_column + column;
-    if c >= params.columns {
+fn tile_w8(col: u32, k: u32) -> Weight8 {
+    if first_col + col >= params.columns {
         return Weight8();
     }
-    return load_weight8(c, k);
+    return load_weight8(first_col + col, k);
 }
 
-#import "shared/gemm_tile.wgsl"
+#import "shared/matmul_tile.wgsl"
 
-@compute @workgroup_size({{16 * TY}})
+@compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-    if local == 0u {
-        first_tile_column = group.x * TILE_COLUMNS;
-        first_tile_row = group.y * TILE_ROWS;
+    first_row = group.y * TILE_ROWS;
+    first_col = group.x * TILE_COLS;
+    let sums = matmul_tile(local);
+    // `tile` becomes z [row][column].
+    for (var i = 0u; i < tile_sums(local); i++) {
+        tile[tile_row(local, i) * TILE_COLS + tile_col(local)] = sums[i] * params.inverse_temperature;
     }
     workgroupBarrier();
-    let sum = gemm_tile(params.w_cols, local);
-    for (var i = 0u; i < TM; i++) {
-        for (var c = 0u; c < 4u; c++) {
-            z_tile[(local / 16u * TM + i) * 64u + local % 16u * 4u + c] = sum[i][c] * params.inverse_temperature;
-        }
-    }
-    workgroupBarrier();
-    let row = group.y * TILE_ROWS + local;
+    let row = first_row + local;
     if local >= TILE_ROWS || row >= params.rows {
         return;
     }
-    let count = min(FOLD_TILE, params.columns - group.x * TILE_COLUMNS);
+    let count = min(FOLD_TILE, params.columns - first_col);
     var fold = empty_fold();
     for (var c = 0u; c < count; c++) {
-        fold.m = max(fold.m, z_tile[local * 64u + c]);
+        fold.m = max(fold.m, tile[local * TILE_COLS + c]);
     }
     for (var c = 0u; c < count; c++) {
-        fold = fold_add(fold, z_tile[local * 64u + c]);
+        fold = fold_add(fold, tile[local * TILE_COLS + c]);
     }
-    let column = targets[params.first_row + row] - params.first_id - group.x * TILE_COLUMNS;
+    let col = targets[params.first_row + row] - params.first_id - first_col;
     var z = ABSENT;
-    if column < count {
-        z = z_tile[local * 64u + column];
+    if col < count {
+        z = tile[local * TILE_COLS + col];
     }
     partials[row * params.tiles + params.first_tile + group.x] = vec4<f32>(fold.m, fold.s, fold.u, z);
 }

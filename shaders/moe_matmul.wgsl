@@ -24,104 +24,91 @@ struct Params {
 
 #import "shared/weight.wgsl"
 
-var<workgroup> tile_counts: array<u32, {{16 * TY}}>;
-var<workgroup> found_expert: u32;
-var<workgroup> found_row: u32;
-var<workgroup> tile_rows: array<u32, {{TY * TM}}>; // row of x, or NOBODY
-var<workgroup> tile_weight: u32;                   // first weight row of the tile's columns
-var<workgroup> tile_columns: u32;                  // columns of the tile that exist
-
-const NOBODY: u32 = 0xffffffffu;
+// What this workgroup works on; each thread holds the same.
+var<private> expert: u32;    // of the shard
+var<private> first: u32;     // first sorted row
+var<private> end: u32;       // end of the expert's sorted rows
+var<private> first_col: u32; // within the expert
 
 fn tile_x(row: u32, k: u32) -> f32 {
-    let from_row = tile_rows[row];
-    if from_row == NOBODY || k >= params.w_cols {
+    let sorted = first + row;
+    if sorted >= end || k >= params.w_cols {
         return 0.0;
     }
-    return x[from_row * params.w_cols + k];
+    var source = sorted;
+    if params.from_tokens != 0u {
+        source = order[sorted] / params.top_k;
+    }
+    return x[source * params.w_cols + k];
 }
 
-fn tile_w8(column: u32, k: u32) -> Weight8 {
-    if column >= tile_columns {
+fn tile_w8(col: u32, k: u32) -> Weight8 {
+    if first_col + col >= params.columns {
         return Weight8();
     }
-    return load_weight8(tile_weight + column, k);
+    return load_weight8(expert * params.columns + first_col + col, k);
 }
 
-#import "shared/gemm_tile.wgsl"
+#import "shared/matmul_tile.wgsl"
 
-fn tiles_of(expert: u32) -> u32 {
-    return (offsets[expert + 1u] - offsets[expert] + TILE_ROWS - 1u) / TILE_ROWS;
+fn tiles_of(e: u32) -> u32 {
+    let at = params.first_expert + e;
+    return (offsets[at + 1u] - offsets[at] + TILE_ROWS - 1u) / TILE_ROWS;
 }
 
-// Leaves the expert (of the shard) and first sorted row of row tile `tile` in `found_*`, or NOBODY.
-fn find_tile(tile: u32, local: u32) {
-    if local == 0u {
-        found_expert = NOBODY;
-        found_row = 0u;
-    }
-    let run = (params.experts + THREADS - 1u) / THREADS;
-    let first = min(local * run, params.experts);
-    let last = min(first + run, params.experts);
+// Finds the expert and first sorted row of row tile `number`; false if there is none. The thread that owns the expert leaves both in
+// words 256 and 257 of `tile`, after everyone's tile counts.
+fn find_tile(number: u32, local: u32) -> bool {
+    let run = (params.experts + 255u) / 256u;
+    let run_first = min(local * run, params.experts);
+    let run_last = min(run_first + run, params.experts);
     var mine = 0u;
-    for (var e = first; e < last; e++) {
-        mine += tiles_of(params.first_expert + e);
+    for (var e = run_first; e < run_last; e++) {
+        mine += tiles_of(e);
     }
-    tile_counts[local] = mine;
+    tile[local] = f32(mine);
+    if local == 0u {
+        tile[256] = -1.0;
+    }
     workgroupBarrier();
     var start = 0u;
     for (var i = 0u; i < local; i++) {
-        start += tile_counts[i];
+        start += u32(tile[i]);
     }
-    if tile >= start && tile < start + mine {
-        for (var e = first; e < last; e++) {
-            let tiles = tiles_of(params.first_expert + e);
-            if tile >= start && tile < start + tiles {
-                found_expert = e;
-                found_row = offsets[params.first_expert + e] + (tile - start) * TILE_ROWS;
+    if number >= start && number < start + mine {
+        for (var e = run_first; e < run_last; e++) {
+            let tiles = tiles_of(e);
+            if number >= start && number < start + tiles {
+                tile[256] = f32(e);
+                tile[257] = f32(number - start);
             }
             start += tiles;
         }
     }
+    let found = workgroupUniformLoad(&tile[256]);
+    if found < 0.0 {
+        return false;
+    }
+    expert = u32(found);
+    let at = params.first_expert + expert;
+    first = offsets[at] + u32(tile[257]) * TILE_ROWS;
+    end = offsets[at + 1u];
     workgroupBarrier();
+    return true;
 }
 
-@compute @workgroup_size({{16 * TY}})
+@compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-    find_tile(group.y, local);
-    let expert = workgroupUniformLoad(&found_expert);
-    if expert == NOBODY {
+    if !find_tile(group.y, local) {
         return;
     }
-    let first = found_row;
-    let end = offsets[params.first_expert + expert + 1u];
-    let first_column = group.x * TILE_COLUMNS;
-    if local == 0u {
-        tile_weight = expert * params.columns + first_column;
-        tile_columns = min(TILE_COLUMNS, params.columns - first_column);
-    }
-    for (var i = local; i < TILE_ROWS; i += THREADS) {
-        let sorted = first + i;
-        var from_row = NOBODY;
-        if sorted < end {
-            from_row = sorted;
-            if params.from_tokens != 0u {
-                from_row = order[sorted] / params.top_k;
-            }
-        }
-        tile_rows[i] = from_row;
-    }
-    workgroupBarrier();
-    let sum = gemm_tile(params.w_cols, local);
-    let column = first_column + local % 16u * 4u;
-    for (var i = 0u; i < TM; i++) {
-        let sorted = first + local / 16u * TM + i;
-        if sorted < end {
-            for (var c = 0u; c < 4u; c++) {
-                if column + c < params.columns {
-                    y[sorted * params.columns + column + c] = sum[i][c];
-                }
-            }
+    first_col = group.x * TILE_COLS;
+    let sums = matmul_tile(local);
+    let col = first_col + tile_col(local);
+    for (var i = 0u; i < tile_sums(local); i++) {
+        let sorted = first + tile_row(local, i);
+        if sorted < end && col < params.columns {
+            y[sorted * params.columns + col] = sums[i];
         }
     }
 }

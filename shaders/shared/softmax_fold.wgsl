@@ -1,10 +1,10 @@
-// The canonical fold of a row of the vocabulary: tiles of 64 columns from 0, ascending inside a tile; 256 runs of neighbouring tiles
+// The canonical fold of a row of the vocabulary: tiles of 32 columns from 0, ascending inside a tile; 256 runs of neighbouring tiles
 // merged in order; the runs merged in order. The head and the sampler both fold this way, so that the log-probability a rollout
 // recorded has the bits that the trainer recomputes.
 //
 // s = Σ e^(z-m) and u = Σ (z-m) e^(z-m): u is kept relative to m, since Σ z e^z loses every digit of the entropy when |z| is large.
 
-const FOLD_TILE: u32 = 64u;
+const FOLD_TILE: u32 = 32u;
 const FOLD_RUNS: u32 = 256u;
 const ABSENT: f32 = -1e30;
 

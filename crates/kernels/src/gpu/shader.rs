@@ -68,7 +68,7 @@ const SHARED: &[(&str, &str)] = &[
     ("shared/attention_fold.wgsl", include_str!("../../../../shaders/shared/attention_fold.wgsl")),
     ("shared/attention_params.wgsl", include_str!("../../../../shaders/shared/attention_params.wgsl")),
     ("shared/attention_store.wgsl", include_str!("../../../../shaders/shared/attention_store.wgsl")),
-    ("shared/gemm_tile.wgsl", include_str!("../../../../shaders/shared/gemm_tile.wgsl")),
+    ("shared/matmul_tile.wgsl", include_str!("../../../../shaders/shared/matmul_tile.wgsl")),
     ("shared/kv_cache.wgsl", include_str!("../../../../shaders/shared/kv_cache.wgsl")),
     ("shared/softmax_fold.wgsl", include_str!("../../../../shaders/shared/softmax_fold.wgsl")),
     ("shared/softmax_runs.wgsl", include_str!("../../../../shaders/shared/softmax_runs.wgsl")),

@@ -2,13 +2,13 @@
 
 use crate::gpu::shader::{Access, ShaderSpec};
 use crate::gpu::{GpuDevice, GpuWeight, fold_groups};
-use crate::{DType, Result, Tensor, uniform};
+use crate::{Result, Tensor, uniform};
 
 const OP: &str = "head";
 /// Vocabulary columns of a tile, one partial (m, s, u, z) each.
-const TILE_COLUMNS: usize = 64;
+const TILE_COLUMNS: usize = 32;
 /// Rows of a block: what bounds the partials (9.3 MiB for a vocabulary of 151,936).
-const BLOCK_ROWS: usize = 256;
+const BLOCK_ROWS: usize = 128;
 
 pub const SHADERS: &[&ShaderSpec] = &[&FORWARD, &MERGE];
 
@@ -18,15 +18,8 @@ static FORWARD: ShaderSpec = ShaderSpec {
     bindings: &[Access::Read, Access::Read, Access::Read, Access::ReadWrite],
     uniform_bytes: Params::BYTES,
     uniform_fields: Params::FIELDS,
-    variants: || (0..DType::WEIGHTS.len() as i64).flat_map(|format| TILES.map(|tile| defines(format, tile).to_vec())).collect(),
+    variants: || GpuWeight::formats().flat_map(|format| [0, 1].map(|tile| vec![("FORMAT", format), ("TILE", tile)])).collect(),
 };
-
-/// (TY, TM): a tile is TY · TM rows high and worked on by 16 · TY threads.
-const TILES: [(i64, i64); 2] = [(4, 1), (8, 4)];
-
-fn defines(format: i64, (ty, tm): (i64, i64)) -> [(&'static str, i64); 3] {
-    [("FORMAT", format), ("TY", ty), ("TM", tm)]
-}
 
 static MERGE: ShaderSpec = ShaderSpec {
     name: "head_merge",
@@ -59,7 +52,7 @@ pub fn forward(
     for first_row in (0..rows).step_by(BLOCK_ROWS) {
         let block = (rows - first_row).min(BLOCK_ROWS);
         // A short tile wastes little on few rows; a tall one reads each weight once for more rows. Same bits.
-        let tile = if block <= 4 { TILES[0] } else { TILES[1] };
+        let tall = block > 8;
         let mut first_tile = 0;
         for shard in &w.shards {
             let shard_tiles = shard.rows.div_ceil(TILE_COLUMNS);
@@ -78,8 +71,8 @@ pub fn forward(
                 pad2: 0,
             };
             let bindings = [x.gpu(OP)?, targets.gpu(OP)?, shard.slice.clone(), partials.clone()];
-            let groups = [shard_tiles as u32, block.div_ceil((tile.0 * tile.1) as usize) as u32, 1];
-            device.launch(&FORWARD, &defines(w.format(), tile), &params, &bindings, groups)?;
+            let groups = [shard_tiles as u32, block.div_ceil(if tall { 32 } else { 4 }) as u32, 1];
+            device.launch(&FORWARD, &[("FORMAT", w.format()), ("TILE", i64::from(tall))], &params, &bindings, groups)?;
             first_tile += shard_tiles;
         }
         let params = MergeParams { first_row: first_row as u32, rows: block as u32, tiles: tiles as u32, pad0: 0 };

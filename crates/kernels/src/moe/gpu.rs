@@ -3,13 +3,13 @@
 use super::{Routes, Rows, SORT_BLOCK};
 use crate::gpu::shader::{Access, ShaderSpec, one_variant};
 use crate::gpu::{GpuDevice, GpuWeight, fold_groups};
-use crate::{DType, KernelError, Result, Tensor, uniform};
+use crate::{KernelError, Result, Tensor, uniform};
 
 const OP: &str = "moe";
 /// Most experts `moe_route` holds in workgroup memory.
 const MAX_EXPERTS: usize = 2048;
 /// Columns of a matmul tile.
-const TILE_COLUMNS: usize = 64;
+const TILE_COLUMNS: usize = 32;
 
 pub const SHADERS: &[&ShaderSpec] = &[&ROUTE, &SORT, &MATMUL, &COMBINE];
 
@@ -42,15 +42,8 @@ static MATMUL: ShaderSpec = ShaderSpec {
     bindings: &[Access::Read, Access::Read, Access::Read, Access::Read, Access::ReadWrite],
     uniform_bytes: MatmulParams::BYTES,
     uniform_fields: MatmulParams::FIELDS,
-    variants: || (0..DType::WEIGHTS.len() as i64).flat_map(|format| TILES.map(|tile| matmul_defines(format, tile).to_vec())).collect(),
+    variants: || GpuWeight::formats().flat_map(|format| [0, 1].map(|tile| vec![("FORMAT", format), ("TILE", tile)])).collect(),
 };
-
-/// (TY, TM): a tile is TY · TM rows high and worked on by 16 · TY threads.
-const TILES: [(i64, i64); 3] = [(4, 1), (4, 4), (8, 8)];
-
-fn matmul_defines(format: i64, (ty, tm): (i64, i64)) -> [(&'static str, i64); 3] {
-    [("FORMAT", format), ("TY", ty), ("TM", tm)]
-}
 
 static COMBINE: ShaderSpec = ShaderSpec {
     name: "moe_combine",
@@ -112,12 +105,9 @@ pub fn grouped_matmul(
     rows: usize,
 ) -> Result<()> {
     let assignments = rows * routes.top_k;
-    // The tile's height follows the rows an expert can expect; every height gives the same bits.
-    let (ty, tm) = match assignments / routes.experts {
-        0..=3 => TILES[0],
-        4..=31 => TILES[1],
-        _ => TILES[2],
-    };
+    // The tile's height follows the rows an expert can expect; both give the same bits.
+    let tall = assignments >= 8 * routes.experts;
+    let tile_rows = if tall { 32 } else { 4 };
     for shard in &w.shards {
         let experts = shard.rows / unit_rows;
         let params = MatmulParams {
@@ -132,9 +122,9 @@ pub fn grouped_matmul(
         };
         let bindings = [x.gpu(OP)?, routes.order.gpu(OP)?, routes.offsets.gpu(OP)?, shard.slice.clone(), y.gpu(OP)?];
         // However the assignments fall, no more tiles than this have a row.
-        let tiles = (assignments / (ty * tm) as usize + experts).min(assignments);
+        let tiles = (assignments / tile_rows + experts).min(assignments);
         let groups = [unit_rows.div_ceil(TILE_COLUMNS) as u32, tiles as u32, 1];
-        device.launch(&MATMUL, &matmul_defines(w.format(), (ty, tm)), &params, &bindings, groups)?;
+        device.launch(&MATMUL, &[("FORMAT", w.format()), ("TILE", i64::from(tall))], &params, &bindings, groups)?;
     }
     Ok(())
 }
