@@ -24,8 +24,7 @@ static APPEND: ShaderSpec = ShaderSpec {
     variants: || (0..3).map(|kv| vec![("KV", kv)]).collect(),
 };
 
-const READ_CACHE: &[Access] =
-    &[Access::Read, Access::Read, Access::Read, Access::Read, Access::Read, Access::Read, Access::ReadWrite];
+const READ_CACHE: &[Access] = &[Access::Read, Access::Read, Access::Read, Access::Read, Access::Read, Access::Read, Access::ReadWrite];
 
 static FORWARD: ShaderSpec = ShaderSpec {
     name: "attention_forward",

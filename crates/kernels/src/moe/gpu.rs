@@ -66,12 +66,8 @@ pub fn route(device: &GpuDevice, logits: &Tensor, renormalise: bool, routes: &mu
     if routes.experts > MAX_EXPERTS {
         return Err(KernelError::shape(OP, format!("{} experts, {MAX_EXPERTS} is the most on a GPU", routes.experts)));
     }
-    let params = RouteParams {
-        rows: rows as u32,
-        experts: routes.experts as u32,
-        top_k: routes.top_k as u32,
-        renormalise: u32::from(renormalise),
-    };
+    let params =
+        RouteParams { rows: rows as u32, experts: routes.experts as u32, top_k: routes.top_k as u32, renormalise: u32::from(renormalise) };
     let bindings = [logits.gpu(OP)?, routes.ids.gpu(OP)?, routes.weights.gpu(OP)?];
     device.launch(&ROUTE, &ROUTE_DEFINES, &params, &bindings, fold_groups(rows))
 }
@@ -80,13 +76,7 @@ pub fn sort(device: &GpuDevice, routes: &mut Routes, rows: usize) -> Result<()> 
     let count = rows * routes.top_k;
     let blocks = count.div_ceil(SORT_BLOCK);
     let params = SortParams { count: count as u32, experts: routes.experts as u32, blocks: blocks as u32, pad0: 0 };
-    let bindings = [
-        routes.ids.gpu(OP)?,
-        routes.counts.gpu(OP)?,
-        routes.order.gpu(OP)?,
-        routes.inverse.gpu(OP)?,
-        routes.offsets.gpu(OP)?,
-    ];
+    let bindings = [routes.ids.gpu(OP)?, routes.counts.gpu(OP)?, routes.order.gpu(OP)?, routes.inverse.gpu(OP)?, routes.offsets.gpu(OP)?];
     let steps: &[(i64, usize)] = if blocks <= 1 { &[(3, 1)] } else { &[(0, blocks), (1, 1), (2, blocks)] };
     for &(step, groups) in steps {
         device.launch(&SORT, &sort_defines(step), &params, &bindings, fold_groups(groups))?;
