@@ -308,7 +308,7 @@ proptest! {
         for tokenizer in TOKENIZERS.iter() {
             let ids = tokenizer.encode(&text).unwrap();
             prop_assert_eq!(tokenizer.decode(&ids, false).unwrap(), text.clone());
-            prop_assert_eq!(stream(&tokenizer, &ids), text.clone());
+            prop_assert_eq!(stream(tokenizer, &ids), text.clone());
         }
     }
 }
