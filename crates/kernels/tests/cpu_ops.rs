@@ -31,7 +31,7 @@ fn the_comparison_sees_planted_faults() {
     // A reference or bound that is not finite, or of zeros only, proves nothing.
     assert!(compare("NaN bound", &got, &want, &vec![f64::NAN; 48]).is_err());
     assert!(compare("NaN reference", &got, &vec![f64::NAN; 48], &bound).is_err());
-    assert!(compare("zero reference", &vec![0.0; 48], &vec![0.0; 48], &bound).is_err());
+    assert!(compare("zero reference", &[0.0; 48], &[0.0; 48], &bound).is_err());
 }
 
 #[test]
