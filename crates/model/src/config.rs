@@ -179,10 +179,10 @@ impl ModelConfig {
                 return Err(ModelError::config(file, key, format!("is {value}; {least} to {most} is supported")));
             }
         }
-        if self.head_dim % 2 != 0 {
+        if !self.head_dim.is_multiple_of(2) {
             return Err(ModelError::config(file, "head width", format!("is {}; rotary pairs need an even one", self.head_dim)));
         }
-        if self.heads % self.kv_heads != 0 {
+        if !self.heads.is_multiple_of(self.kv_heads) {
             let message = format!("is {}, not a multiple of the {} key/value heads", self.heads, self.kv_heads);
             return Err(ModelError::config(file, "head count", message));
         }

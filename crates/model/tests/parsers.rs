@@ -328,10 +328,9 @@ proptest! {
     fn no_mutation_of_a_sparse_block_format_gguf_panics(changes in mutations()) {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/gguf_qwen3moe/model.gguf");
         static BYTES: std::sync::OnceLock<Option<Vec<u8>>> = std::sync::OnceLock::new();
-        if let Some(bytes) = BYTES.get_or_init(|| std::fs::read(file).ok()) {
-            if let Ok(checkpoint) = Checkpoint::from_gguf(mutate(bytes.clone(), &changes, 7750).into()) {
-                exercise(&checkpoint);
-            }
+        let bytes = BYTES.get_or_init(|| std::fs::read(file).ok()).clone();
+        if let Some(Ok(checkpoint)) = bytes.map(|bytes| Checkpoint::from_gguf(mutate(bytes, &changes, 7750).into())) {
+            exercise(&checkpoint);
         }
     }
 

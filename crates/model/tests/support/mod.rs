@@ -4,12 +4,14 @@
 use kernels::DType;
 use proptest::prelude::*;
 
+/// name, dimensions innermost first, type, offset, bytes
+pub type Written = (String, Vec<u64>, u32, u64, Vec<u8>);
+
 /// A GGUF file in the making; fields are free to be wrong.
 pub struct GgufWriter {
     pub version: u32,
     pub keys: Vec<(String, Vec<u8>)>,
-    /// name, dimensions innermost first, type, offset, bytes
-    pub tensors: Vec<(String, Vec<u64>, u32, u64, Vec<u8>)>,
+    pub tensors: Vec<Written>,
     pub alignment: usize,
 }
 
@@ -84,7 +86,7 @@ impl GgufWriter {
         self.tensors.push((name.into(), shape.iter().rev().copied().collect(), 0, offset, bytes));
     }
 
-    pub fn find(&mut self, name: &str) -> &mut (String, Vec<u64>, u32, u64, Vec<u8>) {
+    pub fn find(&mut self, name: &str) -> &mut Written {
         self.tensors.iter_mut().find(|tensor| tensor.0 == name).unwrap()
     }
 
