@@ -2,6 +2,7 @@
 
 mod support;
 
+use kernels::gpu::shader::{Access, ShaderSpec, one_variant};
 use kernels::gpu::{GpuOptions, fold_groups, list_adapters};
 use kernels::{DType, Device, KernelError, swiglu};
 use pollster::block_on;
@@ -71,6 +72,32 @@ fn errors_are_values() {
     assert!(block_on(list_adapters()).iter().any(|adapter| device.describe() == adapter.name));
     // The device is still good.
     assert!(device.u32_tensor(&[1], &[7]).is_ok());
+}
+
+/// A shader whose third line adds a float to an integer.
+static BROKEN: ShaderSpec = ShaderSpec {
+    name: "planted",
+    source: "@group(0) @binding(0) var<uniform> params: vec4<u32>;
+@group(0) @binding(1) var<storage, read_write> y: array<u32>;
+@compute @workgroup_size(1) fn main() { y[0] = params.x + 1.5; }",
+    bindings: &[Access::ReadWrite],
+    uniform_bytes: 16,
+    uniform_fields: &[],
+    variants: one_variant,
+};
+
+#[test]
+fn a_broken_shader_or_launch_is_refused() {
+    let Some(device) = exact() else { return };
+    let Device::Gpu(gpu) = &device else { panic!("a GPU device was asked for") };
+    let slice = gpu.allocate(4).unwrap();
+    let launch = |uniform: [u32; 4], slices: &[_], groups| gpu.launch(&BROKEN, &[], &uniform, slices, groups);
+    let error = launch([0; 4], std::slice::from_ref(&slice), [1, 1, 1]).unwrap_err().to_string();
+    assert!(error.starts_with("shader planted.wgsl:3"), "{error}");
+    assert!(matches!(launch([0; 4], &[], [1, 1, 1]), Err(KernelError::Shape { .. })));
+    assert!(matches!(launch([0; 4], &[slice], [65_536, 1, 1]), Err(KernelError::Shape { .. })));
+    // Refused calls leave the device usable.
+    assert_eq!(block_on(device.read_u32(&device.u32_tensor(&[1], &[7]).unwrap(), 1)).unwrap(), [7]);
 }
 
 #[test]

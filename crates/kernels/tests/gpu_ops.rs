@@ -261,3 +261,33 @@ fn planted_faults_are_noticed() {
     fault(&|i, v| if i >= 64 * 63 { 0.0 } else { v });
     fault(&|i, v| if i == 7 { f32::NAN } else { v });
 }
+
+/// The order of matmul.rs by hand; a driver may fuse `fma` or not, but always the same way.
+fn canonical(x: &[f32], w: &[f32], fused: bool) -> f32 {
+    let mut lanes = [0f32; 16];
+    for (k, (&x, &w)) in x.iter().zip(w).enumerate() {
+        lanes[k % 16] = if fused { x.mul_add(w, lanes[k % 16]) } else { x * w + lanes[k % 16] };
+    }
+    for half in [8, 4, 2, 1] {
+        for l in 0..half {
+            lanes[l] += lanes[l + half];
+        }
+    }
+    lanes[0]
+}
+
+#[test]
+fn matmul_is_the_canonical_sum_to_the_bit() {
+    let Some(gpu) = exact() else { return };
+    let cpu = Device::cpu(Precision::Exact);
+    for (dtype, rows) in [(DType::F32, 1), (DType::F32, 9), (DType::Q6_K, 3), (DType::Q4_K, 33)] {
+        let (n, k) = (65, width(dtype));
+        let bytes = Bytes::from(random_weight(18, dtype, n, k));
+        let values = dequantised(&cpu, dtype, n, k, &bytes);
+        let x = random(19, rows * k);
+        let w = Weight::new(&gpu, n, k, dtype, 1, bytes).unwrap();
+        let got = run_matmul(&gpu, &x, &w, None, rows, Output::Store);
+        let want = |fused| (0..rows * n).map(|i| canonical(&x[i / n * k..][..k], &values[i % n * k..][..k], fused)).collect::<Vec<_>>();
+        assert!(got == want(true) || got == want(false), "{} rows {rows}", dtype.name());
+    }
+}

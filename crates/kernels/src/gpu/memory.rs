@@ -19,14 +19,10 @@ pub(super) struct Arena {
 
 pub(super) fn allocate(device: &GpuDevice, bytes: u64) -> Result<Slice> {
     device.check()?;
-    let limit = device.limits.max_storage_buffer_binding_size;
-    if bytes > limit {
-        return Err(KernelError::AdapterTooSmall {
-            adapter: device.describe(),
-            limit: "maxStorageBufferBindingSize",
-            has: limit,
-            needs: bytes,
-        });
+    let limits =
+        [("maxStorageBufferBindingSize", device.limits.max_storage_buffer_binding_size), ("maxBufferSize", device.limits.max_buffer_size)];
+    if let Some((limit, has)) = limits.into_iter().find(|(_, has)| bytes > *has) {
+        return Err(KernelError::AdapterTooSmall { adapter: device.describe(), limit, has, needs: bytes });
     }
     // A binding is never empty, and vec4 arrays need whole elements.
     let bytes = bytes.next_multiple_of(16).max(16);

@@ -85,14 +85,20 @@ pub(super) async fn map(device: &GpuDevice, staging: &wgpu::Buffer, bytes: u64) 
 /// Set once by the mapping's callback (or by the poller when the device fails), awaited by [`Mapped`].
 #[derive(Default)]
 pub(super) struct Signal {
-    state: Mutex<(Option<std::result::Result<(), String>>, Option<Waker>)>,
+    state: Mutex<SignalState>,
+}
+
+#[derive(Default)]
+struct SignalState {
+    result: Option<std::result::Result<(), String>>,
+    waker: Option<Waker>,
 }
 
 impl Signal {
     fn finish(&self, result: std::result::Result<(), String>) {
         let mut state = lock(&self.state);
-        state.0.get_or_insert(result);
-        if let Some(waker) = state.1.take() {
+        state.result.get_or_insert(result);
+        if let Some(waker) = state.waker.take() {
             drop(state);
             waker.wake();
         }
@@ -106,10 +112,10 @@ impl Future for Mapped {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = lock(&self.0.state);
-        match &state.0 {
+        match &state.result {
             Some(result) => Poll::Ready(result.clone()),
             None => {
-                state.1 = Some(context.waker().clone());
+                state.waker = Some(context.waker().clone());
                 Poll::Pending
             }
         }

@@ -210,7 +210,8 @@ impl Recorder {
         let layout = self.layout(device, spec);
         let create = || {
             let shader = device.device.create_shader_module(wgpu::ShaderModuleDescriptor {
-                label: Some(&label),
+                // naga calls the file by the label: `wgsl:12:5` is what `Module::explain` looks for.
+                label: Some(if web { &label } else { "wgsl" }),
                 source: wgpu::ShaderSource::Wgsl(module.source.as_str().into()),
             });
             let pipeline_layout = device.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {

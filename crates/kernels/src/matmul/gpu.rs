@@ -1,3 +1,6 @@
+//! Both tiles of `matmul_forward.wgsl` take the canonical sum, so the choice of tile changes no bit. The CPU's bits are met where
+//! the driver fuses `fma`; WGSL leaves that to the driver, and llvmpipe does not.
+
 use super::Output;
 use crate::gpu::shader::{Access, ShaderSpec};
 use crate::gpu::{GpuDevice, GpuWeight};

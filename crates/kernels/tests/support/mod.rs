@@ -41,7 +41,7 @@ pub fn difference(got: &[f32], want: &[f64], tolerance: f64) -> Option<String> {
     if got.len() != want.len() {
         return Some(format!("{} values, {} are wanted", got.len(), want.len()));
     }
-    let far = |(got, want): (&f32, &f64)| !((f64::from(*got) - want).abs() <= tolerance * (1.0 + want.abs()));
+    let far = |(got, want): (&f32, &f64)| got.is_nan() || (f64::from(*got) - want).abs() > tolerance * (1.0 + want.abs());
     let index = got.iter().zip(want).position(far)?;
     Some(format!("[{index}] is {}, {} is wanted", got[index], want[index]))
 }
