@@ -65,10 +65,10 @@ impl Weight {
         let row_bytes = dtype
             .row_bytes(cols)
             .ok_or_else(|| KernelError::shape("weight", format!("{cols} columns are not whole {} blocks", dtype.name())))?;
-        if bytes.as_slice().len() != rows * row_bytes || unit_rows == 0 || rows % unit_rows != 0 {
+        if rows.checked_mul(row_bytes) != Some(bytes.as_slice().len()) || unit_rows == 0 || rows % unit_rows != 0 {
             return Err(KernelError::shape(
                 "weight",
-                format!("[{rows}, {cols}] {} needs {} bytes, {} were given", dtype.name(), rows * row_bytes, bytes.as_slice().len()),
+                format!("[{rows}, {cols}] {} needs {} bytes, {} were given", dtype.name(), rows as u128 * row_bytes as u128, bytes.as_slice().len()),
             ));
         }
         let storage = match device {

@@ -122,15 +122,21 @@ fn block_into(level: Level, x: &[&[f32]], w: &CpuWeight, w_rows: Range<usize>, s
     assert!(x.iter().all(|row| row.len() == width) && z.len() == x.len() * stride);
     // Even K blocks of whole quantisation blocks.
     let k_block = width.div_ceil(width.div_ceil(K_BLOCK)).next_multiple_of(256).min(width);
-    // f32 rows of whole lanes are read where they lie.
-    let in_place = w.dtype == DType::F32 && width == w.cols && cfg!(target_endian = "little");
+    // Rows of whole lanes are read where they lie: f32 always, half precision when it is converted only once.
+    let source = match w.dtype {
+        _ if width != w.cols || cfg!(target_endian = "big") => None,
+        DType::F32 => Some(F32),
+        DType::BF16 if x.len() <= 6 => Some(BF16),
+        DType::F16 if x.len() <= 6 => Some(F16),
+        _ => None,
+    };
     for start in (0..stride).step_by(W_BLOCK) {
         let count = W_BLOCK.min(stride - start);
         let lanes = if k_block < width { at_least(&mut scratch.lanes, x.len() * count * 16).as_mut_ptr() } else { std::ptr::null_mut() };
         for k in (0..width).step_by(k_block) {
             let depth = k_block.min(width - k);
-            let (w_start, w_stride) = if in_place {
-                (w.part(w_rows.start + start, k, k + depth).as_ptr().cast::<f32>(), w.cols)
+            let (w_start, w_stride) = if source.is_some() {
+                (w.part(w_rows.start + start, k, k + depth).as_ptr(), w.cols * w.dtype.block_bytes())
             } else {
                 let memory = at_least(&mut scratch.w, count * depth);
                 let stored = depth.min(w.cols - k);
@@ -138,7 +144,7 @@ fn block_into(level: Level, x: &[&[f32]], w: &CpuWeight, w_rows: Range<usize>, s
                     dequantize_at(level, w.dtype, w.part(w_rows.start + start + row, k, k + stored), &mut out[..stored]);
                     out[stored..].fill(0.0);
                 }
-                (memory.as_ptr(), depth)
+                (memory.as_ptr().cast::<u8>(), 4 * depth)
             };
             let job = Job {
                 x,
@@ -153,27 +159,34 @@ fn block_into(level: Level, x: &[&[f32]], w: &CpuWeight, w_rows: Range<usize>, s
                 z: z[start..].as_mut_ptr(),
                 z_stride: stride,
             };
-            // SAFETY: `level` is one the host has. x rows hold k + depth f32; `w` holds `count` rows of `depth` f32 at `w_stride`;
+            // SAFETY: `level` is one the host has. x rows hold k + depth f32; `w` holds `count` rows of `depth` elements of `source`;
             // `lanes` (if k_block < width) x.len() · count · 16; z x.len() rows at `z_stride`, of which `count` from `start` on.
             unsafe {
                 match level {
                     #[cfg(target_arch = "x86_64")]
-                    Level::Avx512 => avx512(&job),
+                    Level::Avx512 => avx512(&job, source.unwrap_or(F32)),
                     #[cfg(target_arch = "x86_64")]
-                    Level::Avx2 => avx2(&job),
-                    _ => run::<Portable>(&job),
+                    Level::Avx2 => avx2(&job, source.unwrap_or(F32)),
+                    _ => run::<Portable>(&job, source.unwrap_or(F32)),
                 }
             }
         }
     }
 }
 
-/// One K block of a block of outputs. Pointers, since f32 weights may be mapped at any alignment.
+/// What a register tile reads W as.
+type Source = u8;
+const F32: Source = 0;
+const BF16: Source = 1;
+const F16: Source = 2;
+
+/// One K block of a block of outputs. Pointers, since weights may be mapped at any alignment.
 struct Job<'a> {
     x: &'a [&'a [f32]],
     k: usize,
     depth: usize,
-    w: *const f32,
+    w: *const u8,
+    /// Bytes from one row of `w` to the next.
     w_stride: usize,
     count: usize,
     lanes: *mut f32,
@@ -184,22 +197,34 @@ struct Job<'a> {
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-unsafe fn avx512(job: &Job) {
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+unsafe fn avx512(job: &Job, source: Source) {
     // SAFETY: passed on.
-    unsafe { run::<Avx512>(job) }
+    unsafe { run::<Avx512>(job, source) }
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn avx2(job: &Job) {
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn avx2(job: &Job, source: Source) {
     // SAFETY: passed on.
-    unsafe { run::<Avx2>(job) }
+    unsafe { run::<Avx2>(job, source) }
+}
+
+#[inline(always)]
+unsafe fn run<V: Lanes>(job: &Job, source: Source) {
+    // SAFETY: passed on.
+    unsafe {
+        match source {
+            BF16 => tiles::<V, BF16>(job),
+            F16 => tiles::<V, F16>(job),
+            _ => tiles::<V, F32>(job),
+        }
+    }
 }
 
 /// All register tiles of a job. A tile's x stays in L1 while the tiles of W pass.
 #[inline(always)]
-unsafe fn run<V: Lanes>(job: &Job) {
+unsafe fn tiles<V: Lanes, const S: Source>(job: &Job) {
     let (tile_x, tile_w) = V::TILE;
     let mut i = 0;
     while i < job.x.len() {
@@ -209,13 +234,13 @@ unsafe fn run<V: Lanes>(job: &Job) {
             // SAFETY: the tile lies within the job.
             unsafe {
                 if n + tile_w > job.count {
-                    by_rows::<V, 1>(job, i, n, m);
+                    by_rows::<V, S, 1>(job, i, n, m);
                     n += 1;
                 } else if tile_w == 4 {
-                    by_rows::<V, 4>(job, i, n, m);
+                    by_rows::<V, S, 4>(job, i, n, m);
                     n += 4;
                 } else {
-                    by_rows::<V, 2>(job, i, n, m);
+                    by_rows::<V, S, 2>(job, i, n, m);
                     n += 2;
                 }
             }
@@ -225,26 +250,26 @@ unsafe fn run<V: Lanes>(job: &Job) {
 }
 
 #[inline(always)]
-unsafe fn by_rows<V: Lanes, const N: usize>(job: &Job, i: usize, n: usize, m: usize) {
+unsafe fn by_rows<V: Lanes, const S: Source, const N: usize>(job: &Job, i: usize, n: usize, m: usize) {
     // SAFETY: passed on.
     unsafe {
         match (m, V::TILE.0) {
-            (2, 2..) => tile::<V, 2, N>(job, i, n),
-            (3, 3..) => tile::<V, 3, N>(job, i, n),
-            (4, 4..) => tile::<V, 4, N>(job, i, n),
-            (5, 5..) => tile::<V, 5, N>(job, i, n),
-            (6, 6..) => tile::<V, 6, N>(job, i, n),
-            _ => tile::<V, 1, N>(job, i, n),
+            (2, 2..) => tile::<V, S, 2, N>(job, i, n),
+            (3, 3..) => tile::<V, S, 3, N>(job, i, n),
+            (4, 4..) => tile::<V, S, 4, N>(job, i, n),
+            (5, 5..) => tile::<V, S, 5, N>(job, i, n),
+            (6, 6..) => tile::<V, S, 6, N>(job, i, n),
+            _ => tile::<V, S, 1, N>(job, i, n),
         }
     }
 }
 
 #[inline(always)]
-unsafe fn tile<V: Lanes, const M: usize, const N: usize>(job: &Job, i: usize, n: usize) {
+unsafe fn tile<V: Lanes, const S: Source, const M: usize, const N: usize>(job: &Job, i: usize, n: usize) {
     // SAFETY: `Job` says how far each pointer reaches; i + M ≤ x.len(), n + N ≤ count.
     unsafe {
         let x: [*const f32; M] = std::array::from_fn(|r| job.x.get_unchecked(i + r).as_ptr().add(job.k));
-        let w: [*const f32; N] = std::array::from_fn(|c| job.w.add((n + c) * job.w_stride));
+        let w: [*const u8; N] = std::array::from_fn(|c| job.w.add((n + c) * job.w_stride));
         let mut sum = [[V::zero(); N]; M];
         let kept = |r: usize, c: usize| job.lanes.add(((i + r) * job.count + n + c) * 16);
         if !job.first {
@@ -259,7 +284,11 @@ unsafe fn tile<V: Lanes, const M: usize, const N: usize>(job: &Job, i: usize, n:
             // Loops, not closures: a closure may be compiled without the caller's instructions.
             let mut columns = [V::zero(); N];
             for c in 0..N {
-                columns[c] = V::load(w[c].add(k));
+                columns[c] = match S {
+                    BF16 => V::load_bf16(w[c].add(2 * k)),
+                    F16 => V::load_f16(w[c].add(2 * k)),
+                    _ => V::load(w[c].add(4 * k).cast()),
+                };
             }
             for r in 0..M {
                 let x = V::load(x[r].add(k));

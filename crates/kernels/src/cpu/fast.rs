@@ -71,7 +71,7 @@ fn blocks<F: Any>(device: &CpuDevice, x: &Operand, w: &CpuWeight, w_rows: Range<
     for_each_range(device, w_rows.len(), TASK.div_ceil(per_row), |range| match device.simd() {
         // SAFETY: the level is the host's.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx2 | Level::Avx512 => unsafe { dots_avx2::<F>(&x, w, w_rows.start, range, &emit) },
+        Level::Avx2 | Level::Avx512 => unsafe { super::fast_avx2::dots::<F>(&x, w, w_rows.start, range, &emit) },
         _ => dots::<F>(&x, w, w_rows.start, range, &emit),
     });
 }
@@ -126,12 +126,6 @@ fn quantise_row(x: &[f32], sub: usize, a: &mut [i8], d: &mut [f32], sum: &mut [f
             sum[at] = scale * a[part * sub..(part + 1) * sub].iter().map(|&a| i32::from(a)).sum::<i32>() as f32;
         }
     }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn dots_avx2<F: Format>(x: &Quantised, w: &CpuWeight, start: usize, range: Range<usize>, emit: &impl Fn(usize, usize, &[f32])) {
-    dots::<F>(x, w, start, range, emit);
 }
 
 /// Any level: a block of W is unpacked once and meets every row of x.

@@ -5,6 +5,8 @@ pub(crate) mod exact;
 pub(crate) mod exp;
 pub(crate) mod fast;
 #[cfg(target_arch = "x86_64")]
+mod fast_avx2;
+#[cfg(target_arch = "x86_64")]
 mod fast_many;
 mod format;
 pub(crate) mod lanes;

@@ -1,5 +1,7 @@
 //! Sixteen f32 lanes in registers: the unit of the canonical sum, at each SIMD level.
 
+use super::format::f16_to_f32;
+
 /// Sixteen f32. The implementations agree to the bit, NaN payloads aside.
 ///
 /// # Safety
@@ -11,6 +13,10 @@ pub(super) trait Lanes: Copy {
     unsafe fn zero() -> Self;
     unsafe fn load(from: *const f32) -> Self;
     unsafe fn store(self, to: *mut f32);
+    /// 16 little-endian bf16 of any alignment, exactly.
+    unsafe fn load_bf16(from: *const u8) -> Self;
+    /// 16 little-endian f16 of any alignment, exactly.
+    unsafe fn load_f16(from: *const u8) -> Self;
     /// `a · b + self`, rounded once.
     unsafe fn fma(self, a: Self, b: Self) -> Self;
     /// The fixed tree: l += l + 8, then + 4, + 2, + 1.
@@ -42,6 +48,26 @@ impl Lanes for Portable {
     unsafe fn store(self, to: *mut f32) {
         // SAFETY: 16 writable f32 by contract.
         unsafe { to.cast::<[f32; 16]>().write_unaligned(self.0) }
+    }
+    #[inline(always)]
+    unsafe fn load_bf16(from: *const u8) -> Self {
+        // SAFETY: 32 readable bytes by contract.
+        let bytes = unsafe { from.cast::<[[u8; 2]; 16]>().read_unaligned() };
+        let mut out = [0.0; 16];
+        for i in 0..16 {
+            out[i] = f32::from_bits(u32::from(u16::from_le_bytes(bytes[i])) << 16);
+        }
+        Self(out)
+    }
+    #[inline(always)]
+    unsafe fn load_f16(from: *const u8) -> Self {
+        // SAFETY: 32 readable bytes by contract.
+        let bytes = unsafe { from.cast::<[[u8; 2]; 16]>().read_unaligned() };
+        let mut out = [0.0; 16];
+        for i in 0..16 {
+            out[i] = f16_to_f32(u16::from_le_bytes(bytes[i]));
+        }
+        Self(out)
     }
     #[inline(always)]
     unsafe fn fma(mut self, a: Self, b: Self) -> Self {
@@ -103,6 +129,18 @@ mod x86 {
             }
         }
         #[inline(always)]
+        unsafe fn load_bf16(from: *const u8) -> Self {
+            unsafe {
+                let low = _mm256_cvtepu16_epi32(_mm_loadu_si128(from.cast()));
+                let high = _mm256_cvtepu16_epi32(_mm_loadu_si128(from.add(16).cast()));
+                Self(_mm256_castsi256_ps(_mm256_slli_epi32::<16>(low)), _mm256_castsi256_ps(_mm256_slli_epi32::<16>(high)))
+            }
+        }
+        #[inline(always)]
+        unsafe fn load_f16(from: *const u8) -> Self {
+            unsafe { Self(_mm256_cvtph_ps(_mm_loadu_si128(from.cast())), _mm256_cvtph_ps(_mm_loadu_si128(from.add(16).cast()))) }
+        }
+        #[inline(always)]
         unsafe fn fma(self, a: Self, b: Self) -> Self {
             unsafe { Self(_mm256_fmadd_ps(a.0, b.0, self.0), _mm256_fmadd_ps(a.1, b.1, self.1)) }
         }
@@ -110,6 +148,13 @@ mod x86 {
         unsafe fn fold(self) -> f32 {
             unsafe { fold8(_mm256_add_ps(self.0, self.1)) }
         }
+    }
+
+    /// l += l + 8 in both, the eight sums of `a` below those of `b`.
+    #[inline(always)]
+    unsafe fn eights(a: __m512, b: __m512) -> __m512 {
+        // SAFETY: AVX-512, by the contract of `Lanes`.
+        unsafe { _mm512_add_ps(_mm512_shuffle_f32x4::<0b01_00_01_00>(a, b), _mm512_shuffle_f32x4::<0b11_10_11_10>(a, b)) }
     }
 
     /// One zmm register.
@@ -132,6 +177,14 @@ mod x86 {
             unsafe { _mm512_storeu_ps(to, self.0) }
         }
         #[inline(always)]
+        unsafe fn load_bf16(from: *const u8) -> Self {
+            unsafe { Self(_mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(_mm256_loadu_si256(from.cast()))))) }
+        }
+        #[inline(always)]
+        unsafe fn load_f16(from: *const u8) -> Self {
+            unsafe { Self(_mm512_cvtph_ps(_mm256_loadu_si256(from.cast()))) }
+        }
+        #[inline(always)]
         unsafe fn fma(self, a: Self, b: Self) -> Self {
             unsafe { Self(_mm512_fmadd_ps(a.0, b.0, self.0)) }
         }
@@ -143,9 +196,6 @@ mod x86 {
         unsafe fn fold4(v: [Self; 4]) -> [f32; 4] {
             unsafe {
                 // The same tree for four sums at once: halves of two side by side, then quarters of four.
-                let eights = |a: __m512, b: __m512| {
-                    _mm512_add_ps(_mm512_shuffle_f32x4::<0b01_00_01_00>(a, b), _mm512_shuffle_f32x4::<0b11_10_11_10>(a, b))
-                };
                 let (ab, cd) = (eights(v[0].0, v[1].0), eights(v[2].0, v[3].0));
                 let v = _mm512_add_ps(_mm512_shuffle_f32x4::<0b10_00_10_00>(ab, cd), _mm512_shuffle_f32x4::<0b11_01_11_01>(ab, cd));
                 let v = _mm512_add_ps(v, _mm512_permute_ps::<0b11_10_11_10>(v));
