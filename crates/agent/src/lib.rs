@@ -7,8 +7,10 @@ mod prompts;
 mod reader;
 mod reply;
 mod settings;
+mod tags;
 
 pub use prompts::{NO_MEMORY, NO_PLAN, split_question};
 pub use reader::{EventSink, Progress, ReadError, Reading, coverage, read};
-pub use reply::{NextState, read_update, strip_thinking};
+pub use reply::{NextState, read_update, spoken, strip_thinking};
 pub use settings::{Mode, ReadSettings};
+pub use tags::neutralise;

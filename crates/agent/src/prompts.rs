@@ -75,7 +75,8 @@ pub fn split_question(question: &str) -> (String, String) {
     for &start in starts.iter().skip(1).rev() {
         let sentence = question[start..cut].trim().to_lowercase();
         let sentence = sentence.strip_prefix("please ").unwrap_or(&sentence);
-        if !FORM.iter().any(|form| sentence.starts_with(form)) {
+        // "Output of 1990?" asks; "Output JSON." instructs.
+        if sentence.ends_with(['?', '？']) || !FORM.iter().any(|form| sentence.starts_with(form)) {
             break;
         }
         cut = start;
@@ -128,5 +129,6 @@ mod tests {
         assert_eq!(split_question("Answer with what did he reply?").1, "");
         assert_eq!(split_question("谁赢了？Answer in Chinese.").1, "Answer in Chinese.");
         assert_eq!(split_question("Who replied. Reply to whom? Why?").1, "");
+        assert_eq!(split_question("How big is the plant? Output in 1990?").1, "");
     }
 }

@@ -1,11 +1,19 @@
 //! The loop: chunk by chunk, `m_t, p_t ~ π(· | m_{t-1}, p_{t-1}, x_t, q_core)`, then `y ~ π(· | m_K, q_core, q_inst)` (§3.1).
 
-use data::{BoxFuture, ChatError, ChatModel, ChatReply, ChatRequest, Document, MaybeSend, Message, ReadEvent, Span};
+use data::{BoxFuture, ChatError, ChatModel, ChatReply, ChatRequest, Document, MaybeSend, Message, ReadEvent, Span, StopReason};
 use tokenizer::{Chunk, Tokenizer, TokenizerError};
 
 use crate::prompts;
-use crate::reply::{read_update, strip_thinking};
+use crate::reply::{cut_to, read_update, spoken};
 use crate::settings::{Mode, ReadSettings};
+use crate::tags::neutralise;
+
+/// The fewest tokens a section, a memory or a plan is worth having with.
+const LEAST: usize = 16;
+/// What the form of an update reply takes beside memory and plan.
+const FORM: usize = 32;
+/// Joined texts can take a few tokens more than their sum.
+const JOINS: usize = 32;
 
 /// Keeps the event log. An error stops the read; what was appended before stays valid.
 pub trait EventSink: MaybeSend {
@@ -62,6 +70,32 @@ pub enum ReadError {
         /// What one turn needs at least.
         needed: usize,
     },
+    /// The model cannot take that much.
+    #[error("a window of {window} tokens was asked for, but the model's is {most}")]
+    WindowTooLarge {
+        /// The window.
+        window: usize,
+        /// The model's own.
+        most: usize,
+    },
+    /// A section larger than the window.
+    #[error("a chunk of {chunk} tokens does not fit a window of {window}: at most {room} do, beside question, memory and reply")]
+    ChunkTooLarge {
+        /// As set.
+        chunk: usize,
+        /// The window.
+        window: usize,
+        /// What would fit.
+        room: usize,
+    },
+    /// A budget nothing can be done with.
+    #[error("a {name} of {tokens} tokens is too small: give it at least {LEAST}")]
+    TooSmall {
+        /// The setting.
+        name: &'static str,
+        /// As set.
+        tokens: usize,
+    },
     /// `Mode::Single` on a document that does not fit.
     #[error("the document takes {tokens} tokens, the window holds {window}: read it with memory, or with a larger window")]
     DoesNotFit {
@@ -71,7 +105,7 @@ pub enum ReadError {
         window: usize,
     },
     /// The log belongs to another read.
-    #[error("the log is of another read: {0} differs; choose another log or the same inputs")]
+    #[error("the log is of another read: {0} differs; choose another log or the same inputs as then")]
     OtherRead(&'static str),
     /// The log could not be written.
     #[error("the log could not be written: {0}; everything before this turn is kept")]
@@ -99,7 +133,10 @@ pub struct Reading {
     pub skipped: Vec<Span>,
 }
 
-/// Reads `documents` to answer `question`. `past` is the log of an earlier, unfinished run of the same read (empty for a new
+/// Reads `documents` to answer `question`: in one pass if they fit, through memory otherwise ([`Mode`]).
+///
+/// A document is data: the prompt's own tags in it reach the model with square brackets (`[/section]`). Every setting is checked
+/// before the first turn, so that a long read does not fail at its end. `past` is the log of an earlier, unfinished run of the same read (empty for a new
 /// one): its chunks are not read again.
 pub async fn read(
     model: &dyn ChatModel,
@@ -115,41 +152,56 @@ pub async fn read(
     if core.is_empty() {
         return Err(ReadError::NoQuestion);
     }
-    for document in documents {
-        if document.text.trim().is_empty() {
-            return Err(ReadError::Empty(document.source.clone()));
-        }
-    }
     if documents.is_empty() {
         return Err(ReadError::Empty("the list of documents".into()));
     }
-    let mut run = Run { model, tokenizer, settings, core, instruction, sink, progress, fingerprints: vec![] };
-    run.fingerprints = documents.iter().map(|document| fingerprint(&document.text)).collect();
-    run.check_past(past, question)?;
-    let finished = past.iter().find_map(|event| match event {
-        ReadEvent::Answer { text, .. } => Some(text.clone()),
-        _ => None,
-    });
-    let whole: String = documents.iter().map(|document| section(document, 0, document.text.len(), documents.len())).collect();
+    if let Some(document) = documents.iter().find(|document| document.text.trim().is_empty()) {
+        return Err(ReadError::Empty(document.source.clone()));
+    }
+    check_settings(settings, model.window())?;
+    // What the prompts are made of: the same bytes at the same places, without our own tags.
+    let shown: Vec<Document> = documents.iter().map(|document| Document { text: neutralise(&document.text), ..document.clone() }).collect();
+    let sections = shown.iter().map(|document| section(document, 0, document.text.len(), shown.len()));
+    let whole: String = sections.clone().collect();
+    let fingerprints = sections.map(|text| fingerprint(&text)).collect();
+    let mut run = Run { model, tokenizer, settings, core, instruction, sink, progress, fingerprints };
+    let past = run.check_past(past, question)?;
     let single = prompts::single(&run.core, &whole, &run.instruction);
     let needed = model.count_prompt(&[Message::user(&*single)])? + settings.thinking + settings.answer;
-    let started = past.iter().any(|event| matches!(event, ReadEvent::Chunk { .. }));
-    if !started && (settings.mode == Mode::Single || settings.mode == Mode::Auto && needed <= settings.window) {
-        if needed > settings.window {
-            return Err(ReadError::DoesNotFit { tokens: needed, window: settings.window });
-        }
-        let total = documents.iter().map(|d| d.text.len()).sum();
-        (run.progress)(Progress::Planned { chunks: 0, resumed: 0, tokens: needed });
-        if past.is_empty() {
-            run.start(documents, question, 0)?;
-        }
-        let answer = match finished {
-            Some(answer) => answer,
-            None => run.answer(single, u64::MAX).await?,
-        };
-        return Ok(Reading { answer, memory: String::new(), plan: String::new(), coverage: (total, total), skipped: vec![] });
+    let in_one = match (past.chunks, settings.mode) {
+        (Some(chunks), Mode::Auto) => chunks == 0,
+        (Some(chunks), mode) if (chunks == 0) != (mode == Mode::Single) => return Err(ReadError::OtherRead("the mode")),
+        (_, Mode::Single) => true,
+        (_, Mode::Memory) => false,
+        (None, Mode::Auto) => needed <= settings.window,
+    };
+    if !in_one {
+        return run.read_in_chunks(&shown, question, past).await;
     }
-    run.read_in_chunks(documents, question, past, finished).await
+    if needed > settings.window {
+        return Err(ReadError::DoesNotFit { tokens: needed, window: settings.window });
+    }
+    (run.progress)(Progress::Planned { chunks: 0, resumed: 0, tokens: needed });
+    if past.chunks.is_none() {
+        run.start(documents, question, 0)?;
+    }
+    let answer = match past.answer {
+        Some(answer) => answer,
+        None => run.answer(single, u64::MAX).await?,
+    };
+    let total = documents.iter().map(|document| document.text.len()).sum();
+    Ok(Reading { answer, memory: String::new(), plan: String::new(), coverage: (total, total), skipped: vec![] })
+}
+
+fn check_settings(settings: &ReadSettings, most: usize) -> Result<(), ReadError> {
+    if settings.window > most {
+        return Err(ReadError::WindowTooLarge { window: settings.window, most });
+    }
+    let budgets = [("chunk", settings.chunk), ("memory", settings.memory), ("plan", settings.plan), ("answer", settings.answer)];
+    match budgets.into_iter().find(|(_, tokens)| *tokens < LEAST) {
+        Some((name, tokens)) => Err(ReadError::TooSmall { name, tokens }),
+        None => Ok(()),
+    }
 }
 
 /// `Send` where futures must be.
@@ -158,6 +210,16 @@ pub use std::marker::Send as MaybeSendFn;
 /// Nothing on wasm: an auto trait that every type has.
 #[cfg(target_arch = "wasm32")]
 pub use std::marker::Unpin as MaybeSendFn;
+
+/// What the log of an earlier run says.
+#[derive(Default)]
+struct Past {
+    /// The planned number of chunks; `None` where there was no run.
+    chunks: Option<usize>,
+    /// (start, end, memory, plan) of each chunk that was read.
+    read: Vec<(usize, usize, String, String)>,
+    answer: Option<String>,
+}
 
 struct Run<'a> {
     model: &'a dyn ChatModel,
@@ -171,54 +233,35 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    async fn read_in_chunks(
-        &mut self,
-        documents: &[Document],
-        question: &str,
-        past: &[ReadEvent],
-        finished: Option<String>,
-    ) -> Result<Reading, ReadError> {
-        let settings = self.settings;
-        let empty = self.model.count_prompt(&[Message::user(prompts::update(&self.core, "", "", ""))])?;
-        let fixed = empty + settings.memory + 2 * settings.plan + settings.thinking + settings.memory;
-        // Joining texts can cost a few tokens more than their sum.
-        let slack = 32;
-        let room = settings.window.saturating_sub(fixed + slack);
-        if room < 16 {
-            return Err(ReadError::WindowTooSmall { window: settings.window, needed: fixed + slack + 16 });
-        }
-        let size = settings.chunk.min(room);
-        let mut plan: Vec<(usize, Chunk)> = Vec::new();
-        for (index, document) in documents.iter().enumerate() {
-            let header = if documents.len() > 1 { self.tokenizer.count(&section(document, 0, 0, 2))? } else { 0 };
-            let chunks = tokenizer::chunks(self.tokenizer, &document.text, size.saturating_sub(header).max(1))?;
-            plan.extend(chunks.into_iter().map(|chunk| (index, chunk)));
-        }
+    async fn read_in_chunks(&mut self, documents: &[Document], question: &str, past: Past) -> Result<Reading, ReadError> {
+        let plan = self.cut(documents)?;
         let tokens = plan.iter().map(|(_, chunk)| chunk.tokens).sum();
-        if past.is_empty() {
+        if past.chunks.is_none() {
             self.start(documents, question, plan.len())?;
-        }
-        let (mut memory, mut guide, mut done) = (String::new(), String::new(), 0);
-        for event in past {
-            if let ReadEvent::Chunk { index, start, end, memory: m, plan: p, .. } = event {
-                let same = plan.get(*index).is_some_and(|(_, chunk)| (chunk.start, chunk.end) == (*start, *end));
-                if *index != done || !same {
-                    return Err(ReadError::OtherRead("the cutting into chunks"));
-                }
-                (memory, guide, done) = (m.clone(), p.clone(), index + 1);
+        } else {
+            let same = past.read.iter().zip(&plan).all(|((start, end, ..), (_, chunk))| (*start, *end) == (chunk.start, chunk.end));
+            if !same || past.chunks != Some(plan.len()) {
+                return Err(ReadError::OtherRead("the cutting into chunks"));
+            }
+            if past.answer.is_some() && past.read.len() != plan.len() {
+                return Err(ReadError::OtherRead("the number of chunks before the answer"));
             }
         }
+        let done = past.read.len();
+        let (mut memory, mut guide) = past.read.into_iter().next_back().map_or_else(Default::default, |(_, _, memory, plan)| (memory, plan));
         (self.progress)(Progress::Planned { chunks: plan.len(), resumed: done, tokens });
+        let settings = self.settings;
         for (index, (number, chunk)) in plan.iter().enumerate().skip(done) {
             (self.progress)(Progress::Chunk { index, tokens: chunk.tokens });
             let document = &documents[*number];
             let text = section(document, chunk.start, chunk.end, documents.len());
             let prompt = prompts::update(&self.core, &memory, &guide, &text);
-            let limit = settings.memory + settings.plan + 32 + settings.thinking;
+            let limit = settings.memory + settings.plan + FORM + settings.thinking;
             let reply = self.chat(prompt, limit, index as u64).await?;
-            let next = read_update(&reply.text, (&memory, &guide), settings.memory, self.tokenizer)?;
+            let said = spoken(&reply.text, settings.thinking > 0, reply.stop == StopReason::Length);
+            let next = read_update(said, (&memory, &guide), settings.memory, self.tokenizer)?;
             memory = next.memory;
-            guide = shorten(next.plan, settings.plan, self.tokenizer)?;
+            guide = cut_to(&next.plan, settings.plan, self.tokenizer)?;
             self.log(ReadEvent::Chunk {
                 index,
                 doc: document.id.clone(),
@@ -232,7 +275,7 @@ impl Run<'_> {
                 usage: reply.usage,
             })?;
         }
-        let answer = match finished {
+        let answer = match past.answer {
             Some(answer) => answer,
             None => self.answer(prompts::answer(&self.core, &memory, &self.instruction), u64::MAX).await?,
         };
@@ -241,9 +284,37 @@ impl Run<'_> {
         Ok(Reading { answer, memory, plan: guide, coverage, skipped })
     }
 
+    /// The documents' chunks, each with the number of its document.
+    fn cut(&self, documents: &[Document]) -> Result<Vec<(usize, Chunk)>, ReadError> {
+        let settings = self.settings;
+        let window = settings.window;
+        let count = |prompt: String| self.model.count_prompt(&[Message::user(prompt)]);
+        let update = count(prompts::update(&self.core, "", "", ""))? + 2 * (settings.memory + settings.plan) + FORM + settings.thinking + JOINS;
+        let last = count(prompts::answer(&self.core, "", &self.instruction))? + settings.memory + settings.answer + settings.thinking + JOINS;
+        let mut header = 0;
+        for document in documents {
+            header = header.max(self.tokenizer.count(&section(document, 0, 0, documents.len()))?);
+        }
+        // The last turn is checked first of all: a read that cannot end must not begin.
+        let needed = last.max(update + header + LEAST);
+        if window < needed {
+            return Err(ReadError::WindowTooSmall { window, needed });
+        }
+        let room = window - update - header;
+        if settings.chunk >= window {
+            return Err(ReadError::ChunkTooLarge { chunk: settings.chunk, window, room });
+        }
+        let mut plan = Vec::new();
+        for (number, document) in documents.iter().enumerate() {
+            let chunks = tokenizer::chunks(self.tokenizer, &document.text, settings.chunk.min(room))?;
+            plan.extend(chunks.into_iter().map(|chunk| (number, chunk)));
+        }
+        Ok(plan)
+    }
+
     async fn answer(&mut self, prompt: String, turn: u64) -> Result<String, ReadError> {
         let reply = self.chat(prompt, self.settings.answer + self.settings.thinking, turn).await?;
-        let text = strip_thinking(&reply.text).to_string();
+        let text = spoken(&reply.text, self.settings.thinking > 0, reply.stop == StopReason::Length).to_string();
         self.log(ReadEvent::Answer { text: text.clone(), reply: reply.text, usage: reply.usage })?;
         Ok(text)
     }
@@ -276,31 +347,48 @@ impl Run<'_> {
             window: settings.window,
             chunk: settings.chunk,
             memory: settings.memory,
+            plan: settings.plan,
+            thinking: settings.thinking,
+            answer: settings.answer,
             chunks,
             sampling: settings.sampling,
         };
         self.log(event)
     }
 
-    fn check_past(&self, past: &[ReadEvent], asked: &str) -> Result<(), ReadError> {
-        let Some(first) = past.first() else { return Ok(()) };
-        let ReadEvent::Started { version, model, question, documents, window, chunk, memory, sampling, .. } = first else {
+    /// Takes a log of the same read apart; refuses any other.
+    fn check_past(&self, past: &[ReadEvent], asked: &str) -> Result<Past, ReadError> {
+        let Some((first, rest)) = past.split_first() else { return Ok(Past::default()) };
+        let ReadEvent::Started { version, model, question, documents, window, chunk, memory, plan, thinking, answer, chunks, sampling } = first
+        else {
             return Err(ReadError::OtherRead("its first line"));
         };
-        let settings = self.settings;
-        let fingerprints: Vec<&String> = documents.iter().map(|(_, fingerprint, _)| fingerprint).collect();
+        let set = self.settings;
         let checks = [
             (*version == ReadEvent::VERSION, "the log's version"),
             (*model == self.model.name(), "the model"),
             (question == asked, "the question"),
-            (fingerprints == self.fingerprints.iter().collect::<Vec<_>>(), "a document"),
-            ((*window, *chunk, *memory) == (settings.window, settings.chunk, settings.memory), "a size (window, chunk or memory)"),
-            (*sampling == settings.sampling, "the sampling"),
+            (documents.iter().map(|(_, fingerprint, _)| fingerprint).eq(&self.fingerprints), "a document"),
+            ((*window, *chunk, *memory) == (set.window, set.chunk, set.memory), "a size (window, chunk or memory)"),
+            ((*plan, *thinking, *answer) == (set.plan, set.thinking, set.answer), "a budget (plan, thinking or answer)"),
+            (*sampling == set.sampling, "the sampling"),
         ];
-        match checks.iter().find(|(same, _)| !same) {
-            Some((_, what)) => Err(ReadError::OtherRead(what)),
-            None => Ok(()),
+        if let Some((_, what)) = checks.iter().find(|(same, _)| !same) {
+            return Err(ReadError::OtherRead(what));
         }
+        let mut out = Past { chunks: Some(*chunks), ..Past::default() };
+        for event in rest {
+            match event {
+                ReadEvent::Chunk { index, start, end, memory, plan, .. }
+                    if *index == out.read.len() && *index < *chunks && out.answer.is_none() =>
+                {
+                    out.read.push((*start, *end, memory.clone(), plan.clone()));
+                }
+                ReadEvent::Answer { text, .. } if out.answer.is_none() => out.answer = Some(text.clone()),
+                _ => return Err(ReadError::OtherRead("the order of its lines")),
+            }
+        }
+        Ok(out)
     }
 
     fn log(&mut self, event: ReadEvent) -> Result<(), ReadError> {
@@ -313,16 +401,12 @@ impl Run<'_> {
 /// A part of a document as the model sees it; with several documents each part says whose it is.
 fn section(document: &Document, start: usize, end: usize, documents: usize) -> String {
     let text = &document.text[start..end];
-    if documents > 1 { format!("[{}]\n{text}\n", document.source) } else { text.to_string() }
-}
-
-fn shorten(text: String, budget: usize, tokenizer: &Tokenizer) -> Result<String, TokenizerError> {
-    if tokenizer.count(&text)? <= budget {
-        return Ok(text);
+    if documents == 1 {
+        return text.to_string();
     }
-    let mut ids = tokenizer.encode(&text)?;
-    ids.truncate(budget);
-    Ok(tokenizer.decode(&ids, true)?.trim_end_matches('\u{FFFD}').trim().to_string())
+    // A file's name is data as well: one line, none of our tags.
+    let name = neutralise(&document.source).replace(char::is_control, " ");
+    format!("[{name}]\n{text}\n")
 }
 
 /// Bytes covered by spans (document number, start, end), all bytes, and the gaps.
@@ -346,7 +430,7 @@ pub fn coverage(documents: &[Document], spans: impl IntoIterator<Item = (usize, 
     ((covered, documents.iter().map(|d| d.text.len()).sum()), skipped)
 }
 
-/// 128 bits of FNV-1a over the text, in hex: tells a changed document from the one a log was made with.
+/// 128 bits of FNV-1a over the text as the model sees it, in hex: tells a changed document from the one a log was made with.
 fn fingerprint(text: &str) -> String {
     let mut hash: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
     for byte in text.bytes() {

@@ -1,7 +1,12 @@
 //! What a model's reply means: thinking stripped, `<memory>` and `<plan>` taken out, and a stated outcome for everything else.
 
+use std::collections::HashSet;
+
 use data::MemoryOutcome;
-use tokenizer::Tokenizer;
+use tokenizer::{Tokenizer, TokenizerError};
+
+use crate::prompts::{NO_MEMORY, NO_PLAN};
+use crate::tags::neutralise;
 
 /// A reply read as the next state.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,29 +21,27 @@ pub struct NextState {
 
 /// The reply without its thinking: what follows the last `</think>`. An opened block that never closes is thinking to its end.
 pub fn strip_thinking(reply: &str) -> &str {
-    match (reply.rfind("</think>"), reply.find("<think>")) {
-        (Some(end), _) => reply[end + "</think>".len()..].trim(),
-        (None, Some(open)) => reply[..open].trim(),
-        (None, None) => reply.trim(),
-    }
+    let said = reply.rfind("</think>").map_or(reply, |end| &reply[end + "</think>".len()..]);
+    said.find("<think>").map_or(said, |open| &said[..open]).trim()
 }
 
-/// Reads an update reply. `budget` is the memory's token budget.
+/// What a reply says. Templates of thinking models open the block themselves, so a reply that reached its bound (`cut_off`) before
+/// any `</think>` is thinking from its first word and says nothing.
+pub fn spoken(reply: &str, thinks: bool, cut_off: bool) -> &str {
+    if thinks && cut_off && !reply.contains("</think>") { "" } else { strip_thinking(reply) }
+}
+
+/// Reads an update reply whose thinking was stripped. `budget` is the memory's token budget.
 ///
-/// - no `<memory>` tag: the whole text (thinking, labels and plan removed) is the memory, the plan stays: `MissingTags`;
-/// - an empty memory: the previous one stays: `KeptPrevious`;
+/// - no `<memory>` tag, or one that never closes: the text there is (labels and plan removed) is the memory: `MissingTags`;
+/// - an empty memory, or the form's own words: the previous one stays: `KeptPrevious`;
 /// - the same memory as before: accepted: `Unchanged`;
-/// - lines said over and over: kept once: `Collapsed`;
+/// - lines said over and over, or an ending that goes round in circles: kept once: `Collapsed`;
 /// - more than `budget` tokens: cut at the last sentence that fits: `Truncated`.
-pub fn read_update(
-    reply: &str,
-    previous: (&str, &str),
-    budget: usize,
-    tokenizer: &Tokenizer,
-) -> Result<NextState, tokenizer::TokenizerError> {
-    let text = strip_thinking(reply);
-    let tagged = between(text, "memory");
-    let plan = between(text, "plan").filter(|plan| !plan.is_empty()).unwrap_or(previous.1).to_string();
+///
+/// The plan stays as it was unless the reply has a new one. Tags of the prompt's own inside either are made harmless.
+pub fn read_update(text: &str, previous: (&str, &str), budget: usize, tokenizer: &Tokenizer) -> Result<NextState, TokenizerError> {
+    let (tagged, closed) = block(text, "memory");
     let raw = match tagged {
         Some(memory) => memory,
         None => {
@@ -46,11 +49,15 @@ pub fn read_update(
             text.strip_prefix("Updated memory:").unwrap_or(text).trim()
         }
     };
-    if raw.is_empty() || raw == "the new memory" {
+    let plan = match block(text, "plan").0 {
+        None | Some("" | NO_PLAN | "the new plan") => previous.1.to_string(),
+        Some(plan) => neutralise(plan),
+    };
+    if matches!(raw, "" | NO_MEMORY | "the new memory") {
         return Ok(NextState { memory: previous.0.to_string(), plan, outcome: MemoryOutcome::KeptPrevious });
     }
-    let mut outcome = if tagged.is_none() { MemoryOutcome::MissingTags } else { MemoryOutcome::Updated };
-    let (mut memory, removed) = collapse(raw);
+    let mut outcome = if closed { MemoryOutcome::Updated } else { MemoryOutcome::MissingTags };
+    let (mut memory, removed) = collapse(&neutralise(raw));
     if removed > 0 {
         outcome = MemoryOutcome::Collapsed { removed };
     }
@@ -59,48 +66,96 @@ pub fn read_update(
         memory = cut_to(&memory, budget, tokenizer)?;
         outcome = MemoryOutcome::Truncated { tokens };
     }
-    if memory == previous.0 {
+    if memory == previous.0 && outcome == MemoryOutcome::Updated {
         outcome = MemoryOutcome::Unchanged;
     }
     Ok(NextState { memory, plan, outcome })
 }
 
-/// The text of the last opened `<tag>`, to its end tag or, when the reply was cut off, to the next tag or the end.
-fn between<'a>(text: &'a str, tag: &str) -> Option<&'a str> {
-    let open = text.rfind(&format!("<{tag}>"))? + tag.len() + 2;
-    let rest = &text[open..];
-    let end = rest.find(&format!("</{tag}>")).or_else(|| rest.find("<plan>")).or_else(|| rest.find("</")).unwrap_or(rest.len());
-    Some(rest[..end].trim())
+/// The text of the last complete `<tag>…</tag>`, and `true`. Without one: the text from the last `<tag>` to the next tag of the form or
+/// the end, where the reply was cut off, and `false`.
+fn block<'a>(text: &'a str, tag: &str) -> (Option<&'a str>, bool) {
+    let (open, close) = (format!("<{tag}>"), format!("</{tag}>"));
+    if let Some(end) = text.rfind(&close) {
+        if let Some(start) = text[..end].rfind(&open) {
+            return (Some(text[start + open.len()..end].trim()), true);
+        }
+    }
+    let Some(start) = text.rfind(&open) else { return (None, false) };
+    let rest = &text[start + open.len()..];
+    let rest = ["<plan>", "<memory>"].iter().filter_map(|next| rest.find(next)).min().map_or(rest, |end| &rest[..end]);
+    // A cut can leave the beginning of the end tag.
+    let partial = (1..close.len()).rev().find(|&n| rest.ends_with(&close[..n])).unwrap_or(0);
+    (Some(rest[..rest.len() - partial].trim()), false)
 }
 
-/// Drops lines that were said before, word for word. Small models fall into such loops.
+/// Drops lines that were said before, word for word, and all but the first round of an ending that repeats itself. Small models
+/// fall into such loops.
 fn collapse(text: &str) -> (String, usize) {
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     let mut removed = 0;
     let mut lines = Vec::new();
     for line in text.lines() {
-        let key = line.trim().trim_start_matches(|c: char| c.is_ascii_digit() || ".-*) ".contains(c));
-        if !key.is_empty() && !seen.insert(key.to_lowercase()) {
+        let key = without_marker(line.trim()).to_lowercase();
+        if !key.is_empty() && !seen.insert(key) {
             removed += 1;
         } else {
             lines.push(line);
         }
     }
-    (lines.join("\n").trim().to_string(), removed)
+    let kept = lines.join("\n");
+    let (end, rounds) = before_rounds(kept.trim());
+    (kept.trim()[..end].trim_end().to_string(), removed + rounds)
 }
 
-/// The longest beginning of at most `budget` tokens that ends with a sentence or line; with a word if there is none.
-fn cut_to(text: &str, budget: usize, tokenizer: &Tokenizer) -> Result<String, tokenizer::TokenizerError> {
-    let mut ids = tokenizer.encode(text)?;
-    ids.truncate(budget);
-    // A token border may fall inside a character: take the common beginning with the original.
-    let decoded = tokenizer.decode(&ids, true)?;
-    let common = text.char_indices().zip(decoded.chars()).take_while(|((_, a), b)| a == b).last();
-    let end = common.map_or(0, |((index, c), _)| index + c.len_utf8());
-    let head = &text[..end];
-    let sentence = head.rfind(['.', '!', '?', '\n', '。', '！', '？']).map(|i| i + head[i..].chars().next().map_or(1, char::len_utf8));
-    let cut = sentence.filter(|&cut| cut * 2 > end).or_else(|| head.rfind(' ')).unwrap_or(end);
-    Ok(text[..cut].trim().to_string())
+/// A line without its list marker (`- `, `3. `): a loop counts on while it repeats itself. Numbers that are no marker stay, because
+/// "10 ships" and "20 ships" are two facts.
+fn without_marker(line: &str) -> &str {
+    let digits = line.bytes().take_while(u8::is_ascii_digit).count();
+    let marker = match line.as_bytes().get(digits) {
+        Some(b'.' | b')') if digits > 0 => digits + 1,
+        Some(b'-' | b'*') if digits == 0 => 1,
+        _ => return line,
+    };
+    if line[marker..].starts_with(' ') { line[marker..].trim_start() } else { line }
+}
+
+/// Where the first round of a repeating ending stops, and how many rounds follow it. Four rounds over forty characters or more make
+/// a loop; the last may be cut off.
+fn before_rounds(text: &str) -> (usize, usize) {
+    let chars: Vec<(usize, char)> = text.char_indices().collect();
+    let n = chars.len();
+    for period in 1..=n / 4 {
+        let same = (period..n).rev().take_while(|&i| chars[i].1 == chars[i - period].1).count();
+        if same >= 3 * period && same + period >= 40 {
+            return (chars[n - same].0, same / period);
+        }
+    }
+    (text.len(), 0)
+}
+
+/// The longest beginning of at most `budget` tokens, ending with a sentence or line if one ends in its second half, else with a word.
+pub fn cut_to(text: &str, budget: usize, tokenizer: &Tokenizer) -> Result<String, TokenizerError> {
+    let ids = tokenizer.encode(text)?;
+    let mut most = budget.min(ids.len());
+    loop {
+        let decoded = tokenizer.decode(&ids[..most], true)?;
+        // A token border may fall inside a character: take the common beginning with the original.
+        let common = text.char_indices().zip(decoded.chars()).take_while(|((_, a), b)| a == b).last();
+        let end = common.map_or(0, |((index, c), _)| index + c.len_utf8());
+        let cut = if end == text.len() { end } else { border(&text[..end]) };
+        let kept = text[..cut].trim();
+        // Shorter text can take more tokens than it did as part of the longer one.
+        if most == 0 || tokenizer.count(kept)? <= budget {
+            return Ok(kept.to_string());
+        }
+        most -= 1;
+    }
+}
+
+fn border(head: &str) -> usize {
+    let sentence = head.char_indices().rev().find(|(_, c)| ".!?\n。！？".contains(*c)).map(|(i, c)| i + c.len_utf8());
+    sentence.filter(|&cut| cut * 2 > head.len()).or_else(|| head.rfind(' ')).unwrap_or(head.len())
 }
 
 #[cfg(test)]
@@ -112,18 +167,37 @@ mod tests {
         assert_eq!(strip_thinking("<think>\na </think> b"), "b");
         assert_eq!(strip_thinking("still thinking </think> b"), "b");
         assert_eq!(strip_thinking("a <think> never closed"), "a");
+        assert_eq!(strip_thinking("<think>a</think> b <think> c"), "b");
         assert_eq!(strip_thinking("plain"), "plain");
+        assert_eq!(spoken("thoughts without an end", true, true), "");
+        assert_eq!(spoken("an answer", true, false), "an answer");
+        assert_eq!(spoken("thoughts</think>answer, cut", true, true), "answer, cut");
     }
 
     #[test]
     fn tags_that_never_close_end_with_the_reply() {
-        assert_eq!(between("x <memory> a\nb", "memory"), Some("a\nb"));
-        assert_eq!(between("<memory>a<plan>p</plan>", "memory"), Some("a"));
-        assert_eq!(between("nothing", "memory"), None);
+        assert_eq!(block("x <memory> a\nb", "memory"), (Some("a\nb"), false));
+        assert_eq!(block("<memory>a <b>x</b></mem", "memory"), (Some("a <b>x</b>"), false));
+        assert_eq!(block("<memory>a<plan>p</plan>", "memory"), (Some("a"), false));
+        assert_eq!(block("nothing", "memory"), (None, false));
+    }
+
+    #[test]
+    fn the_last_complete_block_counts() {
+        assert_eq!(block("<memory>old</memory> no: <memory>new</memory>", "memory"), (Some("new"), true));
+        assert_eq!(block("<memory>kept</memory><plan>fill <memory> next</plan>", "memory"), (Some("kept"), true));
     }
 
     #[test]
     fn repeated_lines_are_said_once() {
         assert_eq!(collapse("1. a\n2. b\n3. a\n4. A"), ("1. a\n2. b".to_string(), 2));
+        assert_eq!(collapse("10 ships\n20 ships\n1990\n1991").1, 0);
+    }
+
+    #[test]
+    fn an_ending_in_circles_is_said_once() {
+        let (text, rounds) = collapse(&format!("Facts. {}The king wa", "The king was old. ".repeat(9)));
+        assert_eq!((text.as_str(), rounds), ("Facts. The king was old.", 8));
+        assert_eq!(collapse("no, no, no").1, 0);
     }
 }

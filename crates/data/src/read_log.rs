@@ -10,13 +10,13 @@ pub enum MemoryOutcome {
     Updated,
     /// The same as before.
     Unchanged,
-    /// No `<memory>` tags: the whole text was taken.
+    /// No complete `<memory>` tags: the text there was is the memory.
     MissingTags,
     /// Empty: the previous memory stays.
     KeptPrevious,
-    /// Lines said over and over were kept once.
+    /// Lines said over and over, or an ending in circles, were kept once.
     Collapsed {
-        /// Lines dropped.
+        /// Lines and rounds dropped.
         removed: usize,
     },
     /// Over budget: cut at a sentence.
@@ -38,7 +38,7 @@ pub enum ReadEvent {
         model: String,
         /// As asked.
         question: String,
-        /// (id, hash of the text, bytes).
+        /// (id, hash of the text as the model sees it, bytes).
         documents: Vec<(String, String, usize)>,
         /// Tokens.
         window: usize,
@@ -46,6 +46,12 @@ pub enum ReadEvent {
         chunk: usize,
         /// Tokens.
         memory: usize,
+        /// Tokens.
+        plan: usize,
+        /// Tokens.
+        thinking: usize,
+        /// Tokens.
+        answer: usize,
         /// Chunks to read; 0 for a single pass.
         chunks: usize,
         /// How tokens are chosen.
