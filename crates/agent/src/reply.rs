@@ -8,6 +8,9 @@ use tokenizer::{Tokenizer, TokenizerError};
 use crate::prompts::{NO_MEMORY, NO_PLAN};
 use crate::tags::neutralise;
 
+/// What ends a sentence or a line.
+const ENDS: [char; 7] = ['.', '!', '?', '\n', '。', '！', '？'];
+
 /// A reply read as the next state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NextState {
@@ -128,7 +131,10 @@ fn before_rounds(text: &str) -> (usize, usize) {
     for period in 1..=n / 4 {
         let same = (period..n).rev().take_while(|&i| chars[i].1 == chars[i - period].1).count();
         if same >= 3 * period && same + period >= 40 {
-            return (chars[n - same].0, same / period);
+            // Rounds have no beginning: end the first one with a sentence if one ends in it.
+            let ends = (n - same..n - same + period).map(|end| chars[end].0);
+            let first = ends.clone().find(|&end| text[..end].trim_end().ends_with(ENDS)).unwrap_or(chars[n - same].0);
+            return (first, same.div_ceil(period));
         }
     }
     (text.len(), 0)
@@ -154,7 +160,7 @@ pub fn cut_to(text: &str, budget: usize, tokenizer: &Tokenizer) -> Result<String
 }
 
 fn border(head: &str) -> usize {
-    let sentence = head.char_indices().rev().find(|(_, c)| ".!?\n。！？".contains(*c)).map(|(i, c)| i + c.len_utf8());
+    let sentence = head.char_indices().rev().find(|(_, c)| ENDS.contains(c)).map(|(i, c)| i + c.len_utf8());
     sentence.filter(|&cut| cut * 2 > head.len()).or_else(|| head.rfind(' ')).unwrap_or(head.len())
 }
 
@@ -197,7 +203,7 @@ mod tests {
     #[test]
     fn an_ending_in_circles_is_said_once() {
         let (text, rounds) = collapse(&format!("Facts. {}The king wa", "The king was old. ".repeat(9)));
-        assert_eq!((text.as_str(), rounds), ("Facts. The king was old.", 8));
+        assert_eq!((text.as_str(), rounds), ("Facts. The king was old.", 9));
         assert_eq!(collapse("no, no, no").1, 0);
     }
 }
