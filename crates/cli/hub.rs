@@ -12,8 +12,14 @@ use serde_json::Value;
 use crate::fetch::{Client, cache_home};
 
 /// Beside config.json and weights, what a model may need.
-const SMALL: [&str; 6] =
-    ["generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", "chat_template.json"];
+const SMALL: [&str; 6] = [
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "chat_template.jinja",
+    "chat_template.json",
+];
 const INDEX: &str = "model.safetensors.index.json";
 
 /// The hub and its cache.
@@ -62,7 +68,11 @@ impl ModelId {
         let (owner, name) = repo.split_once('/')?;
         let revision = early.or(late).unwrap_or("main");
         let valid = [owner, name].iter().all(|part| is_word(part)) && is_path(revision) && file.is_none_or(is_path);
-        (valid && (early.is_none() || late.is_none())).then(|| Self { repo: repo.into(), revision: revision.into(), file: file.map(str::to_string) })
+        (valid && (early.is_none() || late.is_none())).then(|| Self {
+            repo: repo.into(),
+            revision: revision.into(),
+            file: file.map(str::to_string),
+        })
     }
 }
 
@@ -135,11 +145,14 @@ impl Hub {
 
     fn fetch(&self, id: &ModelId) -> Result<PathBuf> {
         let client = Client::new(self.token.clone(), Duration::from_secs(15), 4);
-        let info = client.json(&format!("{}/api/models/{}/revision/{}?blobs=true", self.endpoint, id.repo, id.revision.replace('/', "%2F")))?;
+        let info =
+            client.json(&format!("{}/api/models/{}/revision/{}?blobs=true", self.endpoint, id.repo, id.revision.replace('/', "%2F")))?;
         let commit = info["sha"].as_str().filter(|sha| is_word(sha)).context("the hub's answer names no commit")?;
         let listed = info["siblings"].as_array().context("the hub's answer lists no files")?;
-        let sizes: Vec<(&str, u64)> =
-            listed.iter().filter_map(|file| Some((file["rfilename"].as_str().filter(|name| is_path(name))?, file["size"].as_u64().unwrap_or(0)))).collect();
+        let sizes: Vec<(&str, u64)> = listed
+            .iter()
+            .filter_map(|file| Some((file["rfilename"].as_str().filter(|name| is_path(name))?, file["size"].as_u64().unwrap_or(0))))
+            .collect();
         let names: Vec<&str> = sizes.iter().map(|(name, _)| *name).collect();
         let mut wanted = wanted(id, &names)?;
         let snapshot = self.folder(id).join("snapshots").join(commit);
@@ -147,7 +160,8 @@ impl Hub {
             self.file(&client, id, commit, INDEX)?;
             wanted.extend(shards(&snapshot.join(INDEX))?);
         }
-        let bytes: u64 = sizes.iter().filter(|(name, _)| wanted.iter().any(|w| w == name) && !snapshot.join(name).exists()).map(|(_, size)| size).sum();
+        let bytes: u64 =
+            sizes.iter().filter(|(name, _)| wanted.iter().any(|w| w == name) && !snapshot.join(name).exists()).map(|(_, size)| size).sum();
         eprintln!("{}: {} files, {:.1} MB to download into {}", id.repo, wanted.len(), bytes as f64 / 1e6, self.cache.display());
         for name in &wanted {
             ensure!(names.contains(&name.as_str()), "its index names {name}, which it does not have");
@@ -227,14 +241,18 @@ fn weights_are_whole(snapshot: &Path) -> bool {
 fn local(path: &Path) -> Result<PathBuf> {
     let shown = path.display();
     if path.is_file() {
-        ensure!(is_gguf(&path.to_string_lossy()), "{shown} is not a .gguf file: give the folder with config.json and the safetensors files instead");
+        ensure!(
+            is_gguf(&path.to_string_lossy()),
+            "{shown} is not a .gguf file: give the folder with config.json and the safetensors files instead"
+        );
         return Ok(path.to_path_buf());
     }
     if path.join("config.json").is_file() {
         return Ok(path.to_path_buf());
     }
     let entries = fs::read_dir(path).with_context(|| format!("cannot look into {shown}"))?;
-    let mut ggufs: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| is_gguf(&path.to_string_lossy())).collect();
+    let mut ggufs: Vec<PathBuf> =
+        entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| is_gguf(&path.to_string_lossy())).collect();
     ggufs.sort();
     match &ggufs[..] {
         [one] => Ok(one.clone()),

@@ -34,9 +34,14 @@ pub fn open(path: &Path) -> Result<(FileLog, Vec<ReadEvent>)> {
     }
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).with_context(|| format!("cannot read the log {shown}"))?;
-    let (events, whole) = parse(&bytes).with_context(|| format!("{shown} is not a log this version can go on from: choose another with --run, or start over with --fresh"))?;
+    let (events, whole) = parse(&bytes).with_context(|| {
+        format!("{shown} is not a log this version can go on from: choose another with --run, or start over with --fresh")
+    })?;
     if whole < bytes.len() {
-        eprintln!("{shown}: the last line was cut off by an earlier stop ({} bytes); it is dropped and its chunk read again", bytes.len() - whole);
+        eprintln!(
+            "{shown}: the last line was cut off by an earlier stop ({} bytes); it is dropped and its chunk read again",
+            bytes.len() - whole
+        );
         file.set_len(whole as u64).with_context(|| format!("cannot cut the torn last line off {shown}"))?;
     }
     Ok((FileLog::new(file, path, whole as u64), events))

@@ -248,7 +248,8 @@ impl Run<'_> {
             }
         }
         let done = past.read.len();
-        let (mut memory, mut guide) = past.read.into_iter().next_back().map_or_else(Default::default, |(_, _, memory, plan)| (memory, plan));
+        let (mut memory, mut guide) =
+            past.read.into_iter().next_back().map_or_else(Default::default, |(_, _, memory, plan)| (memory, plan));
         (self.progress)(Progress::Planned { chunks: plan.len(), resumed: done, tokens });
         let settings = self.settings;
         for (index, (number, chunk)) in plan.iter().enumerate().skip(done) {
@@ -289,8 +290,10 @@ impl Run<'_> {
         let settings = self.settings;
         let window = settings.window;
         let count = |prompt: String| self.model.count_prompt(&[Message::user(prompt)]);
-        let update = count(prompts::update(&self.core, "", "", ""))? + 2 * (settings.memory + settings.plan) + FORM + settings.thinking + JOINS;
-        let last = count(prompts::answer(&self.core, "", &self.instruction))? + settings.memory + settings.answer + settings.thinking + JOINS;
+        let update =
+            count(prompts::update(&self.core, "", "", ""))? + 2 * (settings.memory + settings.plan) + FORM + settings.thinking + JOINS;
+        let last =
+            count(prompts::answer(&self.core, "", &self.instruction))? + settings.memory + settings.answer + settings.thinking + JOINS;
         let mut header = 0;
         for document in documents {
             header = header.max(self.tokenizer.count(&section(document, 0, 0, documents.len()))?);
@@ -359,7 +362,8 @@ impl Run<'_> {
     /// Takes a log of the same read apart; refuses any other.
     fn check_past(&self, past: &[ReadEvent], asked: &str) -> Result<Past, ReadError> {
         let Some((first, rest)) = past.split_first() else { return Ok(Past::default()) };
-        let ReadEvent::Started { version, model, question, documents, window, chunk, memory, plan, thinking, answer, chunks, sampling } = first
+        let ReadEvent::Started { version, model, question, documents, window, chunk, memory, plan, thinking, answer, chunks, sampling } =
+            first
         else {
             return Err(ReadError::OtherRead("its first line"));
         };

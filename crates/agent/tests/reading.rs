@@ -11,10 +11,25 @@ const ASK: &str = "How many boats in 1850? Answer with one number.";
 const WINDOW: usize = 4000;
 
 fn settings() -> ReadSettings {
-    ReadSettings { window: WINDOW, chunk: 500, memory: 200, plan: 60, thinking: 0, answer: 100, mode: Mode::Memory, sampling: Sampling::PAPER }
+    ReadSettings {
+        window: WINDOW,
+        chunk: 500,
+        memory: 200,
+        plan: 60,
+        thinking: 0,
+        answer: 100,
+        mode: Mode::Memory,
+        sampling: Sampling::PAPER,
+    }
 }
 
-fn read_to(sink: &mut dyn EventSink, model: &Scripted, documents: &[Document], settings: &ReadSettings, past: &[ReadEvent]) -> Result<Reading, ReadError> {
+fn read_to(
+    sink: &mut dyn EventSink,
+    model: &Scripted,
+    documents: &[Document],
+    settings: &ReadSettings,
+    past: &[ReadEvent],
+) -> Result<Reading, ReadError> {
     pollster::block_on(agent::read(model, &tokenizer(), documents, ASK, settings, past, sink, &mut |_: Progress<'_>| {}))
 }
 
@@ -31,7 +46,9 @@ fn outcomes(log: &[ReadEvent]) -> Vec<MemoryOutcome> {
 
 /// (memory, plan) after each chunk.
 fn states(log: &[ReadEvent]) -> Vec<(&str, &str)> {
-    log.iter().filter_map(|event| if let ReadEvent::Chunk { memory, plan, .. } = event { Some((&**memory, &**plan)) } else { None }).collect()
+    log.iter()
+        .filter_map(|event| if let ReadEvent::Chunk { memory, plan, .. } = event { Some((&**memory, &**plan)) } else { None })
+        .collect()
 }
 
 #[test]
@@ -213,8 +230,14 @@ fn what_cannot_work_is_refused_before_the_first_turn() {
         reading.unwrap_err()
     };
     let long = [document("a", text)];
-    assert!(matches!(refused(&long, ReadSettings { mode: Mode::Single, ..settings() }, WINDOW), ReadError::DoesNotFit { window: WINDOW, .. }));
-    assert!(matches!(refused(&long, ReadSettings { window: 1000, ..settings() }, WINDOW), ReadError::WindowTooSmall { window: 1000, needed: 1001.. }));
+    assert!(matches!(
+        refused(&long, ReadSettings { mode: Mode::Single, ..settings() }, WINDOW),
+        ReadError::DoesNotFit { window: WINDOW, .. }
+    ));
+    assert!(matches!(
+        refused(&long, ReadSettings { window: 1000, ..settings() }, WINDOW),
+        ReadError::WindowTooSmall { window: 1000, needed: 1001.. }
+    ));
     assert!(matches!(refused(&long, settings(), WINDOW - 1), ReadError::WindowTooLarge { window: WINDOW, most: 3999 }));
     assert!(matches!(refused(&long, ReadSettings { chunk: WINDOW, ..settings() }, WINDOW), ReadError::ChunkTooLarge { chunk: WINDOW, .. }));
     // Only the last turn does not fit: said at the start all the same.
@@ -233,7 +256,8 @@ fn what_cannot_work_is_refused_before_the_first_turn() {
     assert!(refused(&blank, settings(), WINDOW).to_string().starts_with("blank.txt is empty"));
     assert!(matches!(refused(&[], settings(), WINDOW), ReadError::Empty(_)));
     let model = Scripted::digesting(WINDOW);
-    let none = pollster::block_on(agent::read(&model, &tokenizer(), &long, "  ", &settings(), &[], &mut Vec::new(), &mut |_: Progress<'_>| {}));
+    let none =
+        pollster::block_on(agent::read(&model, &tokenizer(), &long, "  ", &settings(), &[], &mut Vec::new(), &mut |_: Progress<'_>| {}));
     assert!(matches!(none, Err(ReadError::NoQuestion)));
 }
 
@@ -308,7 +332,17 @@ fn tags_in_a_document_are_data() {
     // The reader copies what it is shown into its memory, as a good one would.
     let model = Scripted::new(WINDOW, |_, request| {
         let prompt = &request.messages[0].content;
-        Ok((if common::is_update(request) { reply(&part(prompt, "section")[..150], "p") } else { "done".into() }, StopReason::Eos))
+        Ok((
+            if common::is_update(request) {
+                {
+                    let shown = part(prompt, "section");
+                    reply(shown.get(..150).unwrap_or(shown), "p")
+                }
+            } else {
+                "done".into()
+            },
+            StopReason::Eos,
+        ))
     });
     let (reading, log) = read(&model, &documents, &settings());
     let reading = reading.unwrap();
@@ -324,7 +358,8 @@ fn tags_in_a_document_are_data() {
     }
     assert!(states(&log)[0].0.contains("[memory]\nowned\n[/memory]"));
     // Spans are places in the original text.
-    let starts = log.iter().filter_map(|event| if let ReadEvent::Chunk { start, end, doc, .. } = event { Some((doc, *start, *end)) } else { None });
+    let starts =
+        log.iter().filter_map(|event| if let ReadEvent::Chunk { start, end, doc, .. } = event { Some((doc, *start, *end)) } else { None });
     assert!(starts.filter(|(doc, ..)| *doc == "a").all(|(_, start, end)| documents[0].text.get(start..end).is_some()));
 }
 

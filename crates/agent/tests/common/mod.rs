@@ -37,7 +37,10 @@ pub struct Scripted {
 }
 
 impl Scripted {
-    pub fn new(window: usize, script: impl Fn(usize, &ChatRequest) -> Result<(String, StopReason), ChatError> + Send + Sync + 'static) -> Self {
+    pub fn new(
+        window: usize,
+        script: impl Fn(usize, &ChatRequest) -> Result<(String, StopReason), ChatError> + Send + Sync + 'static,
+    ) -> Self {
         Self { name: "scripted".into(), window, seen: Mutex::default(), script: Box::new(script) }
     }
 
@@ -45,7 +48,10 @@ impl Scripted {
     pub fn digesting(window: usize) -> Self {
         Self::new(window, |_, request| {
             let digest = digest(&request.messages[0].content, request.sampling.seed);
-            Ok((if is_update(request) { reply(&format!("m{digest:016x}"), &format!("p{digest:016x}")) } else { format!("a{digest:016x}") }, StopReason::Eos))
+            Ok((
+                if is_update(request) { reply(&format!("m{digest:016x}"), &format!("p{digest:016x}")) } else { format!("a{digest:016x}") },
+                StopReason::Eos,
+            ))
         })
     }
 
@@ -121,7 +127,12 @@ pub fn document(id: &str, text: impl Into<String>) -> Document {
 pub fn prose(bytes: usize) -> String {
     let mut text = String::new();
     for number in 0.. {
-        text += &format!("In the year {} the river Ouse carried {} boats.{}", 1800 + number, number * 37 % 101, if number % 5 == 4 { "\n\n" } else { " " });
+        text += &format!(
+            "In the year {} the river Ouse carried {} boats.{}",
+            1800 + number,
+            number * 37 % 101,
+            if number % 5 == 4 { "\n\n" } else { " " }
+        );
         if text.len() >= bytes {
             break;
         }
