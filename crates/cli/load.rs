@@ -11,7 +11,7 @@ use model::source::Checkpoint;
 use model::{ChatEngine, EngineSettings, Model};
 
 use crate::args::{DeviceKind, MachineArgs, ModelArgs};
-use crate::progress;
+use crate::{hub, progress};
 
 /// Opens the device that was asked for; never another.
 pub fn device(args: &MachineArgs, default: Precision) -> Result<Device> {
@@ -30,7 +30,7 @@ pub fn device(args: &MachineArgs, default: Precision) -> Result<Device> {
 
 /// Opens the checkpoint behind `--model`.
 pub fn checkpoint(name: &str) -> Result<(Checkpoint, PathBuf)> {
-    let path = PathBuf::from(name);
+    let path = hub::resolve(name)?;
     let checkpoint = Checkpoint::open(&path).with_context(|| format!("cannot use the model at {}", path.display()))?;
     Ok((checkpoint, path))
 }

@@ -2,12 +2,17 @@
 
 mod args;
 mod bench;
+mod demo;
 mod doctor;
+mod fetch;
 mod generate;
+mod hub;
 mod inspect;
 mod load;
+mod log;
 mod logits;
 mod progress;
+mod read;
 
 use clap::{Parser, Subcommand};
 
@@ -23,6 +28,10 @@ const HELP: &str = "{about-with-newline}\n{usage-heading} {usage}\n\n{all-args}{
 
 #[derive(Subcommand)]
 enum Verb {
+    /// Read documents of any length and answer a question from them.
+    Read(read::ReadArgs),
+    /// See it work: fetch a small model once, read a bundled document several times its window.
+    Demo(demo::DemoArgs),
     /// Talk to a model.
     Chat(generate::ChatArgs),
     /// What a model is, and what of it fits where.
@@ -40,6 +49,8 @@ enum Verb {
 fn main() -> std::process::ExitCode {
     let cli = Cli::parse();
     let result = match cli.verb {
+        Verb::Read(args) => read::run(&args),
+        Verb::Demo(args) => demo::run(&args),
         Verb::Chat(args) => generate::chat(&args),
         Verb::Inspect(args) => inspect::run(&args),
         Verb::Doctor(args) => doctor::run(&args),

@@ -1,0 +1,245 @@
+//! `longhand read`: documents in, an answer out, with everything in between to be seen.
+
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use agent::{Mode, Progress, ReadSettings, Reading};
+use anyhow::{Context, Result};
+use data::{ChatModel, Document, MemoryOutcome, ReadEvent};
+use indicatif::ProgressBar;
+use model::ChatEngine;
+use serde_json::json;
+
+use crate::args::ModelArgs;
+use crate::generate::SamplingArgs;
+use crate::{load, log, progress};
+
+/// Whole or through memory.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum ReadMode {
+    /// One pass if everything fits, memory otherwise.
+    Auto,
+    /// One pass or an error.
+    Single,
+    /// Memory even if it would fit.
+    Memory,
+}
+
+/// Reads text and Markdown files (UTF-8) and answers one question from them.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example:\n  longhand read annual-report.txt --ask \"How much was spent on research?\" --model ./Qwen3-4B\n\nThe same command again resumes a read that was stopped, re-reading at most one chunk."
+)]
+pub struct ReadArgs {
+    /// Files to read, in order.
+    #[arg(required = true, value_name = "DOC")]
+    documents: Vec<PathBuf>,
+    /// The question. Closing sentences such as "Answer with one word." are kept for the end.
+    #[arg(long, value_name = "Q")]
+    ask: String,
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    options: ReadOptions,
+    #[command(flatten)]
+    sampling: SamplingArgs,
+}
+
+/// Sizes and places.
+#[derive(clap::Args, Clone, Debug)]
+pub struct ReadOptions {
+    /// Tokens of one call (prompt and reply); what fits this machine unless told otherwise.
+    #[arg(long, value_name = "N")]
+    pub window: Option<usize>,
+    /// Tokens read per turn; 25 % of the window, at most 32K.
+    #[arg(long, value_name = "N")]
+    pub chunk: Option<usize>,
+    /// Tokens of memory; 12 % of the window, at most 15K.
+    #[arg(long, value_name = "N")]
+    pub memory: Option<usize>,
+    /// Whole or through memory.
+    #[arg(long, value_enum, default_value = "auto")]
+    pub mode: ReadMode,
+    /// Directory of the run's log; derived from the inputs unless told otherwise.
+    #[arg(long, value_name = "DIR")]
+    pub run: Option<PathBuf>,
+    /// Start over even if the run's log exists.
+    #[arg(long)]
+    pub fresh: bool,
+    /// Print every event and the answer as JSON lines.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Runs the verb.
+pub fn run(args: &ReadArgs) -> Result<()> {
+    let documents = args.documents.iter().map(|path| document(path)).collect::<Result<Vec<_>>>()?;
+    let window = match args.options.window {
+        Some(window) => window,
+        None => fitting_window(&args.model)?,
+    };
+    let model = load::chat(&args.model, Some(window))?;
+    read(&model, &documents, &args.ask, &args.options, args.sampling.sampling()).map(drop)
+}
+
+/// Reads with a model that is already there. Shared with `demo`.
+pub fn read(
+    model: &ChatEngine,
+    documents: &[Document],
+    question: &str,
+    options: &ReadOptions,
+    sampling: data::Sampling,
+) -> Result<Reading> {
+    let mut settings = ReadSettings::for_window(model.window(), model.thinks());
+    settings.sampling = sampling;
+    settings.chunk = options.chunk.unwrap_or(settings.chunk);
+    settings.memory = options.memory.unwrap_or(settings.memory);
+    settings.mode = match options.mode {
+        ReadMode::Auto => Mode::Auto,
+        ReadMode::Single => Mode::Single,
+        ReadMode::Memory => Mode::Memory,
+    };
+    let directory = options.run.clone().unwrap_or_else(|| default_run(documents, question, &model.name(), &settings));
+    std::fs::create_dir_all(&directory).with_context(|| format!("cannot make the run's directory {}", directory.display()))?;
+    let path = directory.join("events.jsonl");
+    if options.fresh && path.exists() {
+        std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+    }
+    let (mut sink, past) = log::open(&path)?;
+    eprintln!("model   {}", model.name());
+    eprintln!(
+        "window  {} tokens, chunk {}, memory {}, thinking {}, answer {}",
+        settings.window, settings.chunk, settings.memory, settings.thinking, settings.answer
+    );
+    eprintln!("log     {}", path.display());
+    let mut watcher = Watcher::new(options.json);
+    let reading = {
+        let mut watch = |progress: Progress<'_>| watcher.see(progress);
+        let tokenizer = model.tokenizer();
+        pollster::block_on(agent::read(model, tokenizer, documents, question, &settings, &past, &mut sink, &mut watch))
+    };
+    watcher.bar.finish_and_clear();
+    let reading = reading.with_context(|| format!("the read stopped; run the same command again to go on from {}", path.display()))?;
+    let (covered, total) = reading.coverage;
+    eprintln!("coverage {:.1} % ({covered} of {total} bytes)", 100.0 * covered as f64 / total.max(1) as f64);
+    for span in &reading.skipped {
+        eprintln!("  not read: {} bytes {}..{}", span.doc, span.start, span.end);
+    }
+    if options.json {
+        println!("{}", json!({"event": "done", "answer": reading.answer, "covered": covered, "bytes": total, "skipped": reading.skipped}));
+    } else {
+        println!("{}", reading.answer);
+    }
+    Ok(reading)
+}
+
+/// Shows the read as it goes.
+struct Watcher {
+    json: bool,
+    bar: ProgressBar,
+    chunks: usize,
+    since: Instant,
+    chunk_tokens: usize,
+    live: bool,
+}
+
+impl Watcher {
+    fn new(json: bool) -> Self {
+        let live = std::io::stderr().is_terminal() && !json;
+        Self { json, bar: ProgressBar::hidden(), chunks: 0, since: Instant::now(), chunk_tokens: 0, live }
+    }
+
+    fn see(&mut self, event: Progress<'_>) {
+        match event {
+            Progress::Planned { chunks: 0, tokens, .. } => eprintln!("the document fits the window: one pass over {tokens} tokens"),
+            Progress::Planned { chunks, resumed, tokens } => {
+                eprintln!(
+                    "{tokens} tokens in {chunks} chunks{}",
+                    if resumed > 0 { format!(", {resumed} read before") } else { String::new() }
+                );
+                self.chunks = chunks;
+                if self.live {
+                    self.bar = progress::tokens(tokens as u64, "reading");
+                }
+            }
+            Progress::Chunk { tokens, .. } => {
+                self.since = Instant::now();
+                self.chunk_tokens = tokens;
+            }
+            Progress::Text(_) => self.bar.tick(),
+            Progress::Event(event) => {
+                if self.json {
+                    if let Ok(line) = serde_json::to_string(event) {
+                        println!("{line}");
+                        let _ = std::io::stdout().flush();
+                    }
+                }
+                self.show(event);
+            }
+        }
+    }
+
+    fn show(&mut self, event: &ReadEvent) {
+        let ReadEvent::Chunk { index, tokens, memory, plan, outcome, usage, .. } = event else { return };
+        self.bar.inc(*tokens as u64);
+        let seconds = self.since.elapsed().as_secs_f64();
+        let left = seconds * (self.chunks - index - 1) as f64;
+        let rate = (usage.prompt_tokens + usage.completion_tokens) as f64 / seconds.max(1e-9);
+        let remark = match outcome {
+            MemoryOutcome::Updated => String::new(),
+            MemoryOutcome::Unchanged => " (memory unchanged)".into(),
+            MemoryOutcome::MissingTags => " (no <memory> tags: the whole reply was taken)".into(),
+            MemoryOutcome::KeptPrevious => " (empty reply: the memory was kept)".into(),
+            MemoryOutcome::Collapsed { removed } => format!(" ({removed} repeated lines dropped)"),
+            MemoryOutcome::Truncated { tokens } => format!(" (memory of {tokens} tokens cut to its budget)"),
+        };
+        let text = format!(
+            "\n[{}/{}] {rate:.0} tokens/s, {left:.0} s left{remark}\n{}\nplan: {}",
+            index + 1,
+            self.chunks,
+            indent(memory),
+            plan.replace('\n', " ")
+        );
+        if self.live { self.bar.println(text) } else { eprintln!("{text}") }
+    }
+}
+
+fn indent(text: &str) -> String {
+    text.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+}
+
+/// A UTF-8 file as a document.
+pub fn document(path: &Path) -> Result<Document> {
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        anyhow::anyhow!("{} is not UTF-8 text (byte {at}): convert it first, for example with iconv", path.display())
+    })?;
+    let name = path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
+    Ok(Document { id: path.display().to_string(), source: name, text })
+}
+
+/// A directory name that the same inputs always give.
+fn default_run(documents: &[Document], question: &str, model: &str, settings: &ReadSettings) -> PathBuf {
+    use sha2::{Digest, Sha256};
+    let mut hash = Sha256::new();
+    for part in documents.iter().map(|d| d.text.as_str()).chain([question, model, &format!("{settings:?}")]) {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    let digest: String = hash.finalize().iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    let stem = Path::new(&documents[0].source).file_stem().map_or("read".into(), |stem| stem.to_string_lossy().into_owned());
+    PathBuf::from("longhand-runs").join(format!("{stem}-{digest}"))
+}
+
+/// The largest window whose cache takes at most a quarter of the memory that is free, up to the model's own and the paper's
+/// 128K (§2.6).
+fn fitting_window(args: &ModelArgs) -> Result<usize> {
+    let (checkpoint, _) = load::checkpoint(&args.model)?;
+    let config = checkpoint.config();
+    let kv = args.machine.kv_dtype(checkpoint.weights_are_f32());
+    let per_position = (config.layers * kv.bytes_per_position(config.kv_heads, config.head_dim)) as u64;
+    let fits = load::free_memory().map_or(8192, |bytes| (bytes / 4 / per_position.max(1)) as usize);
+    Ok(fits.min(config.max_positions).min(128 * 1024))
+}

@@ -1,0 +1,110 @@
+//! Who may use whom (ARCHITECTURE.md), read from `cargo metadata`; and that every crate takes the workspace's lints.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Crates and what of ours each may use, tests and build scripts included. Names are without `longhand-`.
+const ALLOWED: &[(&str, &str)] = &[
+    ("data", ""),
+    ("kernels", ""),
+    ("tokenizer", "data"),
+    ("model", "kernels tokenizer data"),
+    ("agent", "tokenizer data"),
+    ("documents", "data"),
+    ("reward", "data"),
+    ("world", "tokenizer data"),
+    ("synth", "documents reward tokenizer world data"),
+    ("train", "model kernels agent reward tokenizer world data"),
+    ("eval", "agent reward tokenizer world data"),
+    ("server", "agent model tokenizer data"),
+    ("web", "agent model tokenizer kernels documents synth reward world data"),
+    ("longhand", "data kernels tokenizer model agent documents reward world synth train eval server"),
+    // The project's own tool: set-up and tests of a machine on which nothing of ours may build yet.
+    ("xtask", ""),
+];
+
+/// Crates that reach a model only through `ChatModel`.
+const NO_GPU: [&str; 8] = ["data", "tokenizer", "synth", "reward", "agent", "eval", "documents", "world"];
+
+fn short(name: &str) -> &str {
+    name.strip_prefix("longhand-").unwrap_or(name)
+}
+
+/// (crate, everything it depends on) of the workspace, and its manifests.
+fn workspace() -> (BTreeMap<String, Vec<String>>, Vec<String>) {
+    let output = Command::new(env!("CARGO"))
+        .args([
+            "metadata",
+            "--format-version",
+            "1",
+            "--no-deps",
+            "--offline",
+            "--manifest-path",
+            concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"),
+        ])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_string();
+    let uses = |package: &Value| package["dependencies"].as_array().unwrap().iter().map(|d| text(&d["name"])).collect();
+    (
+        packages.iter().map(|p| (short(&text(&p["name"])).to_string(), uses(p))).collect(),
+        packages.iter().map(|p| text(&p["manifest_path"])).collect(),
+    )
+}
+
+/// What is wrong with these crates.
+fn faults(crates: &BTreeMap<String, Vec<String>>) -> Vec<String> {
+    let mut faults = Vec::new();
+    for (name, uses) in crates {
+        let Some((_, allowed)) = ALLOWED.iter().find(|(known, _)| known == name) else {
+            faults.push(format!("{name} is not in the table"));
+            continue;
+        };
+        for used in uses {
+            let ours = ALLOWED.iter().any(|(known, _)| *known == short(used)) && (used.starts_with("longhand") || used == "xtask");
+            if ours && !allowed.split(' ').any(|allowed| allowed == short(used)) {
+                faults.push(format!("{name} uses {used}"));
+            }
+            if NO_GPU.contains(&name.as_str()) && ["wgpu", "naga"].contains(&used.as_str()) {
+                faults.push(format!("{name} uses {used}"));
+            }
+        }
+    }
+    faults
+}
+
+#[test]
+fn crates_use_only_those_below_them() {
+    let (crates, _) = workspace();
+    assert!(crates.len() >= 6, "{crates:?}");
+    assert_eq!(faults(&crates), Vec::<String>::new());
+}
+
+#[test]
+fn a_forbidden_dependency_is_noticed() {
+    for (name, uses) in [
+        ("agent", "longhand-model"),
+        ("kernels", "longhand-data"),
+        ("model", "longhand"),
+        ("agent", "wgpu"),
+        ("longhand", "longhand-web"),
+        ("novel", "serde"),
+    ] {
+        let (mut crates, _) = workspace();
+        crates.entry(name.into()).or_default().push(uses.into());
+        assert_eq!(faults(&crates).len(), 1, "{name} → {uses}");
+    }
+}
+
+#[test]
+fn every_crate_takes_the_workspaces_lints() {
+    for manifest in workspace().1 {
+        let text = std::fs::read_to_string(&manifest).unwrap().replace("\r\n", "\n");
+        assert!(text.contains("[lints]\nworkspace = true"), "{manifest}");
+    }
+}
