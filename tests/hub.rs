@@ -288,7 +288,7 @@ fn what_is_on_the_disk_comes_first() {
     fs::write(folder.join("config.json"), b"{}").unwrap();
     assert_eq!(hub.resolve("owner/name").unwrap(), folder);
     assert!(said(hub.resolve(folder.join("config.json").to_str().unwrap())).contains("not a .gguf file"));
-    for nonsense in ["nowhere", "../owner/name", "a/b/c", "owner/", "owner/na me", "owner/..", "owner/name:../x.gguf", "owner/name@a@b"] {
+    for nonsense in ["nowhere", "../owner/name", "a/b/c", "other/", "owner/na me", "other/..", "owner/name:../x.gguf", "owner/name@a@b"] {
         assert!(said(hub.resolve(nonsense)).contains("nor a hub id"), "{nonsense}");
     }
 }

@@ -78,6 +78,9 @@ impl Client {
                 Err(Failure::Broken(error, have)) => {
                     fruitless = if have > best { 0 } else { fruitless + 1 };
                     best = best.max(have);
+                    if fruitless >= self.patience && best == 0 {
+                        return Err(error);
+                    }
                     if fruitless >= self.patience {
                         return Err(
                             error.context(format!("{name} broke off after {best} bytes; run the same command again to go on from there"))
@@ -115,14 +118,17 @@ impl Client {
             have = 0;
         }
         if have > 0 && head.size != Some(have) {
+            // A body nobody reads would keep its connection busy.
+            drop(response);
             let (rest, resumed) = self.send(url, have).map_err(broken)?;
             let starts_there = rest.status() == 206 && range_start(rest.headers()) == Some(have) && resumed.etag == head.etag;
-            if starts_there {
-                response = rest;
+            response = if starts_there {
+                rest
             } else {
+                drop(rest);
                 have = 0;
-                response = self.send(url, 0).map_err(broken)?.0;
-            }
+                self.send(url, 0).map_err(broken)?.0
+            };
         }
         let cannot = |error: io::Error| Failure::Final(anyhow!("cannot write {}: {error}", partial.display()));
         file.set_len(have).map_err(cannot)?;
