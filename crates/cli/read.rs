@@ -238,7 +238,7 @@ fn default_run(documents: &[Document], question: &str, model: &str, settings: &R
 fn fitting_window(args: &ModelArgs) -> Result<usize> {
     let (checkpoint, _) = load::checkpoint(&args.model)?;
     let config = checkpoint.config();
-    let kv = args.machine.kv_dtype(checkpoint.weights_are_f32());
+    let kv = args.machine.kv_dtype(load::weights_are_f32(&checkpoint));
     let per_position = (config.layers * kv.bytes_per_position(config.kv_heads, config.head_dim)) as u64;
     let fits = load::free_memory().map_or(8192, |bytes| (bytes / 4 / per_position.max(1)) as usize);
     Ok(fits.min(config.max_positions).min(128 * 1024))
