@@ -110,10 +110,10 @@ fn check(part: &'static str, system: &System) -> Option<Step> {
             }
             None => {
                 let mut ways = Vec::new();
-                if shell::which("rustup").is_some() {
+                if shell::which("rustup").is_some() && wasm::Toolchain::Own.is_allowed() {
                     ways.push(Way::Command(vec!["rustup", "target", "add", wasm::TARGET]));
                 }
-                if system.apt && system.is_debian {
+                if system.apt && system.is_debian && wasm::Toolchain::Debian.is_allowed() {
                     ways.push(Way::Apt { packages: &wasm::DEBIAN_PACKAGES, backports: false });
                 }
                 if ways.is_empty() {

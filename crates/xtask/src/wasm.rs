@@ -28,12 +28,19 @@ pub enum Toolchain {
 impl Toolchain {
     /// The first that works.
     pub fn find() -> Option<Self> {
-        let wanted = std::env::var("LONGHAND_WASM").ok();
-        let allowed = |name: &str| wanted.as_deref().is_none_or(|wanted| wanted == name);
-        if allowed("own") && Self::own_has_target() {
+        if Self::Own.is_allowed() && Self::own_has_target() {
             return Some(Self::Own);
         }
-        (allowed("debian") && Self::debian_is_complete()).then_some(Self::Debian)
+        (Self::Debian.is_allowed() && Self::debian_is_complete()).then_some(Self::Debian)
+    }
+
+    /// Whether the variable leaves it in.
+    pub fn is_allowed(self) -> bool {
+        let name = match self {
+            Self::Own => "own",
+            Self::Debian => "debian",
+        };
+        std::env::var("LONGHAND_WASM").map_or(true, |wanted| wanted == name)
     }
 
     fn own_has_target() -> bool {
