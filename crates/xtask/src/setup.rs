@@ -160,7 +160,10 @@ fn install(step: &Step, system: &System) -> bool {
 /// Prints the commands a person can run.
 fn by_hand(step: &Step, system: &System) {
     let sudo = if system.root { "" } else { "sudo " };
-    for way in &step.ways {
+    for (index, way) in step.ways.iter().enumerate() {
+        if index > 0 {
+            println!("  # or, where that is refused:");
+        }
         match way {
             Way::Command(words) => println!("  {}", words.join(" ")),
             Way::Hand(what) => println!("  {what}"),
