@@ -77,3 +77,22 @@ pub fn random_weight(seed: u64, dtype: DType, rows: usize, cols: usize) -> Vec<u
     }
     bytes
 }
+
+/// The comparison must refuse what a broken kernel would return for a `[rows, width]` output.
+pub fn expect_faults_are_seen(got: &[f32], want: &[f64], width: usize, tolerance: f64) {
+    assert_eq!(difference(got, want, tolerance), None);
+    let rows = got.len() / width;
+    let transposed: Vec<f32> = (0..got.len()).map(|i| got[i % rows * width + i / rows]).collect();
+    let scaled: Vec<f32> = got.iter().map(|value| value * 1.01).collect();
+    let mut dropped = got.to_vec();
+    dropped[got.len() - width.min(5)..].fill(0.0);
+    let mut poisoned = got.to_vec();
+    poisoned[got.len() / 2] = f32::NAN;
+    for (fault, values) in
+        [("zeroed", vec![0.0; got.len()]), ("×1.01", scaled), ("transposed", transposed), ("tail", dropped), ("NaN", poisoned)]
+    {
+        if fault != "transposed" || (rows > 1 && width > 1) {
+            assert!(difference(&values, want, tolerance).is_some(), "{fault} was not seen");
+        }
+    }
+}
