@@ -1,7 +1,8 @@
 //! The output head without logits: log-probability of each row's target and entropy over the full vocabulary.
 //!
-//! z = x Wᵀ / τ, tile by tile over the vocabulary with running m = max z, s = Σ e^(z-m), u = Σ z e^(z-m), merged in tile order:
-//! `lse = m + log s`, `logprob = z_target - lse`, `entropy = lse - u / s` (nats). x: [R, K], W: [V, K].
+//! z = x Wᵀ / τ, tile by tile over the vocabulary with running m = max z, s = Σ e^(z-m), u = Σ (z-m) e^(z-m), merged in tile order:
+//! `lse = m + log s`, `logprob = z_target - lse`, `entropy = log s - u / s` (nats). x: [R, K], W: [V, K].
+//! u is relative to m because Σ z e^z would cost the entropy its digits wherever |z| is large.
 
 mod cpu;
 pub(crate) mod gpu;

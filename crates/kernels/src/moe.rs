@@ -1,6 +1,7 @@
 //! Mixture of experts: routing, a stable sort by expert, the grouped matmul, the ordered combine. No atomics.
 //!
-//! `p = softmax(logits)`; the k largest (lowest index wins a tie) with weights p, divided by their sum if `renormalise`;
+//! `p = softmax(logits)`; the k largest (lowest index wins a tie) with weights p, divided by their sum if `renormalise`
+//! (the GPU compares logits, which order as p does but do not tie where rounding makes two p equal);
 //! assignments (token t, slot s) sorted stably by expert: `order[i] = t·k + s`, `inverse[t·k + s] = i`,
 //! expert e owning sorted rows `offsets[e] .. offsets[e+1]`; `y[t] += Σ_s w[t,s] · h[inverse[t·k+s]]`, slots in order.
 
