@@ -66,7 +66,7 @@ fn compare(got: &[f32], (want, size): &(Vec<f64>, Vec<f64>), tolerance: f64) -> 
     assert_eq!(got.len(), want.len());
     for i in 0..got.len() {
         let error = (f64::from(got[i]) - want[i]).abs();
-        if !(error <= tolerance * size[i] + 1e-30) {
+        if error.is_nan() || error > tolerance * size[i] + 1e-30 {
             return Err(format!("output {i} is {}, {} is right (Σ|xw| = {})", got[i], want[i], size[i]));
         }
     }

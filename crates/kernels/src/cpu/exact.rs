@@ -120,8 +120,6 @@ fn block_into(level: Level, x: &[&[f32]], w: &CpuWeight, w_rows: Range<usize>, s
         return z.fill(0.0);
     }
     assert!(x.iter().all(|row| row.len() == width) && z.len() == x.len() * stride);
-    // Even K blocks of whole quantisation blocks.
-    let k_block = width.div_ceil(width.div_ceil(K_BLOCK)).next_multiple_of(256).min(width);
     // Rows of whole lanes are read where they lie: f32 always, half precision when it is converted only once.
     let source = match w.dtype {
         _ if width != w.cols || cfg!(target_endian = "big") => None,
@@ -129,6 +127,11 @@ fn block_into(level: Level, x: &[&[f32]], w: &CpuWeight, w_rows: Range<usize>, s
         DType::BF16 if x.len() <= 6 => Some(BF16),
         DType::F16 if x.len() <= 6 => Some(F16),
         _ => None,
+    };
+    // Even K blocks of whole quantisation blocks. A single pass over x in L1 needs none, and long streams prefetch better.
+    let k_block = match source {
+        Some(_) if x.len() <= 6 => width,
+        _ => width.div_ceil(width.div_ceil(K_BLOCK)).next_multiple_of(256).min(width),
     };
     for start in (0..stride).step_by(W_BLOCK) {
         let count = W_BLOCK.min(stride - start);

@@ -54,7 +54,7 @@ fn blocks<F: Any>(device: &CpuDevice, x: &Operand, w: &CpuWeight, w_rows: Range<
     let x = quantise(device, x, w.cols, F::SUB);
     let per_row = (x.rows * w.cols).max(1);
     #[cfg(target_arch = "x86_64")]
-    if device.simd() == Level::Avx512 && w.cols % 64 == 0 {
+    if device.simd() == Level::Avx512 && w.cols.is_multiple_of(64) {
         if x.rows >= MANY {
             use super::fast_many::{PANEL, panels};
             return for_each_range(device, w_rows.len().div_ceil(PANEL), 1, |range| {

@@ -217,7 +217,7 @@ impl Unit for Q6_K {
         unsafe {
             let low = _mm512_loadu_si512(unit.add(64 * (g / 2)).cast());
             let high = _mm256_loadu_si256(unit.add(128 + 32 * (g / 2)).cast());
-            let (low, high) = if g % 2 == 0 {
+            let (low, high) = if g.is_multiple_of(2) {
                 (low, join(_mm256_slli_epi16::<4>(high), _mm256_slli_epi16::<2>(high)))
             } else {
                 (_mm512_srli_epi16::<4>(low), join(high, _mm256_srli_epi16::<2>(high)))
