@@ -146,9 +146,14 @@ fn the_comparison_catches_faults() {
 #[test]
 fn exact_bits_do_not_depend_on_batch_threads_or_simd() {
     let mut random = Random(3);
-    for (dtype, n, k) in
-        [(DType::F32, 70, 2069), (DType::BF16, 45, 1536), (DType::F16, 13, 1040), (DType::Q4_K, 70, 1280), (DType::Q6_K, 33, 2304), (DType::Q8_0, 130, 96)]
-    {
+    for (dtype, n, k) in [
+        (DType::F32, 70, 2069),
+        (DType::BF16, 45, 1536),
+        (DType::F16, 13, 1040),
+        (DType::Q4_K, 70, 1280),
+        (DType::Q6_K, 33, 2304),
+        (DType::Q8_0, 130, 96),
+    ] {
         let x = random.floats(65 * k);
         let bytes = random_weight(&mut random, dtype, n, k);
         let bits = |v: Vec<f32>| v.into_iter().map(f32::to_bits).collect::<Vec<u32>>();

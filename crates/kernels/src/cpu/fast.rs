@@ -4,12 +4,12 @@
 
 use std::ops::Range;
 
+use super::CpuDevice;
 use super::dequant::CpuWeight;
 use super::exact::{self, Operand};
 use super::format::{Format, with_format};
 use super::parallel::{SharedMut, for_each_range};
 use super::simd::Level;
-use super::CpuDevice;
 use crate::Precision;
 
 /// Multiply-adds that are worth handing to another thread.
@@ -31,10 +31,8 @@ pub(super) struct Quantised {
 
 /// The product in the device's precision. See [`exact::product`] for `emit`.
 pub(crate) fn product(device: &CpuDevice, x: &Operand, w: &CpuWeight, w_rows: Range<usize>, emit: impl Fn(usize, usize, &[f32]) + Sync) {
-    let exact = device.precision() == Precision::Exact
-        || w.dtype.block_len() == 1
-        || (device.simd() == Level::Avx2 && x.len() > 4)
-        || x.len() == 0;
+    let exact =
+        device.precision() == Precision::Exact || w.dtype.block_len() == 1 || (device.simd() == Level::Avx2 && x.len() > 4) || x.len() == 0;
     if exact {
         return exact::product(device, x, w, w_rows, emit);
     }

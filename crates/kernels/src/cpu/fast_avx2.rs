@@ -12,7 +12,13 @@ use super::format::Format;
 /// # Safety
 /// Needs AVX2 and FMA.
 #[target_feature(enable = "avx2,fma")]
-pub(super) unsafe fn dots<F: Format>(x: &Quantised, w: &CpuWeight, start: usize, range: Range<usize>, emit: &impl Fn(usize, usize, &[f32])) {
+pub(super) unsafe fn dots<F: Format>(
+    x: &Quantised,
+    w: &CpuWeight,
+    start: usize,
+    range: Range<usize>,
+    emit: &impl Fn(usize, usize, &[f32]),
+) {
     for n in range {
         let row = w.row(start + n);
         for i in (0..x.rows).step_by(4) {

@@ -113,7 +113,13 @@ thread_local! {
 /// # Safety
 /// As [`rows`].
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
-pub(super) unsafe fn panels<F: Unit>(x: &Quantised, w: &CpuWeight, start: usize, range: Range<usize>, emit: &impl Fn(usize, usize, &[f32])) {
+pub(super) unsafe fn panels<F: Unit>(
+    x: &Quantised,
+    w: &CpuWeight,
+    start: usize,
+    range: Range<usize>,
+    emit: &impl Fn(usize, usize, &[f32]),
+) {
     let mut panel = SCRATCH.take();
     panel.q.resize(w.cols / 4 * PANEL, 0);
     panel.scale.resize(w.cols / F::SUB * PANEL, 0.0);
