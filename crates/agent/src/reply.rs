@@ -6,7 +6,7 @@ use data::MemoryOutcome;
 use tokenizer::{Tokenizer, TokenizerError};
 
 use crate::prompts::{NO_MEMORY, NO_PLAN};
-use crate::tags::neutralise;
+use crate::tags::{first_tag, neutralise};
 
 /// What ends a sentence or a line.
 const ENDS: [char; 7] = ['.', '!', '?', '\n', '。', '！', '？'];
@@ -48,15 +48,15 @@ pub fn read_update(text: &str, previous: (&str, &str), budget: usize, tokenizer:
     let raw = match tagged {
         Some(memory) => memory,
         None => {
-            let text = text.split("<plan>").next().unwrap_or(text).trim();
+            let text = text[..first_tag(text)].trim();
             text.strip_prefix("Updated memory:").unwrap_or(text).trim()
         }
     };
     let plan = match block(text, "plan").0 {
-        None | Some("" | NO_PLAN | "the new plan") => previous.1.to_string(),
-        Some(plan) => neutralise(plan),
+        Some(plan) if !says_nothing(plan) => neutralise(plan),
+        _ => previous.1.to_string(),
     };
-    if matches!(raw, "" | NO_MEMORY | "the new memory") {
+    if says_nothing(raw) {
         return Ok(NextState { memory: previous.0.to_string(), plan, outcome: MemoryOutcome::KeptPrevious });
     }
     let mut outcome = if closed { MemoryOutcome::Updated } else { MemoryOutcome::MissingTags };
@@ -75,18 +75,23 @@ pub fn read_update(text: &str, previous: (&str, &str), budget: usize, tokenizer:
     Ok(NextState { memory, plan, outcome })
 }
 
+/// Nothing, or only the words that stand in the prompt where memory and plan go.
+fn says_nothing(text: &str) -> bool {
+    ["", NO_MEMORY, NO_PLAN, "the new memory", "the new plan"].iter().any(|words| text.eq_ignore_ascii_case(words))
+}
+
 /// The text of the last complete `<tag>…</tag>`, and `true`. Without one: the text from the last `<tag>` to the next tag of the form or
 /// the end, where the reply was cut off, and `false`.
 fn block<'a>(text: &'a str, tag: &str) -> (Option<&'a str>, bool) {
     let (open, close) = (format!("<{tag}>"), format!("</{tag}>"));
-    if let Some(end) = text.rfind(&close) {
-        if let Some(start) = text[..end].rfind(&open) {
-            return (Some(text[start + open.len()..end].trim()), true);
-        }
+    if let Some(end) = text.rfind(&close)
+        && let Some(start) = text[..end].rfind(&open)
+    {
+        return (Some(text[start + open.len()..end].trim()), true);
     }
     let Some(start) = text.rfind(&open) else { return (None, false) };
     let rest = &text[start + open.len()..];
-    let rest = ["<plan>", "<memory>"].iter().filter_map(|next| rest.find(next)).min().map_or(rest, |end| &rest[..end]);
+    let rest = &rest[..first_tag(rest)];
     // A cut can leave the beginning of the end tag.
     let partial = (1..close.len()).rev().find(|&n| rest.ends_with(&close[..n])).unwrap_or(0);
     (Some(rest[..rest.len() - partial].trim()), false)
@@ -102,7 +107,8 @@ fn collapse(text: &str) -> (String, usize) {
         let key = without_marker(line.trim()).to_lowercase();
         if !key.is_empty() && !seen.insert(key) {
             removed += 1;
-        } else {
+        } else if !(line.trim().is_empty() && lines.last().is_none_or(|last: &&str| last.trim().is_empty())) {
+            // Of several blank lines, which dropped ones leave behind, one says as much.
             lines.push(line);
         }
     }
@@ -185,6 +191,7 @@ mod tests {
         assert_eq!(block("x <memory> a\nb", "memory"), (Some("a\nb"), false));
         assert_eq!(block("<memory>a <b>x</b></mem", "memory"), (Some("a <b>x</b>"), false));
         assert_eq!(block("<memory>a<plan>p</plan>", "memory"), (Some("a"), false));
+        assert_eq!(block("<memory>a</section> Update", "memory"), (Some("a"), false));
         assert_eq!(block("nothing", "memory"), (None, false));
     }
 
@@ -197,6 +204,7 @@ mod tests {
     #[test]
     fn repeated_lines_are_said_once() {
         assert_eq!(collapse("1. a\n2. b\n3. a\n4. A"), ("1. a\n2. b".to_string(), 2));
+        assert_eq!(collapse("a\n\na\n\na\n\nb").0, "a\n\nb");
         assert_eq!(collapse("10 ships\n20 ships\n1990\n1991").1, 0);
     }
 

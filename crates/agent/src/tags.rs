@@ -28,6 +28,11 @@ pub fn neutralise(text: &str) -> String {
     out
 }
 
+/// Where the first of our tags begins, or the text's end: past it, a reply without complete tags repeats the prompt.
+pub fn first_tag(text: &str) -> usize {
+    text.match_indices('<').map(|(at, _)| at).find(|&at| tag_length(&text[at..]).is_some()).unwrap_or(text.len())
+}
+
 /// The bytes of the tag `text` begins with, if it is one of ours, however it is spaced and in whatever case.
 fn tag_length(text: &str) -> Option<usize> {
     let inside = text[1..].trim_start();

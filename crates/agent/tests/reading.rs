@@ -157,7 +157,13 @@ fn every_odd_memory_has_its_outcome() {
     let (memory, _, seen) = last("<memory>\nboats: 7\n</mem", StopReason::Length);
     assert_eq!((memory.as_str(), &seen[0]), ("boats: 7", &MemoryOutcome::MissingTags));
 
-    for empty in ["", "<memory>\n</memory>", &reply("the new memory", "the new plan"), &reply(agent::NO_MEMORY, agent::NO_PLAN)] {
+    for empty in [
+        "",
+        "<memory>\n</memory>",
+        &reply("the new memory", "the new plan"),
+        &reply("The new plan", "The new plan"),
+        &reply(agent::NO_MEMORY, agent::NO_PLAN),
+    ] {
         let (memory, plan, seen) = last(empty, StopReason::Eos);
         assert_eq!((memory.as_str(), plan.as_str(), &seen[0]), ("", "", &MemoryOutcome::KeptPrevious), "{empty}");
     }
