@@ -33,6 +33,20 @@ impl Partial {
         let (a, b) = (f64::from(self.m - m).exp(), f64::from(other.m - m).exp());
         Self { m, s: self.s * a + other.s * b, u: self.u * a + other.u * b }
     }
+
+    /// (lse, logprob, entropy) of a whole row whose target has the tempered logit `z`.
+    fn finish(self, z: f32) -> (f32, f32, f32) {
+        let log_sum = f64::from(self.m) + self.s.ln();
+        (log_sum as f32, (f64::from(z) - log_sum) as f32, (log_sum - self.u / self.s) as f32)
+    }
+}
+
+/// Log-probability of `target` and entropy under softmax(z/τ) of logits that are already there: the head's own tiles and order, so
+/// that what sampling reports is to the bit what the head recomputes.
+pub fn distribution(level: Level, logits: &[f32], temperature: f32, target: usize) -> (f32, f32) {
+    let all = logits.chunks(TILE).fold(Partial::EMPTY, |sum, tile| sum.merge(reduce(level, tile, temperature)));
+    let (_, logprob, entropy) = all.finish(logits[target] / temperature);
+    (logprob, entropy)
 }
 
 pub fn forward(
@@ -84,10 +98,7 @@ pub fn forward(
         });
         for row in 0..count {
             let all = (0..tiles).fold(Partial::EMPTY, |sum, tile| sum.merge(partials[tile * count + row]));
-            let log_sum = f64::from(all.m) + all.s.ln();
-            lse[start + row] = log_sum as f32;
-            logprob[start + row] = (f64::from(target_z[row]) - log_sum) as f32;
-            entropy[start + row] = (log_sum - all.u / all.s) as f32;
+            (lse[start + row], logprob[start + row], entropy[start + row]) = all.finish(target_z[row]);
         }
     }
     Ok(())
@@ -139,13 +150,14 @@ fn reduce_any(z: &[f32], temperature: f32) -> Partial {
         for l in 0..LANES {
             let e = f64::from(exp(chunk[l] - m));
             s[l] += e;
-            u[l] += f64::from(chunk[l]) * e;
+            // A logit of -∞ has no mass: 0 · -∞ must not count.
+            u[l] += if e == 0.0 { 0.0 } else { f64::from(chunk[l]) * e };
         }
     }
     for (l, &z) in rest.iter().enumerate() {
         let e = f64::from(exp(z - m));
         s[l] += e;
-        u[l] += f64::from(z) * e;
+        u[l] += if e == 0.0 { 0.0 } else { f64::from(z) * e };
     }
     Partial { m, s: s.iter().sum(), u: u.iter().sum() }
 }

@@ -62,29 +62,11 @@ multiversion! {
 }
 
 multiversion! {
-    /// mass = e^((z - top) / τ) and, in f64, its sum and Σ mass · (z - top) / τ.
-    fn weigh(logits: &[f32], top: f32, temperature: f32, mass: &mut [f32]) -> (f64, f64) {
-        // Sixteen sums each, so that the additions do not wait for one another.
-        let (mut sums, mut moments) = ([0f64; 16], [0f64; 16]);
-        let (whole, rest) = logits.as_chunks::<16>();
-        let (whole_mass, rest_mass) = mass.as_chunks_mut::<16>();
-        for (mass, logits) in whole_mass.iter_mut().zip(whole) {
-            for lane in 0..16 {
-                let x = (logits[lane] - top) / temperature;
-                let e = exp(x);
-                mass[lane] = e;
-                sums[lane] += f64::from(e);
-                // Far below the maximum the product is zero; without the bound it would be 0 · -∞.
-                moments[lane] += f64::from(e) * f64::from(if x < -200.0 { -200.0 } else { x });
-            }
+    /// mass = e^((z - top) / τ).
+    fn weigh(logits: &[f32], top: f32, temperature: f32, mass: &mut [f32]) {
+        for (mass, z) in mass.iter_mut().zip(logits) {
+            *mass = exp((z - top) / temperature);
         }
-        for (lane, (mass, z)) in rest_mass.iter_mut().zip(rest).enumerate() {
-            let x = (z - top) / temperature;
-            *mass = exp(x);
-            sums[lane] += f64::from(*mass);
-            moments[lane] += f64::from(*mass) * f64::from(if x < -200.0 { -200.0 } else { x });
-        }
-        (sums.iter().sum(), moments.iter().sum())
     }
 }
 
@@ -127,11 +109,14 @@ fn sample(level: Level, logits: &[f32], params: &SampleParams, mass: &mut [f32])
     }
     let greedy = params.temperature == 0.0;
     let temperature = if greedy { 1.0 } else { params.temperature };
-    let (sum, moment) = weigh(level, logits, top, temperature, mass);
-    let id = if greedy { logits.iter().position(|&z| z == top).unwrap_or(0) } else { draw(logits, params, top, mass) };
-    let logprob = f64::from((logits[id] - top) / temperature) - sum.ln();
-    let entropy = sum.ln() - moment / sum;
-    Ok((id as u32, logprob as f32, entropy as f32))
+    let id = if greedy {
+        logits.iter().position(|&z| z == top).unwrap_or(0)
+    } else {
+        weigh(level, logits, top, temperature, mass);
+        draw(logits, params, top, mass)
+    };
+    let (logprob, entropy) = crate::head::cpu::distribution(level, logits, temperature, id);
+    Ok((id as u32, logprob, entropy))
 }
 
 fn draw(logits: &[f32], params: &SampleParams, top: f32, mass: &[f32]) -> usize {
