@@ -111,7 +111,7 @@ fn bad_models_are_refused_with_what_to_do() {
         std::fs::write(folder.join("config.json"), edited).unwrap();
         folder
     };
-    logits(&edit("unknown", "Qwen3ForCausalLM", "MambaForCausalLM"), &[]);
+    logits(&edit("unknown", "\"model_type\": \"qwen3\"", "\"model_type\": \"mamba\""), &["mamba"]);
     logits(&edit("rope", "\"rope_type\": \"default\"", "\"rope_type\": \"spiral\""), &["spiral"]);
     logits(&edit("shape", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3"), &["layers.2"]);
 
