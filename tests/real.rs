@@ -39,8 +39,7 @@ fn compare(traces: &str, precision: Precision) {
         let gaps: Vec<f64> = trace["gap"].as_array().unwrap().iter().map(|gap| gap.as_f64().unwrap()).collect();
         let window = prompt.len() + want.len();
         let mut engine = Engine::new(model.clone(), EngineSettings::single(window, KvDType::F16)).unwrap();
-        let request =
-            Request { prompt: prompt.clone(), max_new_tokens: want.len(), sampling: data::Sampling::GREEDY, stop_ids: vec![] };
+        let request = Request { prompt: prompt.clone(), max_new_tokens: want.len(), sampling: data::Sampling::GREEDY, stop_ids: vec![] };
         let got = pollster::block_on(engine.generate(request, |_| {})).unwrap().ids;
         let same = got.iter().zip(&want).take_while(|(a, b)| a == b).count();
         free_equal += same;
@@ -59,7 +58,9 @@ fn compare(traces: &str, precision: Precision) {
             forced_equal += usize::from(best as u32 == want[step]);
         }
     }
-    println!("{precision:?}: {free_equal} of 320 free-running tokens before the first difference; teacher-forced {forced_equal} of 320 equal, all {forced_sure} sure ones");
+    println!(
+        "{precision:?}: {free_equal} of 320 free-running tokens before the first difference; teacher-forced {forced_equal} of 320 equal, all {forced_sure} sure ones"
+    );
 }
 
 #[test]

@@ -68,7 +68,12 @@ impl Weight {
         if rows.checked_mul(row_bytes) != Some(bytes.as_slice().len()) || unit_rows == 0 || rows % unit_rows != 0 {
             return Err(KernelError::shape(
                 "weight",
-                format!("[{rows}, {cols}] {} needs {} bytes, {} were given", dtype.name(), rows as u128 * row_bytes as u128, bytes.as_slice().len()),
+                format!(
+                    "[{rows}, {cols}] {} needs {} bytes, {} were given",
+                    dtype.name(),
+                    rows as u128 * row_bytes as u128,
+                    bytes.as_slice().len()
+                ),
             ));
         }
         let storage = match device {
