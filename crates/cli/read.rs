@@ -169,11 +169,11 @@ impl Watcher {
             }
             Progress::Text(_) => self.bar.tick(),
             Progress::Event(event) => {
-                if self.json {
-                    if let Ok(line) = serde_json::to_string(event) {
-                        println!("{line}");
-                        let _ = std::io::stdout().flush();
-                    }
+                if self.json
+                    && let Ok(line) = serde_json::to_string(event)
+                {
+                    println!("{line}");
+                    let _ = std::io::stdout().flush();
                 }
                 self.show(event);
             }
