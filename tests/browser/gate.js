@@ -19,7 +19,7 @@ const planted = {
 };
 
 // Tiny models of tests/golden, whose greedy tokens Transformers computed.
-const decoded = ["qwen3"];
+const decoded = ["qwen3", "qwen2", "llama", "qwen3_moe", "gguf_llama"];
 
 async function run() {
   await init();
