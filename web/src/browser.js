@@ -36,8 +36,8 @@ export async function missingFeature(wgsl) {
   return needed.find((feature) => !machine?.device.features.has(feature));
 }
 
-// The errors of the browser's compiler, as "line:column message"; then those of building a pipeline from the module.
-export async function checkShader(wgsl) {
+// The errors of the browser's compiler, as "line:column message"; then, if wanted, those of building a pipeline from the module.
+export async function checkShader(wgsl, build) {
   const machine = await gpu();
   if (!machine) return ["this browser has no WebGPU adapter"];
   const { device } = machine;
@@ -45,7 +45,7 @@ export async function checkShader(wgsl) {
   const module = device.createShaderModule({ code: wgsl });
   const { messages } = await module.getCompilationInfo();
   const errors = messages.filter(({ type }) => type === "error").map(({ lineNum, linePos, message }) => `${lineNum}:${linePos} ${message}`);
-  if (errors.length === 0) {
+  if (build && errors.length === 0) {
     try {
       await device.createComputePipelineAsync({ layout: "auto", compute: { module } });
     } catch (problem) {

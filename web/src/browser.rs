@@ -12,9 +12,9 @@ extern "C" {
     #[wasm_bindgen(js_name = missingFeature, catch)]
     pub async fn missing_feature(wgsl: &str) -> Result<JsValue, JsValue>;
 
-    /// What the browser's compiler says against a module, an array of strings.
+    /// What the browser says against a module, an array of strings: its compiler, and if `build` the making of a pipeline.
     #[wasm_bindgen(js_name = checkShader, catch)]
-    pub async fn check_shader(wgsl: &str) -> Result<JsValue, JsValue>;
+    pub async fn check_shader(wgsl: &str, build: bool) -> Result<JsValue, JsValue>;
 
     /// The bytes at an address, a `Uint8Array`.
     #[wasm_bindgen(js_name = fetchBytes, catch)]

@@ -46,8 +46,8 @@ pub enum Verdict {
 }
 
 impl Variant {
-    /// Gives it to this browser's compiler.
-    pub async fn check(&self) -> Verdict {
+    /// Gives it to this browser's compiler; `build` makes a pipeline of it as well.
+    pub async fn check(&self, build: bool) -> Verdict {
         let wgsl = match &self.wgsl {
             Ok(wgsl) => wgsl,
             Err(problem) => return Verdict::Refused(vec![problem.clone()]),
@@ -55,7 +55,7 @@ impl Variant {
         if let Some(feature) = browser::missing_feature(wgsl).await.ok().and_then(|feature| feature.as_string()) {
             return Verdict::Lacks(feature);
         }
-        let errors = match browser::check_shader(wgsl).await {
+        let errors = match browser::check_shader(wgsl, build).await {
             Ok(errors) => js_sys::Array::from(&errors).iter().map(|error| error.as_string().unwrap_or_default()).collect(),
             Err(problem) => vec![format!("{problem:?}")],
         };
@@ -77,9 +77,9 @@ pub fn shader_variants() -> Vec<String> {
 
 /// JSON of what this browser's compiler says about variant `index`: `{"errors": […], "skipped": null | feature}`.
 #[wasm_bindgen]
-pub async fn check_variant(index: usize) -> Result<String, JsValue> {
+pub async fn check_variant(index: usize, build: bool) -> Result<String, JsValue> {
     let variant = variants().into_iter().nth(index).ok_or("no such variant")?;
-    let (errors, skipped) = match variant.check().await {
+    let (errors, skipped) = match variant.check(build).await {
         Verdict::Fine => (vec![], None),
         Verdict::Lacks(feature) => (vec![], Some(format!("this adapter has no {feature}"))),
         Verdict::Refused(errors) => (errors, None),
@@ -90,7 +90,7 @@ pub async fn check_variant(index: usize) -> Result<String, JsValue> {
 /// What this browser's compiler says against a module: an array of strings.
 #[wasm_bindgen]
 pub async fn check_shader(wgsl: String) -> Result<JsValue, JsValue> {
-    browser::check_shader(&wgsl).await
+    browser::check_shader(&wgsl, true).await
 }
 
 /// Greedy tokens of the model in `folder` (an address) after `prompt`, computed on WebGPU.

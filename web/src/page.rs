@@ -82,7 +82,7 @@ fn Shaders() -> impl IntoView {
         set_skipped.set(Vec::new());
         set_progress.set(Some((0, variants.len())));
         for (index, variant) in variants.iter().enumerate() {
-            match variant.check().await {
+            match variant.check(true).await {
                 Verdict::Fine => {}
                 Verdict::Lacks(feature) => set_skipped.update(|list| list.push(format!("{} (no {feature})", variant.name))),
                 Verdict::Refused(errors) => {
