@@ -69,10 +69,10 @@ fn commands(code: &str) -> Vec<(&'static str, Vec<String>)> {
             Some("cargo") if words.peek().is_some_and(|word| word == "xtask") => out.push(("xtask", words.skip(1).collect())),
             Some("cargo") => {
                 let words: Vec<String> = words.collect();
-                if words.first().is_some_and(|word| word == "run") {
-                    if let Some(at) = words.iter().position(|word| word == "--") {
-                        out.push(("longhand", words[at + 1..].to_vec()));
-                    }
+                if words.first().is_some_and(|word| word == "run")
+                    && let Some(at) = words.iter().position(|word| word == "--")
+                {
+                    out.push(("longhand", words[at + 1..].to_vec()));
                 }
                 out.push(("cargo", words));
             }
