@@ -29,6 +29,9 @@ impl Partial {
         if self.s == 0.0 {
             return other;
         }
+        if other.s == 0.0 {
+            return self;
+        }
         let m = self.m.max(other.m);
         let (a, b) = (f64::from(self.m - m).exp(), f64::from(other.m - m).exp());
         Self { m, s: self.s * a + other.s * b, u: self.u * a + other.u * b }
@@ -145,6 +148,9 @@ fn reduce_any(z: &[f32], temperature: f32) -> Partial {
         }
     }
     let m = maxima.iter().chain(rest).fold(f32::NEG_INFINITY, |m, &z| m.max(z));
+    if m == f32::NEG_INFINITY && scaled.iter().all(|z| *z == m) {
+        return Partial::EMPTY; // a tile without mass; -∞ - -∞ would make it NaN
+    }
     let (mut s, mut u) = ([0f64; LANES], [0f64; LANES]);
     for chunk in chunks {
         for l in 0..LANES {
