@@ -29,7 +29,7 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     let model = ModelArgs { model: path.display().to_string(), machine: args.machine.clone() };
     let window = args.options.window.unwrap_or(2048);
     let model = load::chat(&model, Some(window))?;
-    let document = Document { id: "demo".into(), source: "demo.txt".into(), text: TEXT.into() };
+    let document = Document::plain("demo", "demo.txt", TEXT);
     let question = args.ask.as_deref().unwrap_or(QUESTION).trim();
     eprintln!("A demonstration: a 135-million-parameter model reads {} bytes through a window of {window} tokens.", TEXT.len());
     eprintln!("It shows the machinery; a model this small is often wrong. question: {question}\n");

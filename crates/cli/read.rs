@@ -217,14 +217,14 @@ pub fn document(path: &Path) -> Result<Document> {
         anyhow::anyhow!("{} is not UTF-8 text (byte {at}): convert it first, for example with iconv", path.display())
     })?;
     let name = path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
-    Ok(Document { id: path.display().to_string(), source: name, text })
+    Ok(Document::plain(path.display().to_string(), name, text))
 }
 
 /// A directory name that the same inputs always give.
 fn default_run(documents: &[Document], question: &str, model: &str, settings: &ReadSettings) -> PathBuf {
     use sha2::{Digest, Sha256};
     let mut hash = Sha256::new();
-    for part in documents.iter().map(|d| d.text.as_str()).chain([question, model, &format!("{settings:?}")]) {
+    for part in documents.iter().map(|d| &*d.text).chain([question, model, &format!("{settings:?}")]) {
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part);
     }

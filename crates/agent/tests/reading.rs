@@ -64,7 +64,7 @@ fn several_documents_are_read_from_end_to_end() {
         let (name, text) = section.strip_prefix('[').unwrap().split_once("]\n").unwrap();
         joined[(name.as_bytes()[0] - b'a') as usize] += text.strip_suffix('\n').unwrap();
     }
-    assert!(documents.iter().zip(&joined).all(|(document, joined)| document.text == *joined));
+    assert!(documents.iter().zip(&joined).all(|(document, joined)| *document.text == **joined));
     assert_eq!(log.len(), model.calls() + 1);
     // The core question alone while reading, its form at the end; each turn sees the state the last one left.
     assert!(!model.prompt(0).contains("one number") && model.prompt(model.calls() - 1).contains("one number"));

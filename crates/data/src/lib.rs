@@ -3,9 +3,11 @@
 mod chat;
 mod read_log;
 mod records;
+mod text;
 
 pub use chat::{
     BoxFuture, ChatError, ChatModel, ChatReply, ChatRequest, MaybeSend, MaybeSync, Message, OnToken, Role, Sampling, StopReason, Usage,
 };
 pub use read_log::{MemoryOutcome, ReadEvent};
-pub use records::{Document, Span};
+pub use records::{Document, Mark, Place, Span};
+pub use text::Text;

@@ -119,8 +119,8 @@ pub fn part<'a>(prompt: &'a str, tag: &str) -> &'a str {
     &prompt[start..prompt.rfind(&format!("\n</{tag}>")).unwrap()]
 }
 
-pub fn document(id: &str, text: impl Into<String>) -> Document {
-    Document { id: id.into(), source: format!("{id}.txt"), text: text.into() }
+pub fn document(id: &str, text: impl Into<data::Text>) -> Document {
+    Document::plain(id, format!("{id}.txt"), text)
 }
 
 /// Numbered sentences of about `bytes` bytes.
