@@ -160,7 +160,8 @@ pub async fn read(
     }
     check_settings(settings, model.window())?;
     // What the prompts are made of: the same bytes at the same places, without our own tags.
-    let shown: Vec<Document> = documents.iter().map(|document| Document { text: neutralise(&document.text).into(), ..document.clone() }).collect();
+    let shown: Vec<Document> =
+        documents.iter().map(|document| Document { text: neutralise(&document.text).into(), ..document.clone() }).collect();
     let sections = shown.iter().map(|document| section(document, 0, document.text.len(), shown.len()));
     let whole: String = sections.clone().collect();
     let fingerprints = sections.map(|text| fingerprint(&text)).collect();

@@ -77,7 +77,9 @@ pub fn read_update(text: &str, previous: (&str, &str), budget: usize, tokenizer:
 
 /// Nothing, or only the words that stand in the prompt where memory and plan go.
 fn says_nothing(text: &str) -> bool {
-    ["", NO_MEMORY, NO_PLAN, "the new memory", "the new plan", "the memory", "the plan"].iter().any(|words| text.eq_ignore_ascii_case(words))
+    ["", NO_MEMORY, NO_PLAN, "the new memory", "the new plan", "the memory", "the plan"]
+        .iter()
+        .any(|words| text.eq_ignore_ascii_case(words))
 }
 
 /// The text of the last complete `<tag>…</tag>`, and `true`. Without one: the text from the last `<tag>` to the next tag of the form or
