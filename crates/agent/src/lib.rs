@@ -3,12 +3,14 @@
 //! A document is cut into chunks; for each, the model rewrites its memory and its plan; the last memory answers. Nothing here
 //! knows how the model runs ([`data::ChatModel`]) or where the log is kept ([`EventSink`]).
 
+mod cite;
 mod prompts;
 mod reader;
 mod reply;
 mod settings;
 mod tags;
 
+pub use cite::{CheckedQuote, NoteQuote, QuoteFound, Sources, describe, note_quotes};
 pub use prompts::{NO_MEMORY, NO_PLAN, split_question};
 pub use reader::{EventSink, Progress, ReadError, Reading, coverage, read};
 pub use reply::{NextState, read_update, spoken, strip_thinking};

@@ -1,0 +1,164 @@
+//! Citations: every sentence of a memory or an answer traced to the documents, and never shown as more than it is.
+//!
+//! [`Sources`] finds the passages that share rare words, or a run of six words, with a sentence (`cite/index.rs`); `cite/judge.rs` holds
+//! the rules by which one of them carries it; `cite/words.rs` says what is the same word.
+
+mod index;
+mod judge;
+mod numbers;
+mod quotes;
+mod sentences;
+pub(crate) mod words;
+
+use std::collections::HashMap;
+
+use data::{Citation, Document, Source, Span, Support};
+
+use self::index::{Index, Read};
+use self::judge::{Claim, ENOUGH, Passage, Spelled, Verdict, same_words};
+pub use self::quotes::{CheckedQuote, NoteQuote, QuoteFound, note_quotes};
+use self::sentences::Lines;
+pub(crate) use self::sentences::{Lines as SentenceLines, sentences as split_sentences};
+
+/// Passages that are looked at closely for one sentence.
+const CLOSE: usize = 12;
+/// How much better a longer passage has to be.
+const LONGER: f32 = 0.02;
+/// The most characters of a quote that [`describe`] shows.
+const SHOWN: usize = 240;
+
+/// Documents as something to cite.
+///
+/// Building takes time linear in their text and about one and a half bytes of memory per byte of English text; a search takes
+/// milliseconds whatever the size. Sentences are numbered in 32 bits.
+pub struct Sources {
+    index: Index,
+}
+
+impl Sources {
+    /// Indexes the documents. Their texts are shared, not copied. Ids should be unique: spans name documents by them.
+    pub fn new(documents: &[Document]) -> Self {
+        Self { index: Index::new(documents) }
+    }
+
+    /// Bytes of memory beside the documents' text.
+    pub fn bytes(&self) -> usize {
+        self.index.bytes()
+    }
+
+    /// One citation for each sentence, list item or line of a table of `text`, in order.
+    pub fn cite(&self, text: &str) -> Vec<Citation> {
+        self.cite_from((text, None), &mut |_| None)
+    }
+
+    /// As [`cite`](Self::cite), from the part of the documents that was read: sentences of theirs that end beyond it are not there.
+    pub fn cite_read(&self, text: &str, read: &[Span]) -> Vec<Citation> {
+        self.cite_from((text, Some(read)), &mut |_| None)
+    }
+
+    /// Citations of a memory that was rewritten. Sentences that stand as they did in the `earlier` text keep their support and span
+    /// without a new search; what had no source is searched again, because more may have been read since. `read` as in
+    /// [`cite_read`](Self::cite_read); `None` is everything.
+    pub fn recite(&self, earlier: (&str, &[Citation]), text: &str, read: Option<&[Span]>) -> Vec<Citation> {
+        let kept: HashMap<u64, &Citation> = earlier
+            .1
+            .iter()
+            .filter(|citation| citation.support != Support::NotFound)
+            .filter_map(|citation| Some((same_words(earlier.0.get(citation.start..citation.end)?), citation)))
+            .collect();
+        self.cite_from((text, read), &mut |sentence| kept.get(&same_words(sentence)).map(|kept| (kept.support, kept.source.clone())))
+    }
+
+    fn cite_from(
+        &self,
+        (text, read): (&str, Option<&[Span]>),
+        known: &mut dyn FnMut(&str) -> Option<(Support, Option<Source>)>,
+    ) -> Vec<Citation> {
+        let read = Read::new(&self.index, read);
+        let cite = |(start, end): (usize, usize)| {
+            let sentence = &text[start..end];
+            let (support, source) = known(sentence).unwrap_or_else(|| self.trace(sentence, &read));
+            Citation { start, end, support, source }
+        };
+        sentences::sentences(text, Lines::Ends).into_iter().filter(|&(start, end)| text[start..end].contains(char::is_alphanumeric)).map(cite).collect()
+    }
+
+    /// The passage that carries a sentence best.
+    fn trace(&self, sentence: &str, read: &Read) -> (Support, Option<Source>) {
+        let claim = Claim::new(sentence, &self.index);
+        let mut spelled: HashMap<u32, Spelled> = HashMap::new();
+        let mut best: Option<(Verdict, (u32, u32))> = None;
+        for middle in self.index.candidates(&claim.words.tokens, read, CLOSE) {
+            for (before, after) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+                let Some(first) = middle.checked_sub(before) else { continue };
+                let last = middle + after;
+                if !self.readable(first, last, read) {
+                    continue;
+                }
+                for number in first..=last {
+                    spelled.entry(number).or_insert_with(|| {
+                        let (document, start, end) = self.index.place(number);
+                        Spelled::new(&self.index.documents[document].text[start..end], start)
+                    });
+                }
+                let parts: Vec<&Spelled> = (first..=last).map(|number| &spelled[&number]).collect();
+                let verdict = claim.judge(&Passage::new(&parts));
+                let better = best.is_none_or(|(best, (from, to))| {
+                    let margin = if last - first > to - from { LONGER } else { 0.0 };
+                    (verdict.quoted, verdict.score) > (best.quoted, best.score + margin)
+                });
+                if better {
+                    best = Some((verdict, (first, last)));
+                }
+            }
+        }
+        match best {
+            Some((Verdict { quoted: true, .. }, place)) => (Support::Quoted, Some(self.source(place))),
+            _ if claim.empty => (Support::NoClaim, None),
+            Some((Verdict { score, .. }, place)) if score >= ENOUGH => (Support::Supported { score }, Some(self.source(place))),
+            _ => (Support::NotFound, None),
+        }
+    }
+
+    /// Whether the sentences are of one document and read.
+    fn readable(&self, first: u32, last: u32, read: &Read) -> bool {
+        last < self.index.len()
+            && (first..=last).all(|number| read.has(self.index.place(number)))
+            && self.index.place(first).0 == self.index.place(last).0
+    }
+
+    fn source(&self, (first, last): (u32, u32)) -> Source {
+        let (document, start, _) = self.index.place(first);
+        let (_, _, end) = self.index.place(last);
+        self.source_of(document, start, end)
+    }
+
+    fn source_of(&self, document: usize, start: usize, end: usize) -> Source {
+        let document = &self.index.documents[document];
+        Source { span: Span { doc: document.id.clone(), start, end }, quote: document.text[start..end].to_string() }
+    }
+}
+
+/// A citation in words: `report.pdf, page 12, “…the words of the report…”`. A passage that only agrees says so (`see …, agreement
+/// 0.71`); without one it is `no source found`, and nothing for what claims nothing. `document` is the one the source names.
+pub fn describe(citation: &Citation, document: &Document) -> String {
+    let Some(source) = &citation.source else {
+        return if citation.support == Support::NoClaim { String::new() } else { "no source found".into() };
+    };
+    let name = document.source.trim_end_matches(['/', '\\']).rsplit(['/', '\\']).next().unwrap_or(&document.source);
+    let mut parts = vec![name.to_string()];
+    parts.extend(document.places(source.span.start).iter().map(ToString::to_string));
+    parts.push(format!("“{}”", shortened(&source.quote)));
+    match citation.support {
+        Support::Supported { score } => format!("see {}, agreement {score:.2}", parts.join(", ")),
+        _ => parts.join(", "),
+    }
+}
+
+/// On one line, at most [`SHOWN`] characters, cut at a word.
+fn shortened(quote: &str) -> String {
+    let line = quote.split_whitespace().collect::<Vec<_>>().join(" ");
+    let Some((most, _)) = line.char_indices().nth(SHOWN) else { return line };
+    let cut = line[..most].rfind(' ').filter(|&cut| cut * 2 > most).unwrap_or(most);
+    format!("{}…", &line[..cut])
+}

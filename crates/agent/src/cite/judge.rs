@@ -1,0 +1,374 @@
+//! Whether a passage carries a sentence, and how far.
+//!
+//! **Quoted** asks for all of this, and is meant to be wrong in one case of twenty at most:
+//! - every word of the sentence that carries meaning (all but function words and "the text says") stands in the passage, in one of its
+//!   forms ("activated", "activates"), and every number with its value;
+//! - a run of at least six words is the same in both, or the sentence has a name, date or number of its own and at least three such
+//!   words and numbers, which all stand in one sentence of the document;
+//! - the words stand in the same order, by and large (a longest common subsequence of 0.6 of them): "Peru beat Chile" is not "Chile
+//!   beat Peru";
+//! - both deny equally often between those words ("not", "never", "without"…);
+//! - each number keeps its company: a name or number beside it in the sentence is beside it in the passage, so that "700 in Haiti"
+//!   is not carried by "1,600 in Nicaragua … 700 in Haiti" once the numbers are exchanged.
+//!
+//! In scripts without spaces a character counts 0.6 words (a run of ten characters), and the words that carry meaning are pairs of
+//! neighbours. **Supported** is the share of the sentence's meaning, by rarity, that stands in the passage, cut down by everything that
+//! disagrees (see [`agreement`](Claim::agreement)), and must reach [`ENOUGH`].
+
+use std::collections::{HashMap, HashSet};
+
+use super::index::Index;
+use super::numbers::{Number, numbers};
+use super::words::{Kind, Token, hash, terms, words};
+
+/// Words in a row that make a quotation.
+const RUN: f32 = 6.0;
+/// What a character of a script without spaces counts in a run: ten of them are six words.
+const CHARACTER: f32 = 0.6;
+/// The share of the words that must stand in the same order.
+const IN_ORDER: f32 = 0.6;
+/// The least agreement that is shown.
+pub(crate) const ENOUGH: f32 = 0.6;
+/// What a number that the passage does not have leaves of the agreement: less than enough.
+const NO_NUMBER: f32 = 0.5;
+/// What a name that the passage does not have leaves of it.
+const NO_NAME: f32 = 0.75;
+/// What is left where one denies and the other does not.
+const DENIED: f32 = 0.55;
+/// What is left where a number stands in other company.
+const COMPANY: f32 = 0.55;
+/// The least weight of a number.
+const NUMBER_WEIGHT: f32 = 4.0;
+
+/// Function words, in normal form. They carry no meaning of their own here.
+const FUNCTION: &str = " a an the this that these those there here it its he she they we you i him her them us his their our your my me who whom \
+    whose which what where when why how and or but if then than so as at by for from in into of on onto to with within upon about over under \
+    between among through during before after above below up down out off again also too very just only even such some any all each every both \
+    either more most other another same own is are was were be been being am do does did done doing has have had having will would shall \
+    should can could may might must ought s t re ve ll d m one ones while because since until though although however therefore thus \
+    toward towards against per via etc ";
+/// What a note says around what it notes.
+const WRAPPER: &str = " said says say saying stated stating mentioned mentions according document section passage text speaker author speech noted \
+    notes quote ";
+/// Words that deny.
+const DENY: &str = " not no never none nothing neither nor without cannot cant wont dont doesnt didnt isnt arent wasnt werent hasnt havent hadnt \
+    couldnt wouldnt shouldnt nobody nowhere 不 没 沒 無 无 未 非 勿 莫 ";
+/// What says that there is nothing to say.
+const NOTHING: [&str; 28] = [
+    "nothing found", "not found", "nothing was found", "nothing relevant", "no information", "no relevant", "no mention", "no details",
+    "not mention", "not mentioned", "not stated", "not specified", "not provided", "not given", "doesnt mention", "not contain", "doesnt contain",
+    "not provide", "not say", "doesnt say", "not state", "said nothing", "says nothing", "nothing about", "no previous memory", "no new information",
+    "no plan yet", "nothing yet",
+];
+const NOTHING_UNSPACED: [&str; 6] = ["没有找到", "未找到", "没有提到", "未提及", "没有信息", "没有相关"];
+
+fn among(list: &str, word: &str) -> bool {
+    // Words have no spaces in them.
+    list.match_indices(word).any(|(at, _)| list[..at].ends_with(' ') && list[at + word.len()..].starts_with(' '))
+}
+
+/// A text's words with their normal forms.
+pub(crate) struct Spelled {
+    pub tokens: Vec<Token>,
+    forms: Vec<String>,
+}
+
+impl Spelled {
+    /// The words of `text`, whose first byte is number `base`.
+    pub fn new(text: &str, base: usize) -> Self {
+        let mut spelled = Self { tokens: Vec::new(), forms: Vec::new() };
+        super::words::tokens(text, &mut spelled.tokens);
+        words(text, |form, _| spelled.forms.push(form.to_string()));
+        for token in &mut spelled.tokens {
+            token.word.start += base;
+            token.word.end += base;
+        }
+        spelled
+    }
+
+    fn numbers(&self) -> Vec<Number> {
+        let words: Vec<_> = self.forms.iter().zip(&self.tokens).map(|(form, token)| (form.as_str(), token.word.kind)).collect();
+        numbers(&words)
+    }
+
+    fn is(&self, at: usize, list: &str) -> bool {
+        among(list, &self.forms[at])
+    }
+}
+
+/// A unit of meaning in a sentence.
+struct Unit {
+    /// Its term, or its number's value.
+    key: u64,
+    weight: f32,
+    number: bool,
+}
+
+/// A sentence to be judged.
+pub(crate) struct Claim {
+    pub words: Spelled,
+    units: Vec<Unit>,
+    /// Terms of units in their order, repetitions included; numbers by value.
+    order: Vec<u64>,
+    /// Names and numbers in their order: (key, is a number).
+    specifics: Vec<(u64, bool)>,
+    /// Stems of names that the documents never write small.
+    names: HashSet<u64>,
+    denials: usize,
+    /// It says that there is nothing to say, or asks, or only announces.
+    pub empty: bool,
+}
+
+/// What a passage says to a claim.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Verdict {
+    /// Carried word for word.
+    pub quoted: bool,
+    /// 0 to 1.
+    pub score: f32,
+}
+
+impl Claim {
+    pub fn new(text: &str, index: &Index) -> Self {
+        let words = Spelled::new(text, 0);
+        let numbers = words.numbers();
+        let mut in_number = vec![None; words.tokens.len()];
+        for number in &numbers {
+            in_number[number.at..number.at + number.len].fill(Some(*number));
+        }
+        let capitals = words.tokens.iter().filter(|token| token.word.capital).count();
+        let title = capitals * 2 > words.tokens.len();
+        let mut claim = Self {
+            units: Vec::new(),
+            order: Vec::new(),
+            specifics: Vec::new(),
+            names: HashSet::new(),
+            denials: (0..words.tokens.len()).filter(|&at| words.is(at, DENY)).count(),
+            empty: false,
+            words,
+        };
+        let mut seen = HashSet::new();
+        let mut found = Vec::new();
+        terms(&claim.words.tokens, |token| token.stem, |term, at| found.push((term, at)));
+        for (term, at) in found {
+            if let Some(number) = in_number[at] {
+                if number.at == at {
+                    let weight = index.weight(claim.words.tokens[at].stem).max(NUMBER_WEIGHT);
+                    claim.add(number.value, weight, true, &mut seen);
+                    claim.specifics.push((number.value, true));
+                }
+                continue;
+            }
+            if [FUNCTION, WRAPPER, DENY].iter().any(|list| claim.words.is(at, list)) {
+                continue;
+            }
+            claim.add(term, index.weight(term), false, &mut seen);
+            let word = claim.words.tokens[at].word;
+            let common = index.is_common(term);
+            if word.kind == Kind::Mixed || (word.capital && !(common && (at == 0 || title))) {
+                claim.specifics.push((term, false));
+                if !common {
+                    claim.names.insert(term);
+                }
+            }
+        }
+        claim.empty = claim.says_nothing(text);
+        claim
+    }
+
+    fn add(&mut self, key: u64, weight: f32, number: bool, seen: &mut HashSet<(u64, bool)>) {
+        self.order.push(key);
+        if seen.insert((key, number)) {
+            self.units.push(Unit { key, weight, number });
+        }
+    }
+
+    fn says_nothing(&self, text: &str) -> bool {
+        let form = format!(" {} ", self.words.forms.join(" "));
+        let heading = text.trim_end_matches(['*', '_']).ends_with([':', '：']) && self.units.len() <= 6 && !self.units.iter().any(|u| u.number);
+        self.units.is_empty()
+            || heading
+            || text.trim_end_matches(['"', '”', '*', ')']).ends_with(['?', '？'])
+            || NOTHING.iter().any(|words| form.contains(&format!(" {words} ")))
+            || NOTHING_UNSPACED.iter().any(|words| text.contains(words))
+    }
+
+    /// What `passage` (the words of a few sentences in a row, each with the number of its sentence) says to it.
+    pub fn judge(&self, passage: &Passage) -> Verdict {
+        let (score, agreed) = self.agreement(passage);
+        if !agreed {
+            return Verdict { quoted: false, score };
+        }
+        let run = self.run(passage) >= RUN;
+        let specific = !self.specifics.is_empty() && self.units.len() >= 3 && passage.sentences == 1;
+        let in_order = self.in_order(passage) >= IN_ORDER;
+        Verdict { quoted: (run || specific) && in_order, score }
+    }
+
+    /// The share of the claim's weight that stands in the passage, times
+    /// - ½ for each number that does not, so that none may be missing;
+    /// - ¾ for each name that does not (a word with a capital that the documents nowhere write small);
+    /// - 0.55 where exactly one of the two denies, and 0.55 where a number stands in other company;
+    /// - for a claim of one unit 0.65, which only a name or number reaches, of two 0.85.
+    ///
+    /// And whether everything is there and nothing disagrees.
+    fn agreement(&self, passage: &Passage) -> (f32, bool) {
+        let (mut all, mut there, mut factor) = (0.0, 0.0, 1.0);
+        let mut complete = true;
+        for unit in &self.units {
+            all += unit.weight;
+            let found = if unit.number { passage.values.contains_key(&unit.key) } else { passage.terms.contains(&unit.key) };
+            if found {
+                there += unit.weight;
+                continue;
+            }
+            complete = false;
+            if unit.number {
+                factor *= NO_NUMBER;
+            } else if self.names.contains(&unit.key) {
+                factor *= NO_NAME;
+            }
+        }
+        if all == 0.0 {
+            return (0.0, false);
+        }
+        let denials = passage.denials_among(&self.order);
+        if (denials > 0) != (self.denials > 0) {
+            factor *= DENIED;
+        }
+        let company = self.keeps_company(passage);
+        if !company {
+            factor *= COMPANY;
+        }
+        factor *= match self.units.len() {
+            1 if self.specifics.is_empty() => 0.0,
+            1 => 0.65,
+            2 => 0.85,
+            _ => 1.0,
+        };
+        (there / all * factor, complete && denials == self.denials && company)
+    }
+
+    /// Whether each number that the passage has stands beside a name or number there that it stands beside here.
+    fn keeps_company(&self, passage: &Passage) -> bool {
+        let here: Vec<_> =
+            self.specifics.iter().filter(|(key, number)| if *number { passage.values.contains_key(key) } else { passage.terms.contains(key) }).collect();
+        here.iter().enumerate().filter(|(_, (_, number))| *number).all(|(at, (value, _))| {
+            let beside: Vec<u64> = [at.checked_sub(1), Some(at + 1)].into_iter().flatten().filter_map(|at| here.get(at)).map(|s| s.0).collect();
+            beside.is_empty() || passage.values[value].iter().any(|&place| beside.iter().any(|key| passage.beside(place, *key)))
+        })
+    }
+
+    /// The weight of the longest run of words that stands in both.
+    fn run(&self, passage: &Passage) -> f32 {
+        let mut best = 0.0_f32;
+        let mut last = vec![0.0; passage.words.len() + 1];
+        for here in &self.words.tokens {
+            let mut next = vec![0.0; last.len()];
+            for (at, there) in passage.words.iter().enumerate() {
+                if here.exact == there.exact {
+                    next[at + 1] = last[at] + if here.word.kind == Kind::Unspaced { CHARACTER } else { 1.0 };
+                    best = best.max(next[at + 1]);
+                }
+            }
+            last = next;
+        }
+        // 0.6 ten times is a little less than 6.
+        best + 1e-3
+    }
+
+    /// The share of the claim's units that stand in the passage in the same order.
+    fn in_order(&self, passage: &Passage) -> f32 {
+        let mut last = vec![0_u32; passage.order.len() + 1];
+        for here in &self.order {
+            let mut next = vec![0; last.len()];
+            for (at, (there, _)) in passage.order.iter().enumerate() {
+                next[at + 1] = if here == there { last[at] + 1 } else { last[at + 1].max(next[at]) };
+            }
+            last = next;
+        }
+        last[last.len() - 1] as f32 / self.order.len().max(1) as f32
+    }
+}
+
+/// A few sentences of a document in a row, ready to be compared.
+pub(crate) struct Passage {
+    words: Vec<Token>,
+    sentences: usize,
+    terms: HashSet<u64>,
+    /// Where each value stands in `numbers`.
+    values: HashMap<u64, Vec<usize>>,
+    /// Value, and sentence.
+    numbers: Vec<(u64, usize)>,
+    /// Names of each sentence.
+    names: Vec<HashSet<u64>>,
+    /// Units in their order (key, number of the word).
+    order: Vec<(u64, usize)>,
+    /// Numbers of the words that deny.
+    denials: Vec<usize>,
+}
+
+impl Passage {
+    /// From the words of each sentence.
+    pub fn new(sentences: &[&Spelled]) -> Self {
+        let mut passage = Self {
+            words: Vec::new(),
+            sentences: sentences.len(),
+            terms: HashSet::new(),
+            values: HashMap::new(),
+            numbers: Vec::new(),
+            names: vec![HashSet::new(); sentences.len()],
+            order: Vec::new(),
+            denials: Vec::new(),
+        };
+        for (sentence, spelled) in sentences.iter().enumerate() {
+            let base = passage.words.len();
+            let mut numbers = spelled.numbers().into_iter().peekable();
+            passage.words.extend_from_slice(&spelled.tokens);
+            terms(&spelled.tokens, |token| token.stem, |term, at| {
+                passage.terms.insert(term);
+                while let Some(number) = numbers.next_if(|number| number.at <= at) {
+                    passage.values.entry(number.value).or_default().push(passage.numbers.len());
+                    passage.numbers.push((number.value, sentence));
+                    passage.order.push((number.value, base + at));
+                }
+                passage.order.push((term, base + at));
+                let word = spelled.tokens[at].word;
+                if word.kind == Kind::Mixed || (word.capital && !spelled.is(at, FUNCTION)) {
+                    passage.names[sentence].insert(term);
+                }
+                if spelled.is(at, DENY) {
+                    passage.denials.push(base + at);
+                }
+            });
+        }
+        passage
+    }
+
+    /// The denials among the words that `units` cover, and up to three words before them.
+    fn denials_among(&self, units: &[u64]) -> usize {
+        let units: HashSet<&u64> = units.iter().collect();
+        let mut covered = self.order.iter().filter(|(key, _)| units.contains(key)).map(|(_, at)| *at);
+        let Some(first) = covered.next() else { return 0 };
+        let last = covered.next_back().unwrap_or(first);
+        self.denials.iter().filter(|&&at| at + 3 >= first && at <= last).count()
+    }
+
+    /// Whether `key` stands beside the number at `place`: the number before or after, or a name of the same sentence; of the sentence
+    /// before where that has no name.
+    fn beside(&self, place: usize, key: u64) -> bool {
+        let sentence = self.numbers[place].1;
+        let neighbours = [place.checked_sub(1), Some(place + 1)];
+        let names = if self.names[sentence].is_empty() && sentence > 0 { &self.names[sentence - 1] } else { &self.names[sentence] };
+        neighbours.into_iter().flatten().filter_map(|at| self.numbers.get(at)).any(|(value, _)| *value == key)
+            || names.contains(&key)
+            || (self.names[sentence].is_empty() && sentence == 0)
+    }
+}
+
+/// The key a sentence is recognised by when it stands in another memory: its words, without what typesetting adds.
+pub(crate) fn same_words(text: &str) -> u64 {
+    let mut out = 0;
+    words(text, |form, _| out = super::words::mix(out, hash(form)));
+    out
+}
