@@ -37,6 +37,8 @@ const NO_NAME: f32 = 0.7;
 const DENIED: f32 = 0.55;
 /// What is left where a number stands in other company.
 const COMPANY: f32 = 0.55;
+/// What is left where a name is a neighbouring sentence's.
+const BORROWED: f32 = 0.6;
 /// The least weight of a number.
 const NUMBER_WEIGHT: f32 = 4.0;
 
@@ -46,7 +48,9 @@ const FUNCTION: &str = " a an the this that these those there here it its he she
     between among through during before after above below up down out off again also too very just only even such some any all each every both \
     either more most other another same own is are was were be been being am do does did done doing has have had having will would shall \
     should can could may might must ought s t re ve ll d m one ones while because since until though although however therefore thus \
-    toward towards against per via etc ";
+    toward towards against per percent via etc still ";
+/// Words that often begin a note, with a capital that makes no name of them.
+const HEDGE: &str = " around approximately roughly nearly almost only total ";
 /// What a note says around what it notes.
 const WRAPPER: &str = " said says say saying stated stating mentioned mentions according document section passage text speaker author speech noted \
     notes quote ";
@@ -120,6 +124,8 @@ pub(crate) struct Claim {
     names: HashSet<u64>,
     numbers: Vec<Number>,
     denials: usize,
+    /// The first unit after each word that denies.
+    denied: Vec<u64>,
     /// It says that there is nothing to say, or asks, or only announces.
     pub empty: bool,
 }
@@ -149,6 +155,7 @@ impl Claim {
             specifics: Vec::new(),
             names: HashSet::new(),
             denials: (0..words.tokens.len()).filter(|&at| words.is(at, DENY)).count(),
+            denied: Vec::new(),
             empty: false,
             numbers,
             words,
@@ -156,6 +163,7 @@ impl Claim {
         let mut seen = HashSet::new();
         let mut found = Vec::new();
         terms(&claim.words.tokens, |token| token.stem, |term, at| found.push((term, at)));
+        let mut denying = false;
         for (term, at) in found {
             if let Some(number) = in_number[at] {
                 if number.at == at {
@@ -165,8 +173,15 @@ impl Claim {
                 }
                 continue;
             }
-            if [FUNCTION, WRAPPER, DENY].iter().any(|list| claim.words.is(at, list)) {
+            if claim.words.is(at, DENY) {
+                denying = true;
                 continue;
+            }
+            if [FUNCTION, WRAPPER].iter().any(|list| claim.words.is(at, list)) {
+                continue;
+            }
+            if std::mem::take(&mut denying) {
+                claim.denied.push(term);
             }
             let attribution = claim.speaks(at) || (at <= 4 && claim.is_spoken(at));
             claim.add(term, index.weight(term) * if attribution { 0.5 } else { 1.0 }, false, &mut seen);
@@ -174,7 +189,7 @@ impl Claim {
             let common = index.is_common(term);
             if word.kind == Kind::Mixed || (word.capital && !(common && (at == 0 || title))) {
                 claim.specifics.push((term, false));
-                if !common && !claim.speaks(at) {
+                if !common && !claim.speaks(at) && !claim.words.is(at, HEDGE) {
                     claim.names.insert(term);
                 }
             }
@@ -227,7 +242,8 @@ impl Claim {
     /// - ½ for each number that does not, so that none may be missing;
     /// - 0.7 for each name that does not (a word with a capital that the documents nowhere write small), but for whoever is said to say
     ///   or want it ("Kennedy proposes…"): a speech does not name its speaker, so those two words weigh half;
-    /// - 0.55 where exactly one of the two denies, and 0.55 where a number stands in other company;
+    /// - 0.55 where one denies what the other does not, and 0.55 where a number stands in other company;
+    /// - 0.6 where a name is only in a sentence beside the one that has most of the claim, and that one names others;
     /// - for a claim of one unit 0.65, which only a name or number reaches, of two 0.85.
     ///
     /// And whether everything is there and nothing disagrees.
@@ -252,12 +268,16 @@ impl Claim {
             return (0.0, false);
         }
         let denials = passage.denials_among(&self.order);
-        if (denials > 0) != (self.denials > 0) {
+        let alike = self.denies_alike(passage, denials);
+        if !alike {
             factor *= DENIED;
         }
         let (company, exchanged) = (self.keeps_company(passage), self.exchanged(passage));
         if !company || exchanged == Some(true) {
             factor *= COMPANY;
+        }
+        if self.borrows(passage) {
+            factor *= BORROWED;
         }
         factor *= match self.units.len() {
             1 if self.specifics.is_empty() => 0.0,
@@ -265,7 +285,18 @@ impl Claim {
             2 => 0.85,
             _ => 1.0,
         };
-        (there / all * factor, complete && denials == self.denials && company && exchanged.is_none())
+        (there / all * factor, complete && alike && denials == self.denials && company && exchanged.is_none())
+    }
+
+    /// Whether both deny the same: what is denied here is denied there, and what is denied wherever it stands there is denied here. Where
+    /// the passage does not have what is denied here, whether it denies anything among the claim's words decides.
+    fn denies_alike(&self, passage: &Passage, denials: usize) -> bool {
+        let known: Vec<_> = self.denied.iter().filter(|key| passage.terms.contains(key)).collect();
+        let here = if known.is_empty() { self.denials == 0 || denials > 0 } else { known.iter().all(|key| passage.denied.contains_key(key)) };
+        let there = passage.denied.iter().filter(|(_, always)| **always).all(|(key, _)| {
+            self.denied.contains(key) || !self.units.iter().any(|unit| !unit.number && unit.key == *key) || self.denials > 0 && known.is_empty()
+        });
+        here && there
     }
 
     /// Whether each number that the passage has stands beside a name or number there that it stands beside here.
@@ -273,8 +304,24 @@ impl Claim {
         let here: Vec<_> =
             self.specifics.iter().filter(|(key, number)| if *number { passage.values.contains_key(key) } else { passage.terms.contains(key) }).collect();
         here.iter().enumerate().filter(|(_, (_, number))| *number).all(|(at, (value, _))| {
-            let beside: Vec<u64> = [at.checked_sub(1), Some(at + 1)].into_iter().flatten().filter_map(|at| here.get(at)).map(|s| s.0).collect();
-            beside.is_empty() || passage.values[value].iter().any(|&place| beside.iter().any(|key| passage.beside(place, *key)))
+            let near = |steps: usize| [at.checked_sub(steps), Some(at + steps)].into_iter().flatten().filter_map(|at| here.get(at)).copied();
+            let mut beside: Vec<&(u64, bool)> = near(1).collect();
+            // Where only numbers are that near, one step further: sums and years stand in lists.
+            if beside.iter().all(|(_, number)| *number) {
+                beside.extend(near(2));
+            }
+            beside.is_empty() || passage.values[value].iter().any(|&place| beside.iter().any(|(key, _)| passage.beside(place, *key)))
+        })
+    }
+
+    /// Whether the sentence of the passage that has most of the claim lacks a name of it, and has other names: "Austria ratified it" from
+    /// "… Austria. France ratified it". A sentence without names of its own may go on about those before it.
+    fn borrows(&self, passage: &Passage) -> bool {
+        let weight = |terms: &HashSet<u64>| self.units.iter().filter(|unit| terms.contains(&unit.key)).map(|unit| unit.weight).sum::<f32>();
+        let main = (0..passage.sentences).max_by(|&a, &b| weight(&passage.own[a]).total_cmp(&weight(&passage.own[b])).then(b.cmp(&a)));
+        main.filter(|_| passage.sentences > 1).is_some_and(|main| {
+            let borrowed = self.specifics.iter().any(|(key, number)| !number && !passage.own[main].contains(key) && passage.terms.contains(key));
+            borrowed && passage.inner_names[main].iter().any(|name| !self.specifics.contains(&(*name, false)))
         })
     }
 
@@ -342,10 +389,16 @@ pub(crate) struct Passage {
     before: Vec<Option<u64>>,
     /// Names of each sentence.
     names: Vec<HashSet<u64>>,
+    /// Names of each sentence that do not begin it.
+    inner_names: Vec<HashSet<u64>>,
+    /// Terms and values of each sentence.
+    own: Vec<HashSet<u64>>,
     /// Units in their order (key, number of the word).
     order: Vec<(u64, usize)>,
     /// Numbers of the words that deny.
     denials: Vec<usize>,
+    /// The two units after each of them, at most six words on, and whether they stand nowhere else in the passage.
+    denied: HashMap<u64, bool>,
 }
 
 impl Passage {
@@ -359,17 +412,25 @@ impl Passage {
             numbers: Vec::new(),
             before: Vec::new(),
             names: vec![HashSet::new(); sentences.len()],
+            inner_names: vec![HashSet::new(); sentences.len()],
+            own: vec![HashSet::new(); sentences.len()],
             order: Vec::new(),
             denials: Vec::new(),
+            denied: HashMap::new(),
         };
+        let mut free = HashSet::new();
         for (sentence, spelled) in sentences.iter().enumerate() {
             let base = passage.words.len();
             let mut numbers = spelled.numbers().into_iter().peekable();
             passage.words.extend_from_slice(&spelled.tokens);
+            // The word that denies, and how many units it still reaches.
+            let (mut from, mut reach) = (0, 0_u32);
             terms(&spelled.tokens, |token| token.stem, |term, at| {
                 passage.terms.insert(term);
+                passage.own[sentence].insert(term);
                 while let Some(number) = numbers.next_if(|number| number.at <= at) {
                     passage.values.entry(number.value).or_default().push(passage.numbers.len());
+                    passage.own[sentence].insert(number.value);
                     passage.numbers.push((number.value, sentence));
                     passage.before.push(number.at.checked_sub(1).map(|before| spelled.tokens[before].exact));
                     passage.order.push((number.value, base + at));
@@ -378,11 +439,25 @@ impl Passage {
                 let word = spelled.tokens[at].word;
                 if word.kind == Kind::Mixed || (word.capital && !spelled.is(at, FUNCTION)) {
                     passage.names[sentence].insert(term);
+                    if at > 0 && word.kind == Kind::Letters {
+                        passage.inner_names[sentence].insert(term);
+                    }
                 }
                 if spelled.is(at, DENY) {
                     passage.denials.push(base + at);
+                    (from, reach) = (at, 2);
+                } else if ![FUNCTION, WRAPPER].iter().any(|list| spelled.is(at, list)) {
+                    if reach > 0 && at <= from + 6 {
+                        passage.denied.insert(term, true);
+                    } else {
+                        free.insert(term);
+                    }
+                    reach = reach.saturating_sub(1);
                 }
             });
+        }
+        for (term, always) in &mut passage.denied {
+            *always = !free.contains(term);
         }
         passage
     }

@@ -262,7 +262,7 @@ fn stem(word: &str) -> (&str, &'static str) {
         return (word, "");
     }
     let mut head = word;
-    if let Some(cut) = head.strip_suffix("ies").filter(|cut| cut.len() >= 2) {
+    if let Some(cut) = head.strip_suffix("ies").or_else(|| head.strip_suffix("ied")).filter(|cut| cut.len() >= 2) {
         return (cut, "y");
     }
     if let Some(cut) = head.strip_suffix("es").filter(|cut| cut.ends_with(['s', 'x', 'z']) || cut.ends_with("ch") || cut.ends_with("sh")) {
@@ -332,7 +332,7 @@ mod tests {
 
     #[test]
     fn stems_bring_the_forms_of_a_word_together() {
-        for group in [["activate", "activated", "activating"], ["plan", "planned", "planning"], ["policy", "policies", "policys"]] {
+        for group in [["activate", "activated", "activating"], ["plan", "planned", "planning"], ["ratify", "ratifies", "ratified"]] {
             let stems = group.map(hash_stem);
             assert!(stems[0] == stems[1] && stems[1] == stems[2], "{group:?}");
         }
