@@ -82,7 +82,7 @@ fn altered_sentences_are_never_quoted() {
                     numbers = (numbers.0 + quoted(&altered), numbers.1 + 1);
                 }
                 for verb in [" is ", " are ", " was ", " were ", " have ", " has ", " will "] {
-                    if let Some(at) = sentence.find(verb) {
+                    if let Some(at) = sentence.find(verb).filter(|at| !sentence[at + verb.len()..].starts_with("not ")) {
                         let at = at + verb.len();
                         negated = (negated.0 + quoted(&format!("{}not {}", &sentence[..at], &sentence[at..])), negated.1 + 1);
                         break;

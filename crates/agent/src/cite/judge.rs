@@ -39,6 +39,8 @@ const DENIED: f32 = 0.55;
 const COMPANY: f32 = 0.55;
 /// What is left where a name is a neighbouring sentence's.
 const BORROWED: f32 = 0.6;
+/// Words a denial reaches over to the two units it denies.
+const REACH: usize = 6;
 /// The least weight of a number.
 const NUMBER_WEIGHT: f32 = 4.0;
 
@@ -126,6 +128,10 @@ pub(crate) struct Claim {
     denials: usize,
     /// The first unit after each word that denies.
     denied: Vec<u64>,
+    /// The two units after each word that denies, at most [`REACH`] words on.
+    reached: HashSet<u64>,
+    /// How often each number stands here.
+    often: HashMap<u64, usize>,
     /// It says that there is nothing to say, or asks, or only announces.
     pub empty: bool,
 }
@@ -156,6 +162,8 @@ impl Claim {
             names: HashSet::new(),
             denials: (0..words.tokens.len()).filter(|&at| words.is(at, DENY)).count(),
             denied: Vec::new(),
+            reached: HashSet::new(),
+            often: HashMap::new(),
             empty: false,
             numbers,
             words,
@@ -164,6 +172,10 @@ impl Claim {
         let mut found = Vec::new();
         terms(&claim.words.tokens, |token| token.stem, |term, at| found.push((term, at)));
         let mut denying = false;
+        let (mut from, mut reach) = (0, 0_u32);
+        for number in &claim.numbers {
+            *claim.often.entry(number.value).or_default() += 1;
+        }
         for (term, at) in found {
             if let Some(number) = in_number[at] {
                 if number.at == at {
@@ -175,6 +187,7 @@ impl Claim {
             }
             if claim.words.is(at, DENY) {
                 denying = true;
+                (from, reach) = (at, 2);
                 continue;
             }
             if [FUNCTION, WRAPPER].iter().any(|list| claim.words.is(at, list)) {
@@ -183,6 +196,10 @@ impl Claim {
             if std::mem::take(&mut denying) {
                 claim.denied.push(term);
             }
+            if reach > 0 && at <= from + REACH {
+                claim.reached.insert(term);
+            }
+            reach = reach.saturating_sub(1);
             let attribution = claim.speaks(at) || (at <= 4 && claim.is_spoken(at));
             claim.add(term, index.weight(term) * if attribution { 0.5 } else { 1.0 }, false, &mut seen);
             let word = claim.words.tokens[at].word;
@@ -232,10 +249,20 @@ impl Claim {
         if !agreed {
             return Verdict { quoted: false, score };
         }
+        // A second sentence is there for what it says, not for one word that happens to be in it.
+        if passage.sentences > 1 && !(0..passage.sentences).all(|sentence| self.gains(passage, sentence) >= 2) {
+            return Verdict { quoted: false, score };
+        }
         let run = self.run(passage) >= RUN;
         let specific = !self.specifics.is_empty() && self.units.len() >= 3 && passage.sentences == 1;
         let in_order = self.in_order(passage) >= IN_ORDER;
         Verdict { quoted: (run || specific) && in_order, score }
+    }
+
+    /// How many units stand in this sentence of the passage alone.
+    fn gains(&self, passage: &Passage, sentence: usize) -> usize {
+        let elsewhere = |key| passage.own.iter().enumerate().any(|(other, own)| other != sentence && own.contains(key));
+        self.units.iter().filter(|unit| passage.own[sentence].contains(&unit.key) && !elsewhere(&unit.key)).count()
     }
 
     /// The share of the claim's weight that stands in the passage, times
@@ -252,7 +279,7 @@ impl Claim {
         let mut complete = true;
         for unit in &self.units {
             all += unit.weight;
-            let found = if unit.number { passage.values.contains_key(&unit.key) } else { passage.terms.contains(&unit.key) };
+            let found = if unit.number { passage.values.get(&unit.key).map_or(0, Vec::len) >= self.often[&unit.key] } else { passage.terms.contains(&unit.key) };
             if found {
                 there += unit.weight;
                 continue;
@@ -294,7 +321,7 @@ impl Claim {
         let known: Vec<_> = self.denied.iter().filter(|key| passage.terms.contains(key)).collect();
         let here = if known.is_empty() { self.denials == 0 || denials > 0 } else { known.iter().all(|key| passage.denied.contains_key(key)) };
         let there = passage.denied.iter().filter(|(_, always)| **always).all(|(key, _)| {
-            self.denied.contains(key) || !self.units.iter().any(|unit| !unit.number && unit.key == *key) || self.denials > 0 && known.is_empty()
+            self.reached.contains(key) || !self.units.iter().any(|unit| !unit.number && unit.key == *key) || self.denials > 0 && known.is_empty()
         });
         here && there
     }
@@ -447,7 +474,7 @@ impl Passage {
                     passage.denials.push(base + at);
                     (from, reach) = (at, 2);
                 } else if ![FUNCTION, WRAPPER].iter().any(|list| spelled.is(at, list)) {
-                    if reach > 0 && at <= from + 6 {
+                    if reach > 0 && at <= from + REACH {
                         passage.denied.insert(term, true);
                     } else {
                         free.insert(term);
@@ -462,13 +489,13 @@ impl Passage {
         passage
     }
 
-    /// The denials among the words that `units` cover, and up to three words before them.
+    /// The denials among the words that `units` cover, and up to [`REACH`] words before them.
     fn denials_among(&self, units: &[u64]) -> usize {
         let units: HashSet<&u64> = units.iter().collect();
         let mut covered = self.order.iter().filter(|(key, _)| units.contains(key)).map(|(_, at)| *at);
         let Some(first) = covered.next() else { return 0 };
         let last = covered.next_back().unwrap_or(first);
-        self.denials.iter().filter(|&&at| at + 3 >= first && at <= last).count()
+        self.denials.iter().filter(|&&at| at + REACH >= first && at <= last).count()
     }
 
     /// Whether `key` stands beside the number at `place`: the number before or after, or a name of the same sentence; of the sentence
