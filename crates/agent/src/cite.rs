@@ -89,7 +89,7 @@ impl Sources {
         let mut spelled: HashMap<u32, Spelled> = HashMap::new();
         let mut best: Option<(Verdict, (u32, u32))> = None;
         for middle in self.index.candidates(&claim.words.tokens, read, CLOSE) {
-            for (before, after) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+            for (before, after) in [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0)] {
                 let Some(first) = middle.checked_sub(before) else { continue };
                 let last = middle + after;
                 if !self.readable(first, last, read) {

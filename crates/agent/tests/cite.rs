@@ -7,7 +7,8 @@ use data::{Citation, Document, Mark, Place, Span, Support};
 use proptest::prelude::*;
 
 fn document(name: &str) -> Document {
-    let path = format!("{}/../../tests/documents/{name}", env!("CARGO_MANIFEST_DIR"));
+    let folder = if name == "reagan-1986.txt" { "tests/cite" } else { "../../tests/documents" };
+    let path = format!("{}/{folder}/{name}", env!("CARGO_MANIFEST_DIR"));
     Document::plain(name, name, std::fs::read_to_string(path).unwrap())
 }
 
@@ -34,9 +35,9 @@ fn class(citation: &Citation) -> &'static str {
 #[test]
 fn notes_are_not_shown_as_more_than_they_are() {
     let notes: Vec<Note> = serde_json::from_str(include_str!("cite/notes.json")).unwrap();
-    let documents = [document("demo.txt"), document("hoover-1929.txt")];
-    let sources = Sources::new(&documents);
-    for name in ["demo.txt", "hoover-1929.txt"] {
+    let names = ["demo.txt", "hoover-1929.txt", "reagan-1986.txt"];
+    let sources = Sources::new(&names.map(document));
+    for name in names {
         let mut table: BTreeMap<(String, &str), usize> = BTreeMap::new();
         let (mut quoted, mut supported) = ((0, 0), (0, 0));
         for note in notes.iter().filter(|note| note.document == name) {

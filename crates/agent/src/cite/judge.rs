@@ -47,7 +47,7 @@ const NUMBER_WEIGHT: f32 = 4.0;
 /// Function words, in normal form. They carry no meaning of their own here.
 const FUNCTION: &str = " a an the this that these those there here it its he she they we you i him her them us his their our your my me who whom \
     whose which what where when why how and or but if then than so as at by for from in into of on onto to with within upon about over under \
-    between among through during before after above below up down out off again also too very just only even such some any all each every both \
+    between among through during above below up down out off again also too very just only even such some any all each every both \
     either more most other another same own is are was were be been being am do does did done doing has have had having will would shall \
     should can could may might must ought s t re ve ll d m one ones while because since until though although however therefore thus \
     toward towards against per percent via etc still ";
@@ -60,6 +60,8 @@ const WRAPPER: &str = " said says say saying stated stating mentioned mentions a
 const SPEAKS: &str = " said says say stated states noted notes reported reports announced announces argued argues claimed claims believes believed \
     emphasized emphasizes mentioned mentions proposed proposes urged urges recommended recommends asked asks wants wanted plans planned hopes hoped \
     calls called ";
+/// What someone whom the document quotes does.
+const TELLS: &str = " said say says stated argued argues claimed announced declared believed believes warned wrote told asked urged predicted ";
 /// Words that deny.
 const DENY: &str = " not no never none nothing neither nor without cannot cant wont dont doesnt didnt isnt arent wasnt werent hasnt havent hadnt \
     couldnt wouldnt shouldnt nobody nowhere 不 没 沒 無 无 未 非 勿 莫 ";
@@ -124,12 +126,12 @@ pub(crate) struct Claim {
     specifics: Vec<(u64, bool)>,
     /// Stems of names that the documents never write small.
     names: HashSet<u64>,
+    /// The name that speaks, and what it does: "President Kennedy urges".
+    speaker: HashSet<u64>,
     numbers: Vec<Number>,
     denials: usize,
-    /// The first unit after each word that denies.
-    denied: Vec<u64>,
     /// The two units after each word that denies, at most [`REACH`] words on.
-    reached: HashSet<u64>,
+    denied: Vec<Vec<u64>>,
     /// How often each number stands here.
     often: HashMap<u64, usize>,
     /// It says that there is nothing to say, or asks, or only announces.
@@ -160,9 +162,9 @@ impl Claim {
             order: Vec::new(),
             specifics: Vec::new(),
             names: HashSet::new(),
+            speaker: HashSet::new(),
             denials: (0..words.tokens.len()).filter(|&at| words.is(at, DENY)).count(),
             denied: Vec::new(),
-            reached: HashSet::new(),
             often: HashMap::new(),
             empty: false,
             numbers,
@@ -171,7 +173,6 @@ impl Claim {
         let mut seen = HashSet::new();
         let mut found = Vec::new();
         terms(&claim.words.tokens, |token| token.stem, |term, at| found.push((term, at)));
-        let mut denying = false;
         let (mut from, mut reach) = (0, 0_u32);
         for number in &claim.numbers {
             *claim.often.entry(number.value).or_default() += 1;
@@ -186,27 +187,26 @@ impl Claim {
                 continue;
             }
             if claim.words.is(at, DENY) {
-                denying = true;
+                claim.denied.push(Vec::new());
                 (from, reach) = (at, 2);
                 continue;
             }
             if [FUNCTION, WRAPPER].iter().any(|list| claim.words.is(at, list)) {
                 continue;
             }
-            if std::mem::take(&mut denying) {
-                claim.denied.push(term);
-            }
-            if reach > 0 && at <= from + REACH {
-                claim.reached.insert(term);
+            if let Some(group) = claim.denied.last_mut().filter(|_| reach > 0 && at <= from + REACH) {
+                group.push(term);
             }
             reach = reach.saturating_sub(1);
-            let attribution = claim.speaks(at) || (at <= 4 && claim.is_spoken(at));
-            claim.add(term, index.weight(term) * if attribution { 0.5 } else { 1.0 }, false, &mut seen);
+            claim.add(term, index.weight(term), false, &mut seen);
+            if claim.speaks(at) || claim.is_spoken(at) {
+                claim.speaker.insert(term);
+            }
             let word = claim.words.tokens[at].word;
             let common = index.is_common(term);
             if word.kind == Kind::Mixed || (word.capital && !(common && (at == 0 || title))) {
                 claim.specifics.push((term, false));
-                if !common && !claim.speaks(at) && !claim.words.is(at, HEDGE) {
+                if !common && !claim.words.is(at, HEDGE) {
                     claim.names.insert(term);
                 }
             }
@@ -268,7 +268,8 @@ impl Claim {
     /// The share of the claim's weight that stands in the passage, times
     /// - ½ for each number that does not, so that none may be missing;
     /// - 0.7 for each name that does not (a word with a capital that the documents nowhere write small), but for whoever is said to say
-    ///   or want it ("Kennedy proposes…"): a speech does not name its speaker, so those two words weigh half;
+    ///   or want it ("Kennedy proposes…"): a speech does not name its speaker, so those two words weigh half unless the passage lets
+    ///   someone speak;
     /// - 0.55 where one denies what the other does not, and 0.55 where a number stands in other company;
     /// - 0.6 where a name is only in a sentence beside the one that has most of the claim, and that one names others;
     /// - for a claim of one unit 0.65, which only a name or number reaches, of two 0.85.
@@ -277,8 +278,11 @@ impl Claim {
     fn agreement(&self, passage: &Passage) -> (f32, bool) {
         let (mut all, mut there, mut factor) = (0.0, 0.0, 1.0);
         let mut complete = true;
+        // A document does not name its own speaker, but it names others that it lets speak.
+        let own_words = self.speaker.is_disjoint(&passage.terms) && !passage.tells;
         for unit in &self.units {
-            all += unit.weight;
+            let speaker = !unit.number && own_words && self.speaker.contains(&unit.key);
+            all += if speaker { unit.weight / 2.0 } else { unit.weight };
             let found = if unit.number { passage.values.get(&unit.key).map_or(0, Vec::len) >= self.often[&unit.key] } else { passage.terms.contains(&unit.key) };
             if found {
                 there += unit.weight;
@@ -287,7 +291,7 @@ impl Claim {
             complete = false;
             if unit.number {
                 factor *= NO_NUMBER;
-            } else if self.names.contains(&unit.key) {
+            } else if self.names.contains(&unit.key) && !speaker {
                 factor *= NO_NAME;
             }
         }
@@ -315,13 +319,15 @@ impl Claim {
         (there / all * factor, complete && alike && denials == self.denials && company && exchanged.is_none())
     }
 
-    /// Whether both deny the same: what is denied here is denied there, and what is denied wherever it stands there is denied here. Where
-    /// the passage does not have what is denied here, whether it denies anything among the claim's words decides.
+    /// Whether both deny the same: of the units that each denial here reaches, the first that the passage has is denied there, and what
+    /// is denied wherever it stands there is denied here. Where the passage has none of them, whether it denies anything among the
+    /// claim's words decides.
     fn denies_alike(&self, passage: &Passage, denials: usize) -> bool {
-        let known: Vec<_> = self.denied.iter().filter(|key| passage.terms.contains(key)).collect();
+        let known: Vec<_> = self.denied.iter().filter_map(|group| group.iter().find(|key| passage.terms.contains(key))).collect();
         let here = if known.is_empty() { self.denials == 0 || denials > 0 } else { known.iter().all(|key| passage.denied.contains_key(key)) };
         let there = passage.denied.iter().filter(|(_, always)| **always).all(|(key, _)| {
-            self.reached.contains(key) || !self.units.iter().any(|unit| !unit.number && unit.key == *key) || self.denials > 0 && known.is_empty()
+            let mine = self.units.iter().any(|unit| !unit.number && unit.key == *key);
+            !mine || self.denied.iter().any(|group| group.contains(key)) || (self.denials > 0 && known.is_empty())
         });
         here && there
     }
@@ -424,7 +430,9 @@ pub(crate) struct Passage {
     order: Vec<(u64, usize)>,
     /// Numbers of the words that deny.
     denials: Vec<usize>,
-    /// The two units after each of them, at most six words on, and whether they stand nowhere else in the passage.
+    /// Someone other than "I" or "we" says something.
+    tells: bool,
+    /// The two units after each of them, at most [`REACH`] words on, and whether they stand nowhere else in the passage.
     denied: HashMap<u64, bool>,
 }
 
@@ -443,6 +451,7 @@ impl Passage {
             own: vec![HashSet::new(); sentences.len()],
             order: Vec::new(),
             denials: Vec::new(),
+            tells: false,
             denied: HashMap::new(),
         };
         let mut free = HashSet::new();
@@ -469,6 +478,10 @@ impl Passage {
                     if at > 0 && word.kind == Kind::Letters {
                         passage.inner_names[sentence].insert(term);
                     }
+                }
+                if spelled.is(at, TELLS) {
+                    let before = at.saturating_sub(2)..at;
+                    passage.tells |= !before.into_iter().any(|before| spelled.is(before, " i we "));
                 }
                 if spelled.is(at, DENY) {
                     passage.denials.push(base + at);
