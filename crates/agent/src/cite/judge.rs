@@ -271,8 +271,8 @@ impl Claim {
     ///   or want it ("Kennedy proposes…"): a speech does not name its speaker, so those two words weigh half unless the passage lets
     ///   someone speak;
     /// - 0.55 where one denies what the other does not, and 0.55 where a number stands in other company;
-    /// - 0.6 where a name is only in a sentence beside the one that has most of the claim, and that one names others;
-    /// - for a claim of one unit 0.65, which only a name or number reaches, of two 0.85.
+    /// - 0.6 where a name is only in a sentence before the one that has most of the claim, and that one names others, or only after it;
+    /// - for a claim of one unit beside its speaker 0.65, which only a name or number reaches, of two 0.85.
     ///
     /// And whether everything is there and nothing disagrees.
     fn agreement(&self, passage: &Passage) -> (f32, bool) {
@@ -310,7 +310,8 @@ impl Claim {
         if self.borrows(passage) {
             factor *= BORROWED;
         }
-        factor *= match self.units.len() {
+        factor *= match self.units.iter().filter(|unit| !self.speaker.contains(&unit.key)).count() {
+            0 => 0.0,
             1 if self.specifics.is_empty() => 0.0,
             1 => 0.65,
             2 => 0.85,
@@ -348,11 +349,17 @@ impl Claim {
     }
 
     /// Whether the sentence of the passage that has most of the claim lacks a name of it, and has other names: "Austria ratified it" from
-    /// "… Austria. France ratified it". A sentence without names of its own may go on about those before it.
+    /// "… Austria. France ratified it". A sentence without names of its own may go on about those before it, but not about
+    /// names that only come after it.
     fn borrows(&self, passage: &Passage) -> bool {
         let weight = |terms: &HashSet<u64>| self.units.iter().filter(|unit| terms.contains(&unit.key)).map(|unit| unit.weight).sum::<f32>();
         let main = (0..passage.sentences).max_by(|&a, &b| weight(&passage.own[a]).total_cmp(&weight(&passage.own[b])).then(b.cmp(&a)));
         main.filter(|_| passage.sentences > 1).is_some_and(|main| {
+            let name = |key: &u64| self.specifics.contains(&(*key, false));
+            let only_there = |at: usize| self.units.iter().filter(move |unit| passage.own[at].contains(&unit.key) && !passage.own[main].contains(&unit.key));
+            if (main + 1..passage.sentences).any(|after| only_there(after).count() > 0 && only_there(after).all(|unit| !unit.number && name(&unit.key))) {
+                return true;
+            }
             let borrowed = self.specifics.iter().any(|(key, number)| !number && !passage.own[main].contains(key) && passage.terms.contains(key));
             borrowed && passage.inner_names[main].iter().any(|name| !self.specifics.contains(&(*name, false)))
         })
