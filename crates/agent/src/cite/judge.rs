@@ -31,8 +31,10 @@ const IN_ORDER: f32 = 0.5;
 pub(crate) const ENOUGH: f32 = 0.65;
 /// What a number that the passage does not have leaves of the agreement: less than enough.
 const NO_NUMBER: f32 = 0.5;
-/// What a name that the passage does not have leaves of it.
-const NO_NAME: f32 = 0.7;
+/// What a name that the passage does not have leaves of it: less than enough.
+const NO_NAME: f32 = 0.6;
+/// What a word with a capital leaves of it that the passage does not have, and that is a common word elsewhere in the documents.
+const NO_CAPITAL: f32 = 0.65;
 /// What is left where one denies and the other does not.
 const DENIED: f32 = 0.55;
 /// What is left where a number stands in other company.
@@ -267,7 +269,7 @@ impl Claim {
 
     /// The share of the claim's weight that stands in the passage, times
     /// - ½ for each number that does not, so that none may be missing;
-    /// - 0.7 for each name that does not (a word with a capital that the documents nowhere write small), but for whoever is said to say
+    /// - 0.6 for each name that does not (a word with a capital that the documents nowhere write small; 0.65 where they do), but for whoever is said to say
     ///   or want it ("Kennedy proposes…"): a speech does not name its speaker, so those two words weigh half unless the passage lets
     ///   someone speak;
     /// - 0.55 where one denies what the other does not, and 0.55 where a number stands in other company;
@@ -293,6 +295,8 @@ impl Claim {
                 factor *= NO_NUMBER;
             } else if self.names.contains(&unit.key) && !speaker {
                 factor *= NO_NAME;
+            } else if !speaker && self.specifics.contains(&(unit.key, false)) {
+                factor *= NO_CAPITAL;
             }
         }
         if all == 0.0 {
