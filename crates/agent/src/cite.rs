@@ -27,6 +27,9 @@ const LONGER: f32 = 0.02;
 /// The most characters of a quote that [`describe`] shows.
 const SHOWN: usize = 240;
 
+/// What became of a sentence, and the passage.
+type Traced = (Support, Option<Source>);
+
 /// Documents as something to cite.
 ///
 /// Building takes time linear in their text and about one and a half bytes of memory per byte of English text; a search takes
@@ -48,12 +51,12 @@ impl Sources {
 
     /// One citation for each sentence, list item or line of a table of `text`, in order.
     pub fn cite(&self, text: &str) -> Vec<Citation> {
-        self.cite_from((text, None), &mut |_| None)
+        self.cite_from((text, None), &|_| None)
     }
 
     /// As [`cite`](Self::cite), from the part of the documents that was read: sentences of theirs that end beyond it are not there.
     pub fn cite_read(&self, text: &str, read: &[Span]) -> Vec<Citation> {
-        self.cite_from((text, Some(read)), &mut |_| None)
+        self.cite_from((text, Some(read)), &|_| None)
     }
 
     /// Citations of a memory that was rewritten. Sentences that stand as they did in the `earlier` text keep their support and span
@@ -66,25 +69,25 @@ impl Sources {
             .filter(|citation| citation.support != Support::NotFound)
             .filter_map(|citation| Some((same_words(earlier.0.get(citation.start..citation.end)?), citation)))
             .collect();
-        self.cite_from((text, read), &mut |sentence| kept.get(&same_words(sentence)).map(|kept| (kept.support, kept.source.clone())))
+        self.cite_from((text, read), &|sentence| kept.get(&same_words(sentence)).map(|kept| (kept.support, kept.source.clone())))
     }
 
-    fn cite_from(
-        &self,
-        (text, read): (&str, Option<&[Span]>),
-        known: &mut dyn FnMut(&str) -> Option<(Support, Option<Source>)>,
-    ) -> Vec<Citation> {
+    fn cite_from(&self, (text, read): (&str, Option<&[Span]>), known: &dyn Fn(&str) -> Option<Traced>) -> Vec<Citation> {
         let read = Read::new(&self.index, read);
         let cite = |(start, end): (usize, usize)| {
             let sentence = &text[start..end];
             let (support, source) = known(sentence).unwrap_or_else(|| self.trace(sentence, &read));
             Citation { start, end, support, source }
         };
-        sentences::sentences(text, Lines::Ends).into_iter().filter(|&(start, end)| text[start..end].contains(char::is_alphanumeric)).map(cite).collect()
+        sentences::sentences(text, Lines::Ends)
+            .into_iter()
+            .filter(|&(start, end)| text[start..end].contains(char::is_alphanumeric))
+            .map(cite)
+            .collect()
     }
 
     /// The passage that carries a sentence best.
-    fn trace(&self, sentence: &str, read: &Read) -> (Support, Option<Source>) {
+    fn trace(&self, sentence: &str, read: &Read) -> Traced {
         let claim = Claim::new(sentence, &self.index);
         let mut spelled: HashMap<u32, Spelled> = HashMap::new();
         let mut best: Option<(Verdict, (u32, u32))> = None;

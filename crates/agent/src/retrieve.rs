@@ -60,10 +60,14 @@ impl Passages {
             words.clear();
             ids.clear();
             tokens(&documents[number as usize].text[start..end], &mut words);
-            terms(&words, |word| word.exact, |term, _| {
-                let fresh = vocabulary.len() as u32;
-                ids.push(*vocabulary.entry(term).or_insert(fresh));
-            });
+            terms(
+                &words,
+                |word| word.exact,
+                |term, _| {
+                    let fresh = vocabulary.len() as u32;
+                    ids.push(*vocabulary.entry(term).or_insert(fresh));
+                },
+            );
             lengths.push(ids.len() as u32);
             counts.resize(vocabulary.len(), 0);
             ids.sort_unstable();

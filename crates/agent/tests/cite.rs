@@ -45,14 +45,22 @@ fn notes_are_not_shown_as_more_than_they_are() {
             assert_eq!(citations.len(), 1, "{}", note.note);
             let given = class(&citations[0]);
             *table.entry((note.class.clone(), given)).or_default() += 1;
-            let right_place = citations[0].source.as_ref().is_some_and(|source| !note.evidence.is_empty() && source.quote.contains(&note.evidence));
+            let right_place =
+                citations[0].source.as_ref().is_some_and(|source| !note.evidence.is_empty() && source.quote.contains(&note.evidence));
             match given {
                 "quoted" => quoted = (quoted.0 + usize::from(note.class == "quoted" && right_place), quoted.1 + 1),
                 "supported" => supported = (supported.0 + usize::from(right_place), supported.1 + 1),
                 _ => {}
             }
             if given != note.class || (!note.evidence.is_empty() && given != "none" && !right_place) {
-                println!("{name}: {} → {:?} ({}): {} ⇒ {:?}", note.class, citations[0].support, note.how, note.note, citations[0].source.as_ref().map(|s| &s.quote));
+                println!(
+                    "{name}: {} → {:?} ({}): {} ⇒ {:?}",
+                    note.class,
+                    citations[0].support,
+                    note.how,
+                    note.note,
+                    citations[0].source.as_ref().map(|s| &s.quote)
+                );
             }
         }
         println!("{name}: (by hand, given): {table:?}\n{name}: quoted {quoted:?}, supported {supported:?}");
@@ -92,7 +100,8 @@ fn altered_sentences_are_never_quoted() {
                         break;
                     }
                 }
-                for (name, other) in [("Congress", "Parliament"), ("America", "Australia"), ("Federal", "Imperial"), ("Nation", "Province")] {
+                for (name, other) in [("Congress", "Parliament"), ("America", "Australia"), ("Federal", "Imperial"), ("Nation", "Province")]
+                {
                     if sentence.contains(name) {
                         names = (names.0 + quoted(&sentence.replace(name, other)), names.1 + 1);
                         break;
@@ -176,11 +185,20 @@ fn citations_are_described_by_their_place() {
     let sources = Sources::new(std::slice::from_ref(&document));
     let said = |note| describe(&sources.cite(note)[0], &document);
     assert_eq!(said("The fleet has 70 vessels and 12 wings."), "report.pdf, page 12, “The fleet has 70 vessels and 12 wings in all.”");
-    assert!(said("Their fleet: 70 vessels, 12 wings, blue").starts_with("see report.pdf, page 12, “The fleet"), "{}", said("Their fleet: 70 vessels, 12 wings, blue"));
+    assert!(
+        said("Their fleet: 70 vessels, 12 wings, blue").starts_with("see report.pdf, page 12, “The fleet"),
+        "{}",
+        said("Their fleet: 70 vessels, 12 wings, blue")
+    );
     assert_eq!(said("The fleet has 71 vessels."), "no source found");
     assert_eq!(said("Nothing found yet"), "");
     let long = Document::plain("d", "https://example.org/a/", "word ".repeat(100));
-    let citation = Citation { start: 0, end: 1, support: Support::Quoted, source: Some(data::Source { span: Span { doc: "d".into(), start: 0, end: 499 }, quote: long.text[..499].into() }) };
+    let citation = Citation {
+        start: 0,
+        end: 1,
+        support: Support::Quoted,
+        source: Some(data::Source { span: Span { doc: "d".into(), start: 0, end: 499 }, quote: long.text[..499].into() }),
+    };
     assert!(describe(&citation, &long).starts_with("a, line 1, “word word") && describe(&citation, &long).ends_with("word…”"));
 }
 

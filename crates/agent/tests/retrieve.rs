@@ -26,7 +26,8 @@ struct Question {
 
 fn fixture() -> (Scores, Passages) {
     let scores: Scores = serde_json::from_str(include_str!("retrieve/scores.json")).unwrap();
-    let documents: Vec<Document> = scores.texts.iter().enumerate().map(|(i, text)| Document::plain(i.to_string(), "", text.as_str())).collect();
+    let documents: Vec<Document> =
+        scores.texts.iter().enumerate().map(|(i, text)| Document::plain(i.to_string(), "", text.as_str())).collect();
     let passages = Passages::new(&documents);
     assert_eq!(passages.spans().count(), documents.len(), "each text is one passage");
     (scores, passages)
@@ -108,7 +109,8 @@ fn passages_are_some_hundred_words_of_whole_sentences() {
 
 #[test]
 fn equal_passages_come_in_order_and_strangers_not_at_all() {
-    let documents: Vec<Document> = (0..9).map(|i| Document::plain(i.to_string(), "", if i % 2 == 0 { "a red ship" } else { "a blue car" })).collect();
+    let documents: Vec<Document> =
+        (0..9).map(|i| Document::plain(i.to_string(), "", if i % 2 == 0 { "a red ship" } else { "a blue car" })).collect();
     let found = Passages::new(&documents).top("RED ships, red", 3);
     assert_eq!(found.iter().map(|(span, _)| span.doc.as_str()).collect::<Vec<_>>(), ["0", "2", "4"]);
     assert!(Passages::new(&documents).top("green", 3).is_empty());

@@ -70,21 +70,25 @@ impl Index {
                 for word in &words {
                     winnow.add(word.exact, number, &mut index.grams);
                 }
-                terms(&words, |word| word.stem, |term, at| {
-                    let fresh = counts.len() as u32;
-                    let id = *index.vocabulary.entry(term).or_insert(fresh) as usize;
-                    if id == counts.len() {
-                        counts.push(0);
-                        last_in.push(u32::MAX);
-                        index.small.push(false);
-                    }
-                    index.small[id] |= !words[at].word.capital;
-                    if last_in[id] != number {
-                        last_in[id] = number;
-                        counts[id] += 1;
-                        forward.push(id as u32);
-                    }
-                });
+                terms(
+                    &words,
+                    |word| word.stem,
+                    |term, at| {
+                        let fresh = counts.len() as u32;
+                        let id = *index.vocabulary.entry(term).or_insert(fresh) as usize;
+                        if id == counts.len() {
+                            counts.push(0);
+                            last_in.push(u32::MAX);
+                            index.small.push(false);
+                        }
+                        index.small[id] |= !words[at].word.capital;
+                        if last_in[id] != number {
+                            last_in[id] = number;
+                            counts[id] += 1;
+                            forward.push(id as u32);
+                        }
+                    },
+                );
                 ends.push(forward.len());
             }
             winnow.end(&mut index.grams);

@@ -16,6 +16,7 @@
 //! disagrees (see [`agreement`](Claim::agreement)), and must reach [`ENOUGH`].
 
 use std::collections::{HashMap, HashSet};
+use std::sync::OnceLock;
 
 use super::index::Index;
 use super::numbers::{Number, numbers};
@@ -41,58 +42,117 @@ const DENIED: f32 = 0.55;
 const COMPANY: f32 = 0.55;
 /// What is left where a name is a neighbouring sentence's.
 const BORROWED: f32 = 0.6;
+/// Words of a passage that one unit of a claim may take.
+const SPREAD: f32 = 7.0;
 /// Words a denial reaches over to the two units it denies.
 const REACH: usize = 6;
 /// The least weight of a number.
 const NUMBER_WEIGHT: f32 = 4.0;
 
 /// Function words, in normal form. They carry no meaning of their own here.
-const FUNCTION: &str = " a an the this that these those there here it its he she they we you i him her them us his their our your my me who whom \
+const FUNCTION_WORDS: &str = " a an the this that these those there here it its he she they we you i him her them us his their our your my me who whom \
     whose which what where when why how and or but if then than so as at by for from in into of on onto to with within upon about over under \
     between among through during above below up down out off again also too very just only even such some any all each every both \
     either more most other another same own is are was were be been being am do does did done doing has have had having will would shall \
     should can could may might must ought s t re ve ll d m one ones while because since until though although however therefore thus \
     toward towards against per percent via etc still ";
 /// Words that often begin a note, with a capital that makes no name of them.
-const HEDGE: &str = " around approximately roughly nearly almost only total ";
+const HEDGE_WORDS: &str = " around approximately roughly nearly almost only total ";
 /// What a note says around what it notes.
-const WRAPPER: &str = " said says say saying stated stating mentioned mentions according document section passage text speaker author speech noted \
+const WRAPPER_WORDS: &str = " said says say saying stated stating mentioned mentions according document section passage text speaker author speech noted \
     notes quote ";
 /// What a note's subject does that the document does not say of its own speaker.
-const SPEAKS: &str = " said says say stated states noted notes reported reports announced announces argued argues claimed claims believes believed \
+const SPEAKS_WORDS: &str = " said says say stated states noted notes reported reports announced announces argued argues claimed claims believes believed \
     emphasized emphasizes mentioned mentions proposed proposes urged urges recommended recommends asked asks wants wanted plans planned hopes hoped \
     calls called ";
 /// What someone whom the document quotes does.
-const TELLS: &str = " said say says stated argued argues claimed announced declared believed believes warned wrote told asked urged predicted ";
+const TELLS_WORDS: &str =
+    " said say says stated argued argues claimed announced declared believed believes warned wrote told asked urged predicted ";
 /// Words that deny.
-const DENY: &str = " not no never none nothing neither nor without cannot cant wont dont doesnt didnt isnt arent wasnt werent hasnt havent hadnt \
+const DENY_WORDS: &str = " not no never none nothing neither nor without cannot cant wont dont doesnt didnt isnt arent wasnt werent hasnt havent hadnt \
     couldnt wouldnt shouldnt nobody nowhere 不 没 沒 無 无 未 非 勿 莫 ";
 /// What says that there is nothing to say.
 const NOTHING: [&str; 28] = [
-    "nothing found", "not found", "nothing was found", "nothing relevant", "no information", "no relevant", "no mention", "no details",
-    "not mention", "not mentioned", "not stated", "not specified", "not provided", "not given", "doesnt mention", "not contain", "doesnt contain",
-    "not provide", "not say", "doesnt say", "not state", "said nothing", "says nothing", "nothing about", "no previous memory", "no new information",
-    "no plan yet", "nothing yet",
+    "nothing found",
+    "not found",
+    "nothing was found",
+    "nothing relevant",
+    "no information",
+    "no relevant",
+    "no mention",
+    "no details",
+    "not mention",
+    "not mentioned",
+    "not stated",
+    "not specified",
+    "not provided",
+    "not given",
+    "doesnt mention",
+    "not contain",
+    "doesnt contain",
+    "not provide",
+    "not say",
+    "doesnt say",
+    "not state",
+    "said nothing",
+    "says nothing",
+    "nothing about",
+    "no previous memory",
+    "no new information",
+    "no plan yet",
+    "nothing yet",
 ];
 const NOTHING_UNSPACED: [&str; 6] = ["没有找到", "未找到", "没有提到", "未提及", "没有信息", "没有相关"];
 
-fn among(list: &str, word: &str) -> bool {
-    // Words have no spaces in them.
-    list.match_indices(word).any(|(at, _)| list[..at].ends_with(' ') && list[at + word.len()..].starts_with(' '))
+// What a word is, as bits.
+const FUNCTION: u8 = 1;
+const HEDGE: u8 = 2;
+const WRAPPER: u8 = 4;
+const SPEAKS: u8 = 8;
+const TELLS: u8 = 16;
+const DENY: u8 = 32;
+const I_OR_WE: u8 = 64;
+
+/// The bits of a word in normal form.
+fn role(word: &str) -> u8 {
+    static ROLES: OnceLock<HashMap<&str, u8>> = OnceLock::new();
+    let roles = ROLES.get_or_init(|| {
+        let lists = [
+            (FUNCTION, FUNCTION_WORDS),
+            (HEDGE, HEDGE_WORDS),
+            (WRAPPER, WRAPPER_WORDS),
+            (SPEAKS, SPEAKS_WORDS),
+            (TELLS, TELLS_WORDS),
+            (DENY, DENY_WORDS),
+            (I_OR_WE, "i we"),
+        ];
+        let mut roles = HashMap::new();
+        for (bit, words) in lists {
+            for word in words.split_whitespace() {
+                *roles.entry(word).or_default() |= bit;
+            }
+        }
+        roles
+    });
+    roles.get(word).copied().unwrap_or(0)
 }
 
 /// A text's words with their normal forms.
 pub(crate) struct Spelled {
     pub tokens: Vec<Token>,
     forms: Vec<String>,
+    roles: Vec<u8>,
 }
 
 impl Spelled {
     /// The words of `text`, whose first byte is number `base`.
     pub fn new(text: &str, base: usize) -> Self {
-        let mut spelled = Self { tokens: Vec::new(), forms: Vec::new() };
+        let mut spelled = Self { tokens: Vec::new(), forms: Vec::new(), roles: Vec::new() };
         super::words::tokens(text, &mut spelled.tokens);
-        words(text, |form, _| spelled.forms.push(form.to_string()));
+        words(text, |form, _| {
+            spelled.forms.push(form.to_string());
+            spelled.roles.push(role(form));
+        });
         for token in &mut spelled.tokens {
             token.word.start += base;
             token.word.end += base;
@@ -105,8 +165,9 @@ impl Spelled {
         numbers(&words)
     }
 
-    fn is(&self, at: usize, list: &str) -> bool {
-        among(list, &self.forms[at])
+    /// Whether the word is one of these (bits).
+    fn is(&self, at: usize, roles: u8) -> bool {
+        self.roles[at] & roles != 0
     }
 }
 
@@ -193,7 +254,7 @@ impl Claim {
                 (from, reach) = (at, 2);
                 continue;
             }
-            if [FUNCTION, WRAPPER].iter().any(|list| claim.words.is(at, list)) {
+            if claim.words.is(at, FUNCTION | WRAPPER) {
                 continue;
             }
             if let Some(group) = claim.denied.last_mut().filter(|_| reach > 0 && at <= from + REACH) {
@@ -237,7 +298,8 @@ impl Claim {
 
     fn says_nothing(&self, text: &str) -> bool {
         let form = format!(" {} ", self.words.forms.join(" "));
-        let heading = text.trim_end_matches(['*', '_']).ends_with([':', '：']) && self.units.len() <= 6 && !self.units.iter().any(|u| u.number);
+        let heading =
+            text.trim_end_matches(['*', '_']).ends_with([':', '：']) && self.units.len() <= 6 && !self.units.iter().any(|u| u.number);
         self.units.is_empty()
             || heading
             || text.trim_end_matches(['"', '”', '*', ')']).ends_with(['?', '？'])
@@ -274,6 +336,7 @@ impl Claim {
     ///   someone speak;
     /// - 0.55 where one denies what the other does not, and 0.55 where a number stands in other company;
     /// - 0.6 where a name is only in a sentence before the one that has most of the claim, and that one names others, or only after it;
+    /// - less than 1 where its units are spread over more than seven words of the passage each;
     /// - for a claim of one unit beside its speaker 0.65, which only a name or number reaches, of two 0.85.
     ///
     /// And whether everything is there and nothing disagrees.
@@ -285,7 +348,11 @@ impl Claim {
         for unit in &self.units {
             let speaker = !unit.number && own_words && self.speaker.contains(&unit.key);
             all += if speaker { unit.weight / 2.0 } else { unit.weight };
-            let found = if unit.number { passage.values.get(&unit.key).map_or(0, Vec::len) >= self.often[&unit.key] } else { passage.terms.contains(&unit.key) };
+            let found = if unit.number {
+                passage.values.get(&unit.key).map_or(0, Vec::len) >= self.often[&unit.key]
+            } else {
+                passage.terms.contains(&unit.key)
+            };
             if found {
                 there += unit.weight;
                 continue;
@@ -311,6 +378,7 @@ impl Claim {
         if !company || exchanged == Some(true) {
             factor *= COMPANY;
         }
+        factor *= self.closeness(passage);
         if self.borrows(passage) {
             factor *= BORROWED;
         }
@@ -329,7 +397,8 @@ impl Claim {
     /// claim's words decides.
     fn denies_alike(&self, passage: &Passage, denials: usize) -> bool {
         let known: Vec<_> = self.denied.iter().filter_map(|group| group.iter().find(|key| passage.terms.contains(key))).collect();
-        let here = if known.is_empty() { self.denials == 0 || denials > 0 } else { known.iter().all(|key| passage.denied.contains_key(key)) };
+        let here =
+            if known.is_empty() { self.denials == 0 || denials > 0 } else { known.iter().all(|key| passage.denied.contains_key(key)) };
         let there = passage.denied.iter().filter(|(_, always)| **always).all(|(key, _)| {
             let mine = self.units.iter().any(|unit| !unit.number && unit.key == *key);
             !mine || self.denied.iter().any(|group| group.contains(key)) || (self.denials > 0 && known.is_empty())
@@ -339,10 +408,14 @@ impl Claim {
 
     /// Whether each number that the passage has stands beside a name or number there that it stands beside here.
     fn keeps_company(&self, passage: &Passage) -> bool {
-        let here: Vec<_> =
-            self.specifics.iter().filter(|(key, number)| if *number { passage.values.contains_key(key) } else { passage.terms.contains(key) }).collect();
+        let here: Vec<_> = self
+            .specifics
+            .iter()
+            .filter(|(key, number)| if *number { passage.values.contains_key(key) } else { passage.terms.contains(key) })
+            .collect();
         here.iter().enumerate().filter(|(_, (_, number))| *number).all(|(at, (value, _))| {
-            let near = |steps: usize| [at.checked_sub(steps), Some(at + steps)].into_iter().flatten().filter_map(|at| here.get(at)).copied();
+            let near =
+                |steps: usize| [at.checked_sub(steps), Some(at + steps)].into_iter().flatten().filter_map(|at| here.get(at)).copied();
             let mut beside: Vec<&(u64, bool)> = near(1).collect();
             // Where only numbers are that near, one step further: sums and years stand in lists.
             if beside.iter().all(|(_, number)| *number) {
@@ -350,6 +423,30 @@ impl Claim {
             }
             beside.is_empty() || passage.values[value].iter().any(|&place| beside.iter().any(|(key, _)| passage.beside(place, *key)))
         })
+    }
+
+    /// 1 where the claim's units stand within [`SPREAD`] words per unit of the passage; less as the shortest stretch that holds them is
+    /// longer. Long sentences have all sorts of words.
+    fn closeness(&self, passage: &Passage) -> f32 {
+        let units: HashSet<u64> = self.units.iter().map(|unit| unit.key).collect();
+        let places: Vec<(u64, usize)> = passage.order.iter().filter(|(key, _)| units.contains(key)).copied().collect();
+        let all = places.iter().map(|(key, _)| key).collect::<HashSet<_>>().len();
+        let mut held: HashMap<u64, usize> = HashMap::new();
+        let (mut from, mut shortest) = (0, usize::MAX);
+        for (key, to) in &places {
+            *held.entry(*key).or_default() += 1;
+            while held.len() == all {
+                let (first, begin) = places[from];
+                shortest = shortest.min(to - begin + 1);
+                from += 1;
+                let left = held.entry(first).or_default();
+                *left -= 1;
+                if *left == 0 {
+                    held.remove(&first);
+                }
+            }
+        }
+        if all == 0 { 1.0 } else { (SPREAD * (all + 1) as f32 / shortest as f32).min(1.0) }
     }
 
     /// Whether the sentence of the passage that has most of the claim lacks a name of it, and has other names: "Austria ratified it" from
@@ -360,11 +457,16 @@ impl Claim {
         let main = (0..passage.sentences).max_by(|&a, &b| weight(&passage.own[a]).total_cmp(&weight(&passage.own[b])).then(b.cmp(&a)));
         main.filter(|_| passage.sentences > 1).is_some_and(|main| {
             let name = |key: &u64| self.specifics.contains(&(*key, false));
-            let only_there = |at: usize| self.units.iter().filter(move |unit| passage.own[at].contains(&unit.key) && !passage.own[main].contains(&unit.key));
-            if (main + 1..passage.sentences).any(|after| only_there(after).count() > 0 && only_there(after).all(|unit| !unit.number && name(&unit.key))) {
+            let only_there = |at: usize| {
+                self.units.iter().filter(move |unit| passage.own[at].contains(&unit.key) && !passage.own[main].contains(&unit.key))
+            };
+            if (main + 1..passage.sentences)
+                .any(|after| only_there(after).count() > 0 && only_there(after).all(|unit| !unit.number && name(&unit.key)))
+            {
                 return true;
             }
-            let borrowed = self.specifics.iter().any(|(key, number)| !number && !passage.own[main].contains(key) && passage.terms.contains(key));
+            let borrowed =
+                self.specifics.iter().any(|(key, number)| !number && !passage.own[main].contains(key) && passage.terms.contains(key));
             borrowed && passage.inner_names[main].iter().any(|name| !self.specifics.contains(&(*name, false)))
         })
     }
@@ -472,40 +574,44 @@ impl Passage {
             passage.words.extend_from_slice(&spelled.tokens);
             // The word that denies, and how many units it still reaches.
             let (mut from, mut reach) = (0, 0_u32);
-            terms(&spelled.tokens, |token| token.stem, |term, at| {
-                passage.terms.insert(term);
-                passage.own[sentence].insert(term);
-                while let Some(number) = numbers.next_if(|number| number.at <= at) {
-                    passage.values.entry(number.value).or_default().push(passage.numbers.len());
-                    passage.own[sentence].insert(number.value);
-                    passage.numbers.push((number.value, sentence));
-                    passage.before.push(number.at.checked_sub(1).map(|before| spelled.tokens[before].exact));
-                    passage.order.push((number.value, base + at));
-                }
-                passage.order.push((term, base + at));
-                let word = spelled.tokens[at].word;
-                if word.kind == Kind::Mixed || (word.capital && !spelled.is(at, FUNCTION)) {
-                    passage.names[sentence].insert(term);
-                    if at > 0 && word.kind == Kind::Letters {
-                        passage.inner_names[sentence].insert(term);
+            terms(
+                &spelled.tokens,
+                |token| token.stem,
+                |term, at| {
+                    passage.terms.insert(term);
+                    passage.own[sentence].insert(term);
+                    while let Some(number) = numbers.next_if(|number| number.at <= at) {
+                        passage.values.entry(number.value).or_default().push(passage.numbers.len());
+                        passage.own[sentence].insert(number.value);
+                        passage.numbers.push((number.value, sentence));
+                        passage.before.push(number.at.checked_sub(1).map(|before| spelled.tokens[before].exact));
+                        passage.order.push((number.value, base + at));
                     }
-                }
-                if spelled.is(at, TELLS) {
-                    let before = at.saturating_sub(2)..at;
-                    passage.tells |= !before.into_iter().any(|before| spelled.is(before, " i we "));
-                }
-                if spelled.is(at, DENY) {
-                    passage.denials.push(base + at);
-                    (from, reach) = (at, 2);
-                } else if ![FUNCTION, WRAPPER].iter().any(|list| spelled.is(at, list)) {
-                    if reach > 0 && at <= from + REACH {
-                        passage.denied.insert(term, true);
-                    } else {
-                        free.insert(term);
+                    passage.order.push((term, base + at));
+                    let word = spelled.tokens[at].word;
+                    if word.kind == Kind::Mixed || (word.capital && !spelled.is(at, FUNCTION)) {
+                        passage.names[sentence].insert(term);
+                        if at > 0 && word.kind == Kind::Letters {
+                            passage.inner_names[sentence].insert(term);
+                        }
                     }
-                    reach = reach.saturating_sub(1);
-                }
-            });
+                    if spelled.is(at, TELLS) {
+                        let before = at.saturating_sub(2)..at;
+                        passage.tells |= !before.into_iter().any(|before| spelled.is(before, I_OR_WE));
+                    }
+                    if spelled.is(at, DENY) {
+                        passage.denials.push(base + at);
+                        (from, reach) = (at, 2);
+                    } else if !spelled.is(at, FUNCTION | WRAPPER) {
+                        if reach > 0 && at <= from + REACH {
+                            passage.denied.insert(term, true);
+                        } else {
+                            free.insert(term);
+                        }
+                        reach = reach.saturating_sub(1);
+                    }
+                },
+            );
         }
         for (term, always) in &mut passage.denied {
             *always = !free.contains(term);

@@ -61,7 +61,10 @@ fn in_words(words: &[(&str, Kind)]) -> Option<(u64, usize)> {
                 break;
             };
             (total, current, room) = (sum, 0, 100);
-        } else if *word == "and" && (current >= 100 || total > 0) && words.get(at + 1).is_some_and(|(next, _)| small(next).is_some_and(|n| n < room)) {
+        } else if *word == "and"
+            && (current >= 100 || total > 0)
+            && words.get(at + 1).is_some_and(|(next, _)| small(next).is_some_and(|n| n < room))
+        {
         } else {
             break;
         }
@@ -94,8 +97,26 @@ fn scale(word: &str) -> Option<u32> {
 
 fn small(word: &str) -> Option<u64> {
     const BELOW_TWENTY: [&str; 20] = [
-        "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen",
-        "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+        "zero",
+        "one",
+        "two",
+        "three",
+        "four",
+        "five",
+        "six",
+        "seven",
+        "eight",
+        "nine",
+        "ten",
+        "eleven",
+        "twelve",
+        "thirteen",
+        "fourteen",
+        "fifteen",
+        "sixteen",
+        "seventeen",
+        "eighteen",
+        "nineteen",
     ];
     const TENS: [&str; 8] = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
     let below = BELOW_TWENTY.iter().position(|&name| name == word).map(|n| n as u64);

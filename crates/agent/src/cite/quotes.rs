@@ -2,10 +2,10 @@
 
 use data::{Source, Span};
 
+use super::Sources;
 use super::index::Read;
 use super::sentences::marker;
 use super::words::{Kind, Token, terms, tokens};
-use super::Sources;
 
 /// One note of a memory and the quote that stands with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +67,8 @@ pub fn note_quotes(text: &str) -> Vec<NoteQuote> {
 
 /// `note [quote: "…"]`.
 fn bracketed(line: &str) -> Option<(&str, &str)> {
-    let open = line.match_indices('[').map(|(at, _)| at).filter(|&at| line[at + 1..].trim_start().get(..5).is_some_and(|w| w.eq_ignore_ascii_case("quote"))).last()?;
+    let quotes = |at: usize| line[at + 1..].trim_start().get(..5).is_some_and(|word| word.eq_ignore_ascii_case("quote"));
+    let open = line.rmatch_indices('[').map(|(at, _)| at).find(|&at| quotes(at))?;
     let inner = line[open + 1..].trim_start()[5..].trim_start().strip_prefix([':', '：'])?;
     let inner = inner.rfind(']').map_or(inner, |close| &inner[..close]);
     Some((&line[..open], inner.trim().trim_matches(QUOTES).trim()))
@@ -117,12 +118,16 @@ impl Sources {
         }
         // The rarest term that lies inside the quote, and the word it begins with.
         let mut rarest: Option<(usize, u64, usize)> = None;
-        terms(&wanted, |word| word.stem, |term, at| {
-            let count = self.index.postings(term).len();
-            if rarest.is_none_or(|(least, ..)| count < least) {
-                rarest = Some((count, term, at));
-            }
-        });
+        terms(
+            &wanted,
+            |word| word.stem,
+            |term, at| {
+                let count = self.index.postings(term).len();
+                if rarest.is_none_or(|(least, ..)| count < least) {
+                    rarest = Some((count, term, at));
+                }
+            },
+        );
         let Some((_, term, at)) = rarest else { return QuoteFound::NotFound };
         let found = self.index.postings(term).iter().find_map(|&sentence| self.find_around(&wanted, at, sentence, read));
         found.map_or(QuoteFound::NotFound, QuoteFound::There)

@@ -150,21 +150,21 @@ pub(crate) fn marker(line: &str) -> usize {
 /// Titles and short forms that a name, a number or an example follows.
 const TITLES: [&str; 42] = [
     "mr", "mrs", "ms", "messrs", "dr", "prof", "st", "gen", "col", "lt", "sgt", "capt", "cmdr", "adm", "rep", "sen", "gov", "hon", "rev",
-    "pres", "supt", "mt", "ft", "vs", "cf", "ca", "approx", "e.g", "i.e", "viz", "al", "esp", "resp", "incl", "m", "mme", "mlle", "fr", "sr",
-    "bros", "attn", "ref",
+    "pres", "supt", "mt", "ft", "vs", "cf", "ca", "approx", "e.g", "i.e", "viz", "al", "esp", "resp", "incl", "m", "mme", "mlle", "fr",
+    "sr", "bros", "attn", "ref",
 ];
 /// Those that only a number follows; else they are words, or end a sentence.
 const COUNTS: [&str; 28] = [
-    "no", "nos", "fig", "figs", "vol", "vols", "p", "pp", "ch", "sec", "art", "eq", "par", "jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep",
-    "sept", "oct", "nov", "dec", "tab", "app", "c",
+    "no", "nos", "fig", "figs", "vol", "vols", "p", "pp", "ch", "sec", "art", "eq", "par", "jan", "feb", "mar", "apr", "jun", "jul", "aug",
+    "sep", "sept", "oct", "nov", "dec", "tab", "app", "c",
 ];
 /// Those that end a sentence or stand in its middle.
 const EITHER: [&str; 9] = ["inc", "ltd", "co", "corp", "jr", "etc", "dept", "est", "bldg"];
 /// Words that begin sentences, and follow no abbreviation as a name.
 const STARTERS: [&str; 48] = [
-    "The", "A", "An", "This", "That", "These", "Those", "There", "He", "She", "It", "They", "We", "You", "His", "Her", "Its", "Their", "Our",
-    "My", "In", "On", "At", "As", "By", "For", "From", "To", "With", "When", "While", "If", "After", "Before", "But", "And", "Or", "Nor", "So",
-    "Yet", "Not", "No", "However", "Since", "Under", "What", "How", "Who",
+    "The", "A", "An", "This", "That", "These", "Those", "There", "He", "She", "It", "They", "We", "You", "His", "Her", "Its", "Their",
+    "Our", "My", "In", "On", "At", "As", "By", "For", "From", "To", "With", "When", "While", "If", "After", "Before", "But", "And", "Or",
+    "Nor", "So", "Yet", "Not", "No", "However", "Since", "Under", "What", "How", "Who",
 ];
 
 /// Whether the sentence `before` (up to the stop) goes on after the stop. `single`: the stop is one full stop.
@@ -193,8 +193,7 @@ fn goes_on(before: &str, after: &str, single: bool) -> bool {
     if number && COUNTS.contains(&lower.as_str()) {
         return true;
     }
-    (initial || word.contains(|c: char| c == '.') && word.contains(char::is_alphabetic) || EITHER.contains(&lower.as_str()))
-        && !STARTERS.contains(&next)
+    (initial || word.contains('.') && word.contains(char::is_alphabetic) || EITHER.contains(&lower.as_str())) && !STARTERS.contains(&next)
 }
 
 #[cfg(test)]
@@ -208,21 +207,32 @@ mod tests {
 
     #[test]
     fn notes_are_lines_and_sentences() {
-        let text = "1. Mr. Rayburn is gone. The U.S. Senate met in Washington, D.C. The vote was 3.5 to 1!\n- (2) items, e.g. Cuba\n* \n\nDone";
+        let text =
+            "1. Mr. Rayburn is gone. The U.S. Senate met in Washington, D.C. The vote was 3.5 to 1!\n- (2) items, e.g. Cuba\n* \n\nDone";
         let want =
             ["Mr. Rayburn is gone.", "The U.S. Senate met in Washington, D.C.", "The vote was 3.5 to 1!", "(2) items, e.g. Cuba", "Done"];
         assert_eq!(split(text, Lines::Ends), want);
         assert_eq!(split("他说：“走吧。”她笑了！后来呢？没有", Lines::Ends), ["他说：“走吧。”", "她笑了！", "后来呢？", "没有"]);
         assert_eq!(split("1、第一。\n2、第二", Lines::Ends), ["第一。", "第二"]);
-        assert_eq!(split("See No. 5 of Vol. 2. He said no. Then left.", Lines::Ends), ["See No. 5 of Vol. 2.", "He said no.", "Then left."]);
+        assert_eq!(
+            split("See No. 5 of Vol. 2. He said no. Then left.", Lines::Ends),
+            ["See No. 5 of Vol. 2.", "He said no.", "Then left."]
+        );
         assert_eq!(split("H. G. Wells wrote it in Jan. 1920. Fine", Lines::Ends), ["H. G. Wells wrote it in Jan. 1920.", "Fine"]);
         assert_eq!(split("| a. B | 2. C |\n| c | d |", Lines::Ends), ["| a. B | 2. C |", "| c | d |"]);
     }
 
     #[test]
     fn wrapped_lines_are_one_paragraph() {
-        let text = "HEADING\n\nA sentence that is wrapped after some forty bytes of\nText goes on here. Next\nline is a list:\n- one\n- two\n";
-        let want = ["HEADING", "A sentence that is wrapped after some forty bytes of\nText goes on here.", "Next\nline is a list:", "- one", "- two"];
+        let text =
+            "HEADING\n\nA sentence that is wrapped after some forty bytes of\nText goes on here. Next\nline is a list:\n- one\n- two\n";
+        let want = [
+            "HEADING",
+            "A sentence that is wrapped after some forty bytes of\nText goes on here.",
+            "Next\nline is a list:",
+            "- one",
+            "- two",
+        ];
         assert_eq!(split(text, Lines::Wrapped), want);
     }
 
