@@ -6,7 +6,9 @@
 mod index;
 mod judge;
 mod numbers;
+mod passage;
 mod quotes;
+mod roles;
 mod sentences;
 pub(crate) mod words;
 
@@ -15,7 +17,8 @@ use std::collections::HashMap;
 use data::{Citation, Document, Source, Span, Support};
 
 use self::index::{Index, Read};
-use self::judge::{Claim, ENOUGH, Passage, Spelled, Verdict, same_words};
+use self::judge::{Claim, ENOUGH, Verdict, same_words};
+use self::passage::{Passage, Spelled};
 pub use self::quotes::{CheckedQuote, NoteQuote, QuoteFound, note_quotes};
 use self::sentences::Lines;
 pub(crate) use self::sentences::{Lines as SentenceLines, sentences as split_sentences};

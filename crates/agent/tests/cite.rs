@@ -77,7 +77,7 @@ fn altered_sentences_are_never_quoted() {
     let sources = Sources::new(&documents);
     let (mut verbatim, mut numbers, mut negated, mut names) = ((0, 0), (0, 0), (0, 0), (0, 0));
     for document in &documents {
-        for line in document.text.lines().filter(|line| line.len() > 60) {
+        for line in document.text.lines().filter(|line| line.len() > 60).step_by(2) {
             for citation in sources.cite(line) {
                 let sentence = &line[citation.start..citation.end];
                 if sentence.split_whitespace().count() < 8 || citation.support == Support::NoClaim {
@@ -111,10 +111,10 @@ fn altered_sentences_are_never_quoted() {
         }
     }
     println!("quoted: as they stand {verbatim:?}, other digit {numbers:?}, negated {negated:?}, other name {names:?}");
-    assert!(verbatim.0 * 100 >= verbatim.1 * 95 && verbatim.1 > 300, "{verbatim:?}");
-    assert!(numbers.0 == 0 && numbers.1 > 25, "{numbers:?}");
-    assert!(negated.0 * 100 <= negated.1 * 3 && negated.1 > 100, "{negated:?}");
-    assert!(names.0 == 0 && names.1 > 25, "{names:?}");
+    assert!(verbatim.0 * 100 >= verbatim.1 * 95 && verbatim.1 > 200, "{verbatim:?}");
+    assert!(numbers.0 == 0 && numbers.1 > 10, "{numbers:?}");
+    assert!(negated.0 == 0 && negated.1 > 50, "{negated:?}");
+    assert!(names.0 == 0 && names.1 > 15, "{names:?}");
 }
 
 fn plain(text: &str) -> Document {

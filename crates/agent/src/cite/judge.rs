@@ -14,13 +14,17 @@
 //! In scripts without spaces a character counts 0.6 words (a run of ten characters), and the words that carry meaning are pairs of
 //! neighbours. **Supported** is the share of the sentence's meaning, by rarity, that stands in the passage, cut down by everything that
 //! disagrees (see [`agreement`](Claim::agreement)), and must reach [`ENOUGH`].
+//!
+//! What the rules do not see: opposites ("rose" for "fell" is only a word that is missing), conditions and wishes left out ("may", "if"),
+//! the order of whole clauses, and claims whose few words all stand close together in a passage about something else.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::OnceLock;
 
 use super::index::Index;
-use super::numbers::{Number, numbers};
-use super::words::{Kind, Token, hash, terms, words};
+use super::numbers::Number;
+use super::passage::{Passage, REACH, Spelled};
+use super::roles::{DENY, FUNCTION, HEDGE, SPEAKS, WRAPPER};
+use super::words::{Kind, hash, mix, terms, words};
 
 /// Words in a row that make a quotation.
 const RUN: f32 = 6.0;
@@ -44,33 +48,9 @@ const COMPANY: f32 = 0.55;
 const BORROWED: f32 = 0.6;
 /// Words of a passage that one unit of a claim may take.
 const SPREAD: f32 = 7.0;
-/// Words a denial reaches over to the two units it denies.
-const REACH: usize = 6;
 /// The least weight of a number.
 const NUMBER_WEIGHT: f32 = 4.0;
 
-/// Function words, in normal form. They carry no meaning of their own here.
-const FUNCTION_WORDS: &str = " a an the this that these those there here it its he she they we you i him her them us his their our your my me who whom \
-    whose which what where when why how and or but if then than so as at by for from in into of on onto to with within upon about over under \
-    between among through during above below up down out off again also too very just only even such some any all each every both \
-    either more most other another same own is are was were be been being am do does did done doing has have had having will would shall \
-    should can could may might must ought s t re ve ll d m one ones while because since until though although however therefore thus \
-    toward towards against per percent via etc still ";
-/// Words that often begin a note, with a capital that makes no name of them.
-const HEDGE_WORDS: &str = " around approximately roughly nearly almost only total ";
-/// What a note says around what it notes.
-const WRAPPER_WORDS: &str = " said says say saying stated stating mentioned mentions according document section passage text speaker author speech noted \
-    notes quote ";
-/// What a note's subject does that the document does not say of its own speaker.
-const SPEAKS_WORDS: &str = " said says say stated states noted notes reported reports announced announces argued argues claimed claims believes believed \
-    emphasized emphasizes mentioned mentions proposed proposes urged urges recommended recommends asked asks wants wanted plans planned hopes hoped \
-    calls called ";
-/// What someone whom the document quotes does.
-const TELLS_WORDS: &str =
-    " said say says stated argued argues claimed announced declared believed believes warned wrote told asked urged predicted ";
-/// Words that deny.
-const DENY_WORDS: &str = " not no never none nothing neither nor without cannot cant wont dont doesnt didnt isnt arent wasnt werent hasnt havent hadnt \
-    couldnt wouldnt shouldnt nobody nowhere 不 没 沒 無 无 未 非 勿 莫 ";
 /// What says that there is nothing to say.
 const NOTHING: [&str; 28] = [
     "nothing found",
@@ -103,73 +83,6 @@ const NOTHING: [&str; 28] = [
     "nothing yet",
 ];
 const NOTHING_UNSPACED: [&str; 6] = ["没有找到", "未找到", "没有提到", "未提及", "没有信息", "没有相关"];
-
-// What a word is, as bits.
-const FUNCTION: u8 = 1;
-const HEDGE: u8 = 2;
-const WRAPPER: u8 = 4;
-const SPEAKS: u8 = 8;
-const TELLS: u8 = 16;
-const DENY: u8 = 32;
-const I_OR_WE: u8 = 64;
-
-/// The bits of a word in normal form.
-fn role(word: &str) -> u8 {
-    static ROLES: OnceLock<HashMap<&str, u8>> = OnceLock::new();
-    let roles = ROLES.get_or_init(|| {
-        let lists = [
-            (FUNCTION, FUNCTION_WORDS),
-            (HEDGE, HEDGE_WORDS),
-            (WRAPPER, WRAPPER_WORDS),
-            (SPEAKS, SPEAKS_WORDS),
-            (TELLS, TELLS_WORDS),
-            (DENY, DENY_WORDS),
-            (I_OR_WE, "i we"),
-        ];
-        let mut roles = HashMap::new();
-        for (bit, words) in lists {
-            for word in words.split_whitespace() {
-                *roles.entry(word).or_default() |= bit;
-            }
-        }
-        roles
-    });
-    roles.get(word).copied().unwrap_or(0)
-}
-
-/// A text's words with their normal forms.
-pub(crate) struct Spelled {
-    pub tokens: Vec<Token>,
-    forms: Vec<String>,
-    roles: Vec<u8>,
-}
-
-impl Spelled {
-    /// The words of `text`, whose first byte is number `base`.
-    pub fn new(text: &str, base: usize) -> Self {
-        let mut spelled = Self { tokens: Vec::new(), forms: Vec::new(), roles: Vec::new() };
-        super::words::tokens(text, &mut spelled.tokens);
-        words(text, |form, _| {
-            spelled.forms.push(form.to_string());
-            spelled.roles.push(role(form));
-        });
-        for token in &mut spelled.tokens {
-            token.word.start += base;
-            token.word.end += base;
-        }
-        spelled
-    }
-
-    fn numbers(&self) -> Vec<Number> {
-        let words: Vec<_> = self.forms.iter().zip(&self.tokens).map(|(form, token)| (form.as_str(), token.word.kind)).collect();
-        numbers(&words)
-    }
-
-    /// Whether the word is one of these (bits).
-    fn is(&self, at: usize, roles: u8) -> bool {
-        self.roles[at] & roles != 0
-    }
-}
 
 /// A unit of meaning in a sentence.
 struct Unit {
@@ -331,9 +244,9 @@ impl Claim {
 
     /// The share of the claim's weight that stands in the passage, times
     /// - ½ for each number that does not, so that none may be missing;
-    /// - 0.6 for each name that does not (a word with a capital that the documents nowhere write small; 0.65 where they do), but for whoever is said to say
-    ///   or want it ("Kennedy proposes…"): a speech does not name its speaker, so those two words weigh half unless the passage lets
-    ///   someone speak;
+    /// - 0.6 for each name that does not (a word with a capital that the documents nowhere write small; 0.65 where they do), but for
+    ///   whoever is said to say or want it ("Kennedy proposes…"): a speech does not name its speaker, so those two words weigh half
+    ///   unless the passage lets someone speak;
     /// - 0.55 where one denies what the other does not, and 0.55 where a number stands in other company;
     /// - 0.6 where a name is only in a sentence before the one that has most of the claim, and that one names others, or only after it;
     /// - less than 1 where its units are spread over more than seven words of the passage each;
@@ -522,127 +435,9 @@ impl Claim {
     }
 }
 
-/// A few sentences of a document in a row, ready to be compared.
-pub(crate) struct Passage {
-    words: Vec<Token>,
-    sentences: usize,
-    terms: HashSet<u64>,
-    /// Where each value stands in `numbers`.
-    values: HashMap<u64, Vec<usize>>,
-    /// Value, and sentence.
-    numbers: Vec<(u64, usize)>,
-    /// The word before each number.
-    before: Vec<Option<u64>>,
-    /// Names of each sentence.
-    names: Vec<HashSet<u64>>,
-    /// Names of each sentence that do not begin it.
-    inner_names: Vec<HashSet<u64>>,
-    /// Terms and values of each sentence.
-    own: Vec<HashSet<u64>>,
-    /// Units in their order (key, number of the word).
-    order: Vec<(u64, usize)>,
-    /// Numbers of the words that deny.
-    denials: Vec<usize>,
-    /// Someone other than "I" or "we" says something.
-    tells: bool,
-    /// The two units after each of them, at most [`REACH`] words on, and whether they stand nowhere else in the passage.
-    denied: HashMap<u64, bool>,
-}
-
-impl Passage {
-    /// From the words of each sentence.
-    pub fn new(sentences: &[&Spelled]) -> Self {
-        let mut passage = Self {
-            words: Vec::new(),
-            sentences: sentences.len(),
-            terms: HashSet::new(),
-            values: HashMap::new(),
-            numbers: Vec::new(),
-            before: Vec::new(),
-            names: vec![HashSet::new(); sentences.len()],
-            inner_names: vec![HashSet::new(); sentences.len()],
-            own: vec![HashSet::new(); sentences.len()],
-            order: Vec::new(),
-            denials: Vec::new(),
-            tells: false,
-            denied: HashMap::new(),
-        };
-        let mut free = HashSet::new();
-        for (sentence, spelled) in sentences.iter().enumerate() {
-            let base = passage.words.len();
-            let mut numbers = spelled.numbers().into_iter().peekable();
-            passage.words.extend_from_slice(&spelled.tokens);
-            // The word that denies, and how many units it still reaches.
-            let (mut from, mut reach) = (0, 0_u32);
-            terms(
-                &spelled.tokens,
-                |token| token.stem,
-                |term, at| {
-                    passage.terms.insert(term);
-                    passage.own[sentence].insert(term);
-                    while let Some(number) = numbers.next_if(|number| number.at <= at) {
-                        passage.values.entry(number.value).or_default().push(passage.numbers.len());
-                        passage.own[sentence].insert(number.value);
-                        passage.numbers.push((number.value, sentence));
-                        passage.before.push(number.at.checked_sub(1).map(|before| spelled.tokens[before].exact));
-                        passage.order.push((number.value, base + at));
-                    }
-                    passage.order.push((term, base + at));
-                    let word = spelled.tokens[at].word;
-                    if word.kind == Kind::Mixed || (word.capital && !spelled.is(at, FUNCTION)) {
-                        passage.names[sentence].insert(term);
-                        if at > 0 && word.kind == Kind::Letters {
-                            passage.inner_names[sentence].insert(term);
-                        }
-                    }
-                    if spelled.is(at, TELLS) {
-                        let before = at.saturating_sub(2)..at;
-                        passage.tells |= !before.into_iter().any(|before| spelled.is(before, I_OR_WE));
-                    }
-                    if spelled.is(at, DENY) {
-                        passage.denials.push(base + at);
-                        (from, reach) = (at, 2);
-                    } else if !spelled.is(at, FUNCTION | WRAPPER) {
-                        if reach > 0 && at <= from + REACH {
-                            passage.denied.insert(term, true);
-                        } else {
-                            free.insert(term);
-                        }
-                        reach = reach.saturating_sub(1);
-                    }
-                },
-            );
-        }
-        for (term, always) in &mut passage.denied {
-            *always = !free.contains(term);
-        }
-        passage
-    }
-
-    /// The denials among the words that `units` cover, and up to [`REACH`] words before them.
-    fn denials_among(&self, units: &[u64]) -> usize {
-        let units: HashSet<&u64> = units.iter().collect();
-        let mut covered = self.order.iter().filter(|(key, _)| units.contains(key)).map(|(_, at)| *at);
-        let Some(first) = covered.next() else { return 0 };
-        let last = covered.next_back().unwrap_or(first);
-        self.denials.iter().filter(|&&at| at + REACH >= first && at <= last).count()
-    }
-
-    /// Whether `key` stands beside the number at `place`: the number before or after, or a name of the same sentence; of the sentence
-    /// before where that has no name.
-    fn beside(&self, place: usize, key: u64) -> bool {
-        let sentence = self.numbers[place].1;
-        let neighbours = [place.checked_sub(1), Some(place + 1)];
-        let names = if self.names[sentence].is_empty() && sentence > 0 { &self.names[sentence - 1] } else { &self.names[sentence] };
-        neighbours.into_iter().flatten().filter_map(|at| self.numbers.get(at)).any(|(value, _)| *value == key)
-            || names.contains(&key)
-            || (self.names[sentence].is_empty() && sentence == 0)
-    }
-}
-
 /// The key a sentence is recognised by when it stands in another memory: its words, without what typesetting adds.
 pub(crate) fn same_words(text: &str) -> u64 {
     let mut out = 0;
-    words(text, |form, _| out = super::words::mix(out, hash(form)));
+    words(text, |form, _| out = mix(out, hash(form)));
     out
 }
