@@ -15,6 +15,6 @@ pub use cite::{CheckedQuote, NoteQuote, QuoteFound, Sources, describe, note_quot
 pub use prompts::{NO_MEMORY, NO_PLAN, split_question};
 pub use reader::{EventSink, Progress, ReadError, Reading, coverage, read};
 pub use reply::{NextState, read_update, spoken, strip_thinking};
-pub use retrieve::{B, K1, Passages};
+pub use retrieve::Passages;
 pub use settings::{Mode, ReadSettings};
 pub use tags::neutralise;

@@ -12,11 +12,6 @@ use data::{Document, Span};
 use crate::cite::words::{Kind, Token, terms, tokens};
 use crate::cite::{SentenceLines, split_sentences};
 
-/// k₁: how soon further occurrences of a word stop counting. Lucene's default; the book above names 1.2 to 2.
-pub const K1: f64 = 1.2;
-/// b: how much long passages are marked down. Lucene's default; the book above names 0.5 to 0.8.
-pub const B: f64 = 0.75;
-
 /// Words at which a passage may end with a paragraph.
 const ENOUGH: usize = 120;
 /// Words beyond which it ends with the sentence before.
@@ -44,6 +39,11 @@ pub struct Passages {
 }
 
 impl Passages {
+    /// k₁: how soon further occurrences of a word stop counting. Lucene's default; Robertson and Zaragoza name 1.2 to 2.
+    pub const K1: f64 = 1.2;
+    /// b: how much long passages are marked down. Lucene's default; Robertson and Zaragoza name 0.5 to 0.8.
+    pub const B: f64 = 0.75;
+
     /// Cuts and indexes the documents, in time linear in their text. Ids should be unique: spans name documents by them.
     pub fn new(documents: &[Document]) -> Self {
         let mut places = Vec::new();
@@ -126,7 +126,8 @@ impl Passages {
         let idf = (1.0 + (all - with + 0.5) / (with + 0.5)).ln();
         for &(passage, often) in postings {
             let (often, length) = (f64::from(often), f64::from(self.lengths[passage as usize]));
-            scores[passage as usize] += idf * often * (K1 + 1.0) / (often + K1 * (1.0 - B + B * length / self.mean));
+            scores[passage as usize] +=
+                idf * often * (Self::K1 + 1.0) / (often + Self::K1 * (1.0 - Self::B + Self::B * length / self.mean));
         }
     }
 
