@@ -4,19 +4,18 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use kernels::matmul::{self, Output};
-use kernels::{Bytes, DType, Device, Precision, Weight};
+use kernels::{DType, Precision};
 use model::random::RandomWeights;
 use model::{Engine, EngineSettings, Model, ModelConfig, Request};
 use serde_json::json;
 
 use crate::args::{MachineArgs, ModelArgs};
-use crate::load;
+use crate::{bench_ops, load};
 
-/// Prefill and decode of a model (or of a shape with random weights), or matmuls alone.
+/// Prefill and decode of a model (or of a shape with random weights), or every op alone.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  longhand bench --model SmolLM2-135M-Instruct.Q4_1.gguf\n  longhand bench --random qwen3-0.6b --dtype bf16 --device gpu\n  longhand bench --ops"
+    after_help = "Examples:\n  longhand bench --model SmolLM2-135M-Instruct.Q4_1.gguf\n  longhand bench --random qwen3-0.6b --dtype bf16 --device gpu\n  longhand bench --ops\n  longhand bench --ops --device gpu --size 256 --rows 64"
 )]
 pub struct BenchArgs {
     /// A model to measure.
@@ -31,7 +30,7 @@ pub struct BenchArgs {
     /// Format of random weights.
     #[arg(long, value_name = "DTYPE", default_value = "q4_k")]
     dtype: String,
-    /// Matmuls alone, every format.
+    /// Every op alone, matmul in every weight format, beside a plain copy.
     #[arg(long)]
     ops: bool,
     #[command(flatten)]
@@ -45,9 +44,12 @@ pub struct BenchArgs {
     /// Runs; the median and the best are printed.
     #[arg(long, value_name = "N", default_value_t = 5)]
     runs: usize,
-    /// Rows and columns of the op measurement.
+    /// Hidden size of the op measurement: a multiple of 256.
     #[arg(long, value_name = "N", default_value_t = 1536)]
     size: usize,
+    /// Rows of the op measurement (and 1 row, as in decoding).
+    #[arg(long, value_name = "N", default_value_t = 512)]
+    rows: usize,
     /// One JSON object a line.
     #[arg(long)]
     json: bool,
@@ -57,7 +59,7 @@ pub struct BenchArgs {
 pub fn run(args: &BenchArgs) -> Result<()> {
     anyhow::ensure!(args.runs > 0 && args.prefill > 0 && args.decode > 0, "--runs, --prefill and --decode must be at least 1");
     if args.ops {
-        return ops(args);
+        return bench_ops::run(&args.machine, args.size, args.rows, args.runs, args.json);
     }
     let window = args.prefill.max(2 * args.decode) + 1;
     let (model, kv, name) = match (&args.model, &args.random) {
@@ -129,57 +131,4 @@ impl Spread {
 fn dtype(name: &str) -> Result<DType> {
     let found = DType::WEIGHTS.into_iter().find(|dtype| dtype.name() == name.to_lowercase());
     found.with_context(|| format!("`{name}` is not a weight format: {}", DType::WEIGHTS.map(DType::name).join(", ")))
-}
-
-/// Square matmuls of every format at 1, 8 and 512 rows: GFLOP/s, and the rate at which weights are read.
-fn ops(args: &BenchArgs) -> Result<()> {
-    let device = load::device(&args.machine, Precision::Fast)?;
-    let size = args.size;
-    if !args.json {
-        println!("matmul [R, {size}] × [{size}, {size}]ᵀ on {}", device.describe());
-        println!("{:6} {:>5} {:>10} {:>10}", "format", "rows", "GFLOP/s", "GB/s");
-    }
-    for dtype in DType::WEIGHTS {
-        let Some(row_bytes) = dtype.row_bytes(size) else { continue };
-        let bytes: Bytes = model::random::weight_bytes(dtype, size * size, 7).into();
-        let weight = Weight::new(&device, size, size, dtype, 1, bytes)?;
-        for rows in [1, 8, 512] {
-            let seconds = pollster::block_on(time_matmul(&device, &weight, rows, args.runs))?;
-            let gflops = 2.0 * (rows * size * size) as f64 / seconds / 1e9;
-            let gbytes = (size * row_bytes) as f64 / seconds / 1e9;
-            if args.json {
-                println!(
-                    "{}",
-                    json!({"op": "matmul", "format": dtype.name(), "rows": rows, "size": size, "gflops": gflops, "gbytes_per_s": gbytes, "device": device.describe()})
-                );
-            } else {
-                println!("{:6} {rows:5} {gflops:10.2} {gbytes:10.2}", dtype.name());
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Median seconds of one matmul; on a GPU the repetitions share one submission, so that launching is not what is measured.
-async fn time_matmul(device: &Device, weight: &Weight, rows: usize, runs: usize) -> Result<f64> {
-    let x = device.f32_tensor(&[rows, weight.cols], &vec![0.5; rows * weight.cols])?;
-    let mut y = device.zeros(&[rows, weight.rows], DType::F32)?;
-    matmul::forward(device, &x, weight, None, &mut y, rows, Output::Store)?;
-    device.read_f32(&y, 1).await?;
-    // As many repetitions as take about a tenth of a second.
-    let once = Instant::now();
-    matmul::forward(device, &x, weight, None, &mut y, rows, Output::Store)?;
-    device.read_f32(&y, 1).await?;
-    let repetitions = (0.1 / once.elapsed().as_secs_f64().max(1e-6)).clamp(1.0, 1000.0) as usize;
-    let mut seconds = Vec::new();
-    for _ in 0..runs {
-        let started = Instant::now();
-        for _ in 0..repetitions {
-            matmul::forward(device, &x, weight, None, &mut y, rows, Output::Store)?;
-        }
-        device.read_f32(&y, 1).await?;
-        seconds.push(started.elapsed().as_secs_f64() / repetitions as f64);
-    }
-    seconds.sort_by(f64::total_cmp);
-    Ok(seconds[seconds.len() / 2])
 }

@@ -2,6 +2,7 @@
 
 mod args;
 mod bench;
+mod bench_ops;
 mod demo;
 mod doctor;
 mod fetch;

@@ -108,7 +108,7 @@ fn a_log_of_another_read_is_refused_with_what_differs() {
     };
     let model = || Scripted::digesting(WINDOW);
     let mut changed = documents.clone();
-    changed[1].text.push('!');
+    changed[1].text = format!("{}!", &*changed[1].text).into();
     assert_eq!(refused(model(), &changed, settings(), &log), "a document");
     assert_eq!(refused(model(), &documents[..1], settings(), &log), "a document");
     let mut renamed = model();
@@ -213,7 +213,7 @@ fn what_fits_is_read_in_one_pass() {
     let (reading, log) = read(&model, &documents, &auto);
     let reading = reading.unwrap();
     assert_eq!((model.calls(), reading.memory.as_str(), log.len()), (1, "", 2));
-    assert!(model.prompt(0).contains(&documents[0].text) && model.prompt(0).contains("one number"));
+    assert!(model.prompt(0).contains(&*documents[0].text) && model.prompt(0).contains("one number"));
     assert_eq!(reading.coverage.0, reading.coverage.1);
     for cut in 1..=2 {
         let model = Scripted::digesting(WINDOW);

@@ -109,6 +109,25 @@ impl Device {
         }
     }
 
+    /// Copies the first `count` elements of `from` into `to`. Its speed is the yardstick of every op that is bound by memory.
+    pub fn copy(&self, from: &Tensor, to: &mut Tensor, count: usize) -> Result<()> {
+        if count > from.len() || count > to.len() {
+            return Err(KernelError::shape("copy", format!("{count} words from {:?} to {:?}", from.shape(), to.shape())));
+        }
+        match (self, from.storage(), to.storage_mut()) {
+            (Self::Cpu(device), Storage::Cpu(from), Storage::Cpu(to)) => {
+                let to = cpu::parallel::SharedMut::new(&mut to[..count]);
+                cpu::parallel::for_each_range(device, count, 1 << 16, |part| {
+                    // SAFETY: ranges are disjoint.
+                    unsafe { to.slice(part.clone()) }.copy_from_slice(&from[part]);
+                });
+                Ok(())
+            }
+            (Self::Gpu(device), Storage::Gpu(from), Storage::Gpu(to)) => device.copy(from, to, 4 * count as u64),
+            _ => Err(KernelError::WrongDevice { op: "copy", device: self.describe() }),
+        }
+    }
+
     /// Sends what was recorded to the GPU without waiting. Nothing to do on the CPU.
     pub fn submit(&self) -> Result<()> {
         match self {

@@ -248,6 +248,11 @@ impl GpuDevice {
         memory::write(self, slice, words)
     }
 
+    /// Copies the first `bytes` (a multiple of 4) of a range into another of a different buffer, ordered after every op so far.
+    pub fn copy(&self, from: &Slice, to: &Slice, bytes: u64) -> Result<()> {
+        lock(&self.recorder).copy(self, from, to, bytes)
+    }
+
     /// Submits, waits without blocking the executor, and returns the first `count` words.
     pub async fn read(&self, slice: &Slice, count: usize) -> Result<Vec<u32>> {
         read::read(self, slice, count).await

@@ -148,6 +148,15 @@ impl Recorder {
         device.check()
     }
 
+    /// Sends everything recorded, then a copy of `bytes` from the start of one range to the start of another.
+    pub(super) fn copy(&mut self, device: &GpuDevice, from: &Slice, to: &Slice, bytes: u64) -> Result<()> {
+        self.submit(device)?;
+        let mut encoder = device.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        encoder.copy_buffer_to_buffer(&from.buffer, from.offset, &to.buffer, to.offset, bytes);
+        device.queue.submit([encoder.finish()]);
+        device.check()
+    }
+
     fn group(&mut self, device: &GpuDevice, spec: &'static ShaderSpec, pipeline: &Pipeline, bindings: &[Slice]) -> wgpu::BindGroup {
         let ranges = bindings.iter().map(|slice| (slice.buffer.clone(), slice.offset, slice.bytes)).collect();
         let submissions = self.submissions;
