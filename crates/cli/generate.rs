@@ -188,7 +188,7 @@ pub fn chat(args: &ChatArgs) -> Result<()> {
             break;
         }
         let request =
-            ChatRequest { messages: messages.clone(), sampling: args.sampling.sampling(), max_tokens: args.max_new_tokens.min(room) };
+            ChatRequest { messages: messages.clone(), sampling: args.sampling.sampling(), max_tokens: args.max_new_tokens.min(room), schema: None };
         let mut print = |text: &str| {
             print!("{text}");
             let _ = std::io::stdout().flush();

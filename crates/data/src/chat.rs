@@ -94,6 +94,15 @@ impl Sampling {
     pub const PAPER: Self = Self { temperature: 0.7, top_k: 0, top_p: 0.95, min_p: 0.0, seed: 0 };
 }
 
+/// The form a reply must have.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JsonSchema {
+    /// For logs and servers: letters, digits, `_` and `-`.
+    pub name: String,
+    /// The JSON Schema itself.
+    pub schema: serde_json::Value,
+}
+
 /// A conversation to continue.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ChatRequest {
@@ -103,6 +112,9 @@ pub struct ChatRequest {
     pub sampling: Sampling,
     /// Upper bound of the reply.
     pub max_tokens: usize,
+    /// The reply is JSON of this form. A model that cannot hold itself to one refuses the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<JsonSchema>,
 }
 
 /// Why a reply ended.
@@ -153,13 +165,15 @@ pub enum ChatError {
     Invalid(String),
     /// The model failed (device lost, out of memory, server down).
     Failed(String),
+    /// What may be spent is spent: the caller's own bound, or the account at the server.
+    Budget(String),
 }
 
 impl std::fmt::Display for ChatError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::TooLong { prompt, window } => write!(f, "the prompt has {prompt} tokens, the window {window}"),
-            Self::Invalid(message) | Self::Failed(message) => f.write_str(message),
+            Self::Invalid(message) | Self::Failed(message) | Self::Budget(message) => f.write_str(message),
         }
     }
 }

@@ -6,7 +6,7 @@ mod records;
 mod text;
 
 pub use chat::{
-    BoxFuture, ChatError, ChatModel, ChatReply, ChatRequest, MaybeSend, MaybeSync, Message, OnToken, Role, Sampling, StopReason, Usage,
+    BoxFuture, ChatError, ChatModel, ChatReply, ChatRequest, JsonSchema, MaybeSend, MaybeSync, Message, OnToken, Role, Sampling, StopReason, Usage,
 };
 pub use read_log::{MemoryOutcome, ReadEvent};
 pub use records::{Document, Mark, Place, Span};

@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -5,6 +6,7 @@ use std::sync::Arc;
 use tokenizers::normalizers::NFC;
 use tokenizers::{DecoderWrapper, OffsetReferential, OffsetType, Token};
 
+use crate::approximate;
 use crate::gguf::{self, GgufVocab};
 use crate::library::Library;
 use crate::pieces::{Pieces, byte_level_bytes};
@@ -24,6 +26,8 @@ pub(crate) struct Inner {
 pub(crate) enum Engine {
     Library(Box<Library>),
     SentencePiece(Box<SentencePiece>),
+    /// Ids spell out what they stand for.
+    Approximate,
 }
 
 /// How ids become text.
@@ -48,6 +52,16 @@ impl Tokenizer {
     /// Reads the vocabulary of a GGUF file: byte-level BPE (`gpt2`) and SentencePiece (`llama`).
     pub fn from_gguf(vocab: GgufVocab) -> Result<Self> {
         gguf::build(vocab)
+    }
+
+    /// A tokenizer without a vocabulary, for a model whose own is not at hand. TODO
+    pub fn approximate() -> Self {
+        Self::from_parts(Engine::Approximate, Pieces::default(), Detokenizer::Bytes { strip_space: false })
+    }
+
+    /// Whether it is [`approximate`](Self::approximate): its counts are estimates.
+    pub fn is_approximate(&self) -> bool {
+        matches!(self.0.engine, Engine::Approximate)
     }
 
     pub(crate) fn from_library(tokenizer: tokenizers::Tokenizer) -> Result<Self> {
@@ -102,6 +116,7 @@ impl Tokenizer {
         match &self.0.engine {
             Engine::Library(library) => library.encode(text, specials),
             Engine::SentencePiece(model) => model.encode(text, specials),
+            Engine::Approximate => Ok(approximate::encode(text)),
         }
     }
 
@@ -131,7 +146,7 @@ impl Tokenizer {
                     let piece = self.piece(id)?;
                     let strip = at_start && strip_space && !special;
                     at_start &= special;
-                    bytes.extend_from_slice(if strip { piece.strip_prefix(b" ").unwrap_or(piece) } else { piece });
+                    bytes.extend_from_slice(if strip { piece.strip_prefix(b" ").unwrap_or(&piece) } else { &piece });
                 }
                 Ok(String::from_utf8_lossy(&bytes).into_owned())
             }
@@ -145,7 +160,7 @@ impl Tokenizer {
 
     /// One more than the largest id. A model's embedding may have more rows, padded to a round number.
     pub fn vocab_size(&self) -> usize {
-        self.0.pieces.len()
+        if self.is_approximate() { approximate::SIZE } else { self.0.pieces.len() }
     }
 
     /// The id of a token as the vocabulary spells it (`<|im_end|>`, `Ġthe`).
@@ -153,6 +168,7 @@ impl Tokenizer {
         match &self.0.engine {
             Engine::Library(library) => library.tokenizer.token_to_id(token),
             Engine::SentencePiece(model) => model.id(token),
+            Engine::Approximate => None,
         }
     }
 
@@ -165,8 +181,8 @@ impl Tokenizer {
         self.piece(id).map(|_| ())
     }
 
-    pub(crate) fn piece(&self, id: u32) -> Result<&[u8]> {
-        self.0.pieces.get(id)
+    pub(crate) fn piece(&self, id: u32) -> Result<Cow<'_, [u8]>> {
+        if self.is_approximate() { approximate::piece(id) } else { self.0.pieces.get(id).map(Cow::Borrowed) }
     }
 
     pub(crate) fn detokenizer(&self) -> Detokenizer {
@@ -178,6 +194,8 @@ impl Tokenizer {
         let added = match &self.0.engine {
             Engine::Library(library) => &library.written,
             Engine::SentencePiece(model) => model.added(true),
+            // It knows no special tokens.
+            Engine::Approximate => return vec![(0..text.len(), None)],
         };
         let splits = added.extract_and_normalize(None::<&NFC>, text);
         let splits = splits.get_splits(OffsetReferential::Original, OffsetType::Byte);
@@ -194,7 +212,8 @@ impl Tokenizer {
             for (span, id) in self.split_added(&guarded) {
                 let Some(id) = id.filter(|&id| self.is_special(id)) else { continue };
                 // The span may include white space the token takes along.
-                let token = std::str::from_utf8(self.piece(id)?).unwrap_or_default();
+                let piece = self.piece(id)?;
+                let token = std::str::from_utf8(&piece).unwrap_or_default();
                 let start = span.start + guarded[span.clone()].find(token).unwrap_or(0);
                 at.push(start + guarded[start..].chars().next().map_or(0, char::len_utf8));
             }
