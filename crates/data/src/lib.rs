@@ -6,7 +6,8 @@ mod records;
 mod text;
 
 pub use chat::{
-    BoxFuture, ChatError, ChatModel, ChatReply, ChatRequest, JsonSchema, MaybeSend, MaybeSync, Message, OnToken, Role, Sampling, StopReason, Usage,
+    BoxFuture, ChatError, ChatModel, ChatReply, ChatRequest, JsonSchema, MaybeSend, MaybeSync, Message, OnToken, Role, Sampling,
+    StopReason, Usage,
 };
 pub use read_log::{MemoryOutcome, ReadEvent};
 pub use records::{Document, Mark, Place, Span};

@@ -162,14 +162,14 @@ impl Inner {
     /// Attempts until one succeeds, one fails for good, or there were enough.
     async fn call(&self, request: &ChatRequest, prompt: usize, on_text: OnToken<'_>) -> Result<ChatReply, ChatError> {
         let mut account = self.ledger.open(prompt)?;
-        let (mut tries, mut again) = (0, false);
+        let (mut tries, mut again, mut stream) = (0, false, true);
         loop {
             let slot = self.gate.enter(again).await;
             again = true;
             while let Some(left) = self.gate.closed_for(self.clock.now()) {
                 self.clock.sleep(left).await;
             }
-            let failure = match self.attempt(request, prompt, &mut account, &mut *on_text).await {
+            let failure = match self.attempt(request, prompt, stream, &mut account, &mut *on_text).await {
                 Ok((reply, told)) => {
                     slot.succeeded();
                     account.settle(reply.usage, told);
@@ -192,7 +192,8 @@ impl Inner {
             }
             let wait = match failure.wait {
                 Some(wait) if wait > self.settings.max_wait => {
-                    let asks = format!("and asks to wait {} s, more than the {} s allowed", wait.as_secs(), self.settings.max_wait.as_secs());
+                    let asks =
+                        format!("and asks to wait {} s, more than the {} s allowed", wait.as_secs(), self.settings.max_wait.as_secs());
                     return Err(ChatError::Failed(format!("{} {asks}", failure.error)));
                 }
                 // At least what was asked for, and not all calls at the same moment.
@@ -200,6 +201,7 @@ impl Inner {
                 None => self.backoff(tries).min(self.settings.max_wait),
             };
             tries += 1;
+            stream = !failure.empty;
             self.ledger.update(|totals| totals.retries += 1);
             self.clock.sleep(wait).await;
         }
@@ -215,6 +217,7 @@ impl Inner {
         &self,
         request: &ChatRequest,
         prompt: usize,
+        stream: bool,
         account: &mut Account,
         on_text: OnToken<'_>,
     ) -> Result<(ChatReply, bool), Failure> {
@@ -228,20 +231,19 @@ impl Inner {
             dialect,
         };
         let timeouts = self.settings.timeouts;
-        let mut exchange = self.http.send(&self.url, Some(wire::body(request, &self.model, dialect)));
+        let mut exchange = self.http.send(&self.url, Some(wire::body(request, &self.model, dialect, stream)));
         let mut deadline = Deadline::after(timeouts.connect.saturating_add(timeouts.first_byte));
         let mut body = Body::default();
         let mut head: Option<Head> = None;
         loop {
             let waited = if body.events == 0 { timeouts.first_byte } else { timeouts.between_bytes };
             let Some(part) = deadline.before(exchange.next()).await else {
+                // It may have read the prompt and be charging for it.
+                account.answered = true;
                 return Err(Failure::silence(&asked, waited, account.tokens()));
             };
             match part {
-                Part::Head(found) => {
-                    account.answered |= (200..300).contains(&found.status);
-                    head = Some(found);
-                }
+                Part::Head(found) => head = Some(found),
                 Part::Broken(why) if head.is_none() => return Err(Failure::connection(&asked, &why)),
                 // All there is to know has come.
                 Part::Broken(_) if body.reply.stop.is_some() && body.reply.usage.is_some() => break,
@@ -262,7 +264,9 @@ impl Inner {
                         if !new.is_empty() {
                             on_text(new);
                         }
+                        account.answered |= account.received > 0;
                         taken.map_err(|refusal| Failure::refusal(&asked, &refusal, account.received > 0))?;
+                        account.answered |= body.events > 0;
                         if body.events > events {
                             deadline.put_off(timeouts.between_bytes);
                         }

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::ServerError;
 use crate::clock::Deadline;
 use crate::failure::said;
 use crate::http::{Http, Part};
 use crate::settings::{ApiKey, ClientSettings, is_local};
-use crate::ServerError;
 
 /// How long a server may take to say what it has.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -106,9 +106,11 @@ fn ollama(ask: &Ask, model: &str, hint: &mut String) -> Option<usize> {
     }
     let running = ask.json(&format!("{root}/api/ps"), None).ok();
     let running = running.as_ref().and_then(|running| running["models"].as_array());
-    let named = |entry: &&Value| [&entry["name"], &entry["model"]].into_iter().any(|name| {
-        name.as_str().is_some_and(|name| name == model || name.strip_suffix(":latest") == Some(model))
-    });
+    let named = |entry: &&Value| {
+        [&entry["name"], &entry["model"]]
+            .into_iter()
+            .any(|name| name.as_str().is_some_and(|name| name == model || name.strip_suffix(":latest") == Some(model)))
+    };
     if let Some(window) = running.and_then(|models| models.iter().find(named)).and_then(|entry| count(&entry["context_length"])) {
         return Some(window);
     }

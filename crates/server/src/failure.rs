@@ -19,6 +19,8 @@ pub(crate) struct Failure {
     pub congested: bool,
     /// How long the server asks to be left alone.
     pub wait: Option<Duration>,
+    /// The answer began and ended without a word. Some servers only say why when they are not asked to stream.
+    pub empty: bool,
     /// The server does not know a part of the request, and there is another way to say it.
     pub adapt: Option<Adapt>,
 }
@@ -45,7 +47,7 @@ pub(crate) struct Asked<'a> {
 
 impl Failure {
     fn lasting(error: ChatError) -> Self {
-        Self { error, passing: false, congested: false, wait: None, adapt: None }
+        Self { error, passing: false, congested: false, wait: None, empty: false, adapt: None }
     }
 
     fn passing(message: String) -> Self {
@@ -60,8 +62,11 @@ impl Failure {
     /// The server was silent for too long. Trying again would have it read the prompt once more, so it is left to the caller.
     pub fn silence(asked: &Asked, waited: Duration, tokens: usize) -> Self {
         let (what, bound) = if tokens == 0 { ("sent nothing", "first byte") } else { ("stopped sending", "bytes between") };
-        let message =
-            format!("{} {what} for {} s after {tokens} tokens of the reply: allow it more time ({bound}) or fewer calls at once", asked.url, waited.as_secs_f32());
+        let message = format!(
+            "{} {what} for {} s after {tokens} tokens of the reply: allow it more time ({bound}) or fewer calls at once",
+            asked.url,
+            waited.as_secs_f32()
+        );
         Self { congested: true, ..Self::lasting(ChatError::Failed(message)) }
     }
 
@@ -69,7 +74,7 @@ impl Failure {
     pub fn broken(asked: &Asked, why: &str, tokens: usize) -> Self {
         let message = format!("the reply of {} broke off after about {tokens} tokens: {why}", asked.url);
         // What has been paid for is not asked for again unasked.
-        if tokens == 0 { Self::passing(message) } else { Self::lasting(ChatError::Failed(message)) }
+        if tokens == 0 { Self { empty: true, ..Self::passing(message) } } else { Self::lasting(ChatError::Failed(message)) }
     }
 
     /// An event or body that is no reply.
@@ -78,7 +83,10 @@ impl Failure {
             Refusal::Filtered => Self::lasting(ChatError::Invalid(format!("a filter of {} stopped the reply", asked.url))),
             Refusal::Garbage(text) => {
                 let text = excerpt(text);
-                Self::lasting(ChatError::Failed(format!("{} answered with what is no chat reply: {text}: does the address end with /v1?", asked.url)))
+                Self::lasting(ChatError::Failed(format!(
+                    "{} answered with what is no chat reply: {text}: does the address end with /v1?",
+                    asked.url
+                )))
             }
             Refusal::Error(value) => {
                 let inner = error_object(value);
@@ -112,7 +120,8 @@ impl Failure {
                 None => ChatError::Invalid(format!("prompt and reply do not fit {url}'s window: {said}")),
             });
         }
-        let adapt = matches!(head.status, 400 | 422).then(|| adapt(asked, body)).flatten();
+        // llama-cpp-python calls a field it does not know its own failure.
+        let adapt = matches!(head.status, 400 | 422 | 500).then(|| adapt(asked, body)).flatten();
         let lasting = |error| Self { adapt, ..Self::lasting(error) };
         match head.status {
             300..=399 => {
@@ -133,6 +142,7 @@ impl Failure {
             ))),
             408 | 409 | 425 | 429 | 500..=599 => Self {
                 congested: matches!(head.status, 408 | 429 | 503 | 504),
+                adapt,
                 wait: head.retry_after.as_deref().and_then(|text| retry_after(text, now)),
                 ..Self::passing(format!("{url} failed ({}): {said}", head.status))
             },
@@ -189,7 +199,8 @@ pub(crate) fn said(body: &str) -> String {
 }
 
 fn fault(value: &Value) -> String {
-    let place: Vec<String> = value["loc"].as_array().into_iter().flatten().map(|part| part.to_string().trim_matches('"').to_string()).collect();
+    let place: Vec<String> =
+        value["loc"].as_array().into_iter().flatten().map(|part| part.to_string().trim_matches('"').to_string()).collect();
     match value["msg"].as_str() {
         Some(message) if !place.is_empty() => format!("{}: {message}", place.join(".")),
         Some(message) => message.to_string(),
@@ -226,7 +237,13 @@ fn excerpt(text: &str) -> String {
 
 fn is_too_long(kind: &str, lower: &str) -> bool {
     let kinds = ["context_length_exceeded", "exceed_context_size"];
-    let phrases = ["maximum context length", "context window of", "exceeds the available context size", "exceed context window", "longer than the model's context length"];
+    let phrases = [
+        "maximum context length",
+        "context window of",
+        "exceeds the available context size",
+        "exceed context window",
+        "longer than the model's context length",
+    ];
     kinds.iter().any(|known| kind.contains(known)) || phrases.iter().any(|phrase| lower.contains(phrase))
 }
 
@@ -236,7 +253,8 @@ fn lengths(inner: &Value, lower: &str, known: usize) -> Option<(usize, usize)> {
     if let (Some(prompt), Some(window)) = (count(&inner["n_prompt_tokens"]), count(&inner["n_ctx"])) {
         return Some((prompt, window));
     }
-    let numbers: Vec<usize> = lower.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok()).filter(|&number| number > 9).collect();
+    let numbers: Vec<usize> =
+        lower.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok()).filter(|&number| number > 9).collect();
     // "maximum context length is W tokens, you requested N (P in the prompt, R in the reply)", in all sorts of orders: what was asked
     // for is the largest number; the window is the one that is known, or the one after the word "context".
     let asked = *numbers.iter().max()?;
@@ -266,8 +284,14 @@ fn adapt(asked: &Asked, body: &str) -> Option<Adapt> {
 mod tests {
     use super::*;
 
-    const ASKED: Asked =
-        Asked { url: "http://h/v1", model: "m", has_key: false, has_schema: true, window: 4096, dialect: Dialect { completion_bound: false, no_options: false, object_schema: false } };
+    const ASKED: Asked = Asked {
+        url: "http://h/v1",
+        model: "m",
+        has_key: false,
+        has_schema: true,
+        window: 4096,
+        dialect: Dialect { completion_bound: false, no_options: false, object_schema: false },
+    };
 
     fn status(status: u16, body: &str) -> Failure {
         Failure::status(&ASKED, &Head { status, ..Head::default() }, body, SystemTime::UNIX_EPOCH)
@@ -329,7 +353,10 @@ mod tests {
             // SGLang
             (r#"{"message":"The input (9000 tokens) is longer than the model's context length (8192 tokens)."}"#, too_long(9000, 8192)),
             // llama-cpp-python
-            (r#"{"error":{"message":"Requested tokens (3000) exceed context window of 2048","type":"internal_server_error"}}"#, too_long(3000, 2048)),
+            (
+                r#"{"error":{"message":"Requested tokens (3000) exceed context window of 2048","type":"internal_server_error"}}"#,
+                too_long(3000, 2048),
+            ),
         ] {
             assert_eq!(status(400, body).error, expected);
             // Some servers call it their own failure. It does not pass either.
@@ -347,7 +374,8 @@ mod tests {
         assert_eq!(Failure::status(&known, &Head { status: 400, ..Head::default() }, body, SystemTime::UNIX_EPOCH).adapt, None);
         assert_eq!(status(422, r#"{"detail":[{"loc":["body","stream_options"],"msg":"extra"}]}"#).adapt, Some(Adapt::NoOptions));
         assert_eq!(status(422, "Input should be 'text' or 'json_object'").adapt, Some(Adapt::ObjectSchema));
-        assert_eq!(status(500, "max_completion_tokens").adapt, None);
+        assert_eq!(status(500, "Input should be 'text' or 'json_object'").adapt, Some(Adapt::ObjectSchema));
+        assert_eq!(status(503, "max_completion_tokens").adapt, None);
     }
 
     #[test]

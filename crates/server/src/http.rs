@@ -110,7 +110,8 @@ fn exchange(
     let bearer = key.map(|key| format!("Bearer {}", key.secret()));
     let mut response = match body {
         Some(body) => {
-            let mut request = agent.post(url).header("content-type", "application/json").header("accept", "text/event-stream, application/json");
+            let mut request =
+                agent.post(url).header("content-type", "application/json").header("accept", "text/event-stream, application/json");
             if let Some(bearer) = &bearer {
                 request = request.header("authorization", bearer);
             }

@@ -92,7 +92,7 @@ impl Ledger {
 pub(crate) struct Account {
     ledger: Arc<Ledger>,
     prompt: u64,
-    /// The server has begun to answer, so the prompt is paid.
+    /// The server has begun to answer, or kept silent for so long that it may have: the prompt counts as paid.
     pub answered: bool,
     /// Bytes of the reply.
     pub received: usize,

@@ -18,13 +18,13 @@ pub(crate) struct Dialect {
 ///
 /// - `seed` is sent when something is drawn, folded to 31 bits: servers keep it in 32 or 63, and llama.cpp takes 2³² − 1 as "any";
 /// - `top_p`, `top_k` and `min_p` are sent when they do something; the last two are not OpenAI's own, which refuses them.
-pub(crate) fn body(request: &ChatRequest, model: &str, dialect: Dialect) -> Vec<u8> {
+pub(crate) fn body(request: &ChatRequest, model: &str, dialect: Dialect, stream: bool) -> Vec<u8> {
     let sampling = request.sampling;
     let mut body = Map::new();
     body.insert("model".into(), model.into());
     body.insert("messages".into(), json!(request.messages));
-    body.insert("stream".into(), true.into());
-    if !dialect.no_options {
+    body.insert("stream".into(), stream.into());
+    if stream && !dialect.no_options {
         body.insert("stream_options".into(), json!({"include_usage": true}));
     }
     body.insert(if dialect.completion_bound { "max_completion_tokens" } else { "max_tokens" }.into(), request.max_tokens.into());
@@ -128,7 +128,8 @@ impl Reply {
         let Some(choice) = value["choices"].as_array().and_then(|choices| choices.iter().find(first)) else { return Ok(()) };
         let said = &choice[part];
         // Some servers send the thinking under both names.
-        let thought = [&said["reasoning_content"], &said["reasoning"]].into_iter().find_map(|text| text.as_str().filter(|text| !text.is_empty()));
+        let thought =
+            [&said["reasoning_content"], &said["reasoning"]].into_iter().find_map(|text| text.as_str().filter(|text| !text.is_empty()));
         self.think(thought.unwrap_or_default());
         match &said["content"] {
             Value::String(text) => self.say(text),
@@ -137,7 +138,9 @@ impl Reply {
                 for part in parts {
                     match (&part["type"], &part["text"], &part["thinking"]) {
                         (_, Value::String(text), _) => self.say(text),
-                        (_, _, Value::Array(thoughts)) => thoughts.iter().filter_map(|part| part["text"].as_str()).for_each(|text| self.think(text)),
+                        (_, _, Value::Array(thoughts)) => {
+                            thoughts.iter().filter_map(|part| part["text"].as_str()).for_each(|text| self.think(text))
+                        }
                         _ => {}
                     }
                 }
@@ -199,7 +202,7 @@ mod tests {
     fn a_request_says_what_matters() {
         let mut request = ChatRequest { messages: vec![Message::user("hi")], sampling: Sampling::PAPER, max_tokens: 5, schema: None };
         request.sampling.seed = 0xffff_ffff_0000_0001;
-        let body = |request: &ChatRequest, dialect| serde_json::from_slice::<Value>(&super::body(request, "m", dialect)).unwrap();
+        let body = |request: &ChatRequest, dialect| serde_json::from_slice::<Value>(&super::body(request, "m", dialect, true)).unwrap();
         assert_eq!(
             body(&request, Dialect::default()),
             json!({"model": "m", "messages": [{"role": "user", "content": "hi"}], "stream": true, "stream_options": {"include_usage": true},
@@ -234,7 +237,9 @@ mod tests {
         assert_eq!(reply.usage, Some(Usage { prompt_tokens: 3, completion_tokens: 4 }));
         let cut = of(&[r#"{"choices":[{"delta":{"reasoning":"still"},"finish_reason":"length"}]}"#]).unwrap();
         assert_eq!((cut.text.as_str(), cut.stop), ("<think>\nstill", Some(StopReason::Length)));
-        let parts = of(&[r#"{"choices":[{"delta":{"content":[{"type":"thinking","thinking":[{"type":"text","text":"t"}]},{"type":"text","text":"a"}]}}]}"#]);
+        let parts = of(&[
+            r#"{"choices":[{"delta":{"content":[{"type":"thinking","thinking":[{"type":"text","text":"t"}]},{"type":"text","text":"a"}]}}]}"#,
+        ]);
         assert_eq!(parts.unwrap().text, "<think>\nt\n</think>\n\na");
     }
 
@@ -245,7 +250,10 @@ mod tests {
         assert!(matches!(of(&[r#"{"error":null,"choices":[]}"#]), Ok(_)));
         assert!(matches!(of(&[r#"{"choices":[{"delta":{},"finish_reason":"content_filter"}]}"#]), Err(Refusal::Filtered)));
         assert!(matches!(of(&["{not json"]), Err(Refusal::Garbage(_))));
-        assert_eq!(of(&["{\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n{\"choices\":[{\"delta\":{\"content\":\"b\"}}]}\n[DONE]"]).unwrap().text, "ab");
+        assert_eq!(
+            of(&["{\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n{\"choices\":[{\"delta\":{\"content\":\"b\"}}]}\n[DONE]"]).unwrap().text,
+            "ab"
+        );
         assert!(matches!(Reply::default().take_whole(&json!({"hello": 1})), Err(Refusal::Garbage(_))));
     }
 

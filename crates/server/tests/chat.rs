@@ -75,7 +75,9 @@ fn a_slow_stream_arrives_as_it_comes() {
 fn thinking_comes_in_tags() {
     let server = Server::start(|_, _, out| {
         stream_head(out)?;
-        for delta in [json!({"role": "assistant", "content": ""}), json!({"reasoning_content": "Let me"}), json!({"reasoning_content": " see."})] {
+        for delta in
+            [json!({"role": "assistant", "content": ""}), json!({"reasoning_content": "Let me"}), json!({"reasoning_content": " see."})]
+        {
             write!(out, "data: {}\n\n", json!({"choices": [{"index": 0, "delta": delta}]}))?;
         }
         out.write_all(delta("Four.").as_bytes())?;
@@ -151,7 +153,9 @@ fn an_error_inside_the_stream_is_the_calls_error() {
     let server = Server::start(|_, _, out| {
         stream_head(out)?;
         out.write_all(delta("so far").as_bytes())?;
-        out.write_all(b"data: {\"error\": {\"message\": \"CUDA out of memory\", \"type\": \"internal_error\", \"code\": 500}}\n\ndata: [DONE]\n\n")
+        out.write_all(
+            b"data: {\"error\": {\"message\": \"CUDA out of memory\", \"type\": \"internal_error\", \"code\": 500}}\n\ndata: [DONE]\n\n",
+        )
     });
     let (reply, _) = chat(&server.client(), &request("hi"));
     assert!(matches!(&reply, Err(ChatError::Failed(message)) if message.contains("CUDA out of memory")), "{reply:?}");
@@ -263,7 +267,11 @@ fn connections_are_used_again() {
         // Two requests on one connection.
         for _ in 0..2 {
             let body = format!("{}{}", delta("x"), ending("stop", None));
-            write!(out, "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len())?;
+            write!(
+                out,
+                "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n",
+                body.len()
+            )?;
             let mut buffer = [0; 4096];
             let _ = std::io::Read::read(out, &mut buffer)?;
         }

@@ -30,7 +30,10 @@ fn list(names: &[&str]) -> Value {
 
 #[test]
 fn vllm_and_sglang_tell_in_the_list() {
-    let server = serving(vec![("/v1/models", json!({"object": "list", "data": [{"id": "Qwen/Qwen3-4B", "object": "model", "max_model_len": 40960}]}))]);
+    let server = serving(vec![(
+        "/v1/models",
+        json!({"object": "list", "data": [{"id": "Qwen/Qwen3-4B", "object": "model", "max_model_len": 40960}]}),
+    )]);
     assert_eq!(connect(&server, None).unwrap(), ("Qwen/Qwen3-4B".to_string(), 40960));
     assert_eq!(connect(&server, Some("Qwen/Qwen3-4B")).unwrap().1, 40960);
     let listed = models(&server.url, None).unwrap();

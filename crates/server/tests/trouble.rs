@@ -65,7 +65,10 @@ fn a_wait_beyond_patience_ends_the_call() {
     let server = Server::start(|_, _, out| answer(out, 429, "Retry-After: 86400\r\n", "daily limit"));
     let (client, clock) = quick(server.settings());
     let (reply, _) = chat(&client, &request("hi"));
-    assert!(matches!(&reply, Err(ChatError::Failed(message)) if message.contains("86400 s") && message.contains("daily limit")), "{reply:?}");
+    assert!(
+        matches!(&reply, Err(ChatError::Failed(message)) if message.contains("86400 s") && message.contains("daily limit")),
+        "{reply:?}"
+    );
     assert_eq!((server.requests().len(), slept(&clock).len()), (1, 0));
 }
 
@@ -151,6 +154,23 @@ fn a_connection_closed_without_an_answer_is_tried_again() {
 }
 
 #[test]
+fn a_stream_that_ends_without_a_word_is_asked_why() {
+    // As llama-cpp-python does with a prompt that is too long.
+    let server = Server::start(|_, request, out| match request.body["stream"].as_bool() {
+        Some(true) => stream_head(out),
+        _ => answer(
+            out,
+            400,
+            "",
+            "{\"error\":{\"message\":\"This model's maximum context length is 2048 tokens, however you requested 2847 tokens (2747 in your prompt; 100 for the completion).\",\"code\":\"context_length_exceeded\"}}",
+        ),
+    });
+    let (client, _) = quick(server.settings());
+    assert_eq!(chat(&client, &request("hi")).0, Err(ChatError::TooLong { prompt: 2847, window: 2048 }));
+    assert_eq!((server.requests().len(), client.totals().calls), (2, 0));
+}
+
+#[test]
 fn silence_ends_the_call() {
     let hang = |out: &mut std::net::TcpStream| {
         let _ = std::io::Read::read(out, &mut [0]);
@@ -186,8 +206,8 @@ fn silence_ends_the_call() {
         assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
         assert_eq!(client.concurrency(), limit);
     }
-    // A prompt that may have been read is not sent again unasked.
-    assert_eq!(server.requests().len(), 3);
+    // A prompt that may have been read is not sent again unasked, and counts.
+    assert_eq!((server.requests().len(), client.totals().calls, client.totals().estimated), (3, 3, 3));
 }
 
 #[test]

@@ -54,7 +54,16 @@ impl Tokenizer {
         gguf::build(vocab)
     }
 
-    /// A tokenizer without a vocabulary, for a model whose own is not at hand. TODO
+    /// A tokenizer without a vocabulary, for a model whose own is not at hand: reversible, and its counts are meant to be too high
+    /// rather than too low. It knows no special tokens, and its ids mean nothing to a model.
+    ///
+    /// Its counts over those of Qwen3's tokenizer, for whole texts of 0.2–1.2 MB (in brackets the lowest among their stretches of a
+    /// thousand tokens): English speeches 1.30 (1.15), READMEs 1.16 (0.97), Rust 1.13 (1.03), Python 1.22 (1.03), JavaScript 1.16
+    /// (0.91, in a table of character sets), C headers 1.48 (0.95), JSON 1.14 (1.03), Chinese news 1.53 (1.29), Chinese reviews 1.54
+    /// (1.24). For the Universal Declaration of Human Rights: French, Spanish, Portuguese 1.14–1.20, German, Swedish, Polish, Turkish
+    /// 1.00–1.07, Russian 1.82, Arabic 1.52, Japanese 1.42, Korean 1.23, Vietnamese 2.56. Too low: Italian, Hungarian, Czech
+    /// 0.93–0.95, Hindi, Amharic, Georgian, Dutch 0.87–0.89, Bengali, Tamil, Finnish, Indonesian 0.78–0.83, Swahili, Zulu 0.65, and
+    /// base64 0.90. For those leave room, or take the model's own tokenizer.
     pub fn approximate() -> Self {
         Self::from_parts(Engine::Approximate, Pieces::default(), Detokenizer::Bytes { strip_space: false })
     }

@@ -104,14 +104,20 @@ pub fn stream_head(stream: &mut TcpStream) -> std::io::Result<()> {
 
 /// An event with a piece of text.
 pub fn delta(text: &str) -> String {
-    format!("data: {}\n\n", json!({"id": "x", "object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"content": text}, "finish_reason": null}]}))
+    format!(
+        "data: {}\n\n",
+        json!({"id": "x", "object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"content": text}, "finish_reason": null}]})
+    )
 }
 
 /// The events that end a reply.
 pub fn ending(finish: &str, usage: Option<(usize, usize)>) -> String {
     let mut text = format!("data: {}\n\n", json!({"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]}));
     if let Some((prompt, completion)) = usage {
-        text += &format!("data: {}\n\n", json!({"choices": [], "usage": {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}}));
+        text += &format!(
+            "data: {}\n\n",
+            json!({"choices": [], "usage": {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}})
+        );
     }
     text + "data: [DONE]\n\n"
 }
