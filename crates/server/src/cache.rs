@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -92,7 +92,7 @@ impl Cache {
         file.persist(&path).map_err(|error| error.error)?;
         // The name is on the disk when its folder is; not every system can sync one.
         #[cfg(unix)]
-        File::open(folder)?.sync_all()?;
+        fs::File::open(folder)?.sync_all()?;
         Ok(())
     }
 

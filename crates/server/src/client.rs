@@ -182,7 +182,7 @@ impl Inner {
             } else {
                 drop(slot);
             }
-            if let Some(adapt) = failure.adapt {
+            if let Some(adapt) = failure.adapt.filter(|_| account.received == 0) {
                 // Each is learnt once, so this comes to an end.
                 self.learn(adapt);
                 continue;
@@ -272,7 +272,8 @@ impl Inner {
                         }
                         if body.reply.done && body.plain != Some(true) {
                             // Some servers keep the connection open after `[DONE]`; its end is worth a moment, for the next call.
-                            let _ = Deadline::after(Duration::from_millis(50)).before(exchange.next()).await;
+                            let mut moment = Deadline::after(Duration::from_millis(50));
+                            while let Some(Part::Bytes(_)) = moment.before(exchange.next()).await {}
                             break;
                         }
                     }

@@ -47,7 +47,7 @@ pub(crate) fn find(settings: &ClientSettings) -> Result<(String, usize), ServerE
     if let Some(window) = settings.window {
         return Ok((name, window));
     }
-    let entry = listed.as_ref().ok().and_then(|models| models.iter().find(|model| model.name == name));
+    let entry = listed.as_ref().ok().and_then(|models| models.iter().find(|model| same(&model.name, &name)));
     if let Some(window) = entry.and_then(|model| model.window) {
         return Ok((name, window));
     }
@@ -106,11 +106,8 @@ fn ollama(ask: &Ask, model: &str, hint: &mut String) -> Option<usize> {
     }
     let running = ask.json(&format!("{root}/api/ps"), None).ok();
     let running = running.as_ref().and_then(|running| running["models"].as_array());
-    let named = |entry: &&Value| {
-        [&entry["name"], &entry["model"]]
-            .into_iter()
-            .any(|name| name.as_str().is_some_and(|name| name == model || name.strip_suffix(":latest") == Some(model)))
-    };
+    let named =
+        |entry: &&Value| [&entry["name"], &entry["model"]].into_iter().any(|name| name.as_str().is_some_and(|name| same(name, model)));
     if let Some(window) = running.and_then(|models| models.iter().find(named)).and_then(|entry| count(&entry["context_length"])) {
         return Some(window);
     }
@@ -118,6 +115,11 @@ fn ollama(ask: &Ask, model: &str, hint: &mut String) -> Option<usize> {
     let most = most.and_then(|(_, value)| count(value)).map(|most| format!("; the model could take {most}")).unwrap_or_default();
     *hint = format!(" (Ollama gives it what OLLAMA_CONTEXT_LENGTH or num_ctx says{most})");
     None
+}
+
+/// Whether a listed name is the one asked for. Ollama takes `qwen3` for `qwen3:latest`.
+fn same(listed: &str, asked: &str) -> bool {
+    listed == asked || listed.strip_suffix(":latest") == Some(asked)
 }
 
 fn count(value: &Value) -> Option<usize> {

@@ -247,7 +247,7 @@ mod tests {
     fn what_is_no_reply_is_said_to_be_none() {
         assert!(matches!(of(&[r#"{"error":{"message":"boom"}}"#]), Err(Refusal::Error(_))));
         assert!(matches!(of(&[r#"{"object":"error","message":"boom"}"#]), Err(Refusal::Error(_))));
-        assert!(matches!(of(&[r#"{"error":null,"choices":[]}"#]), Ok(_)));
+        assert!(of(&[r#"{"error":null,"choices":[]}"#]).is_ok());
         assert!(matches!(of(&[r#"{"choices":[{"delta":{},"finish_reason":"content_filter"}]}"#]), Err(Refusal::Filtered)));
         assert!(matches!(of(&["{not json"]), Err(Refusal::Garbage(_))));
         assert_eq!(
