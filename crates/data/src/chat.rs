@@ -194,3 +194,18 @@ pub trait ChatModel: MaybeSend + MaybeSync {
     /// Continues the conversation; `on_text` receives the reply's new text as it comes.
     fn chat<'a>(&'a self, request: &'a ChatRequest, on_text: OnToken<'a>) -> BoxFuture<'a, Result<ChatReply, ChatError>>;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_without_a_schema_is_written_as_it_always_was() {
+        let old = r#"{"messages":[{"role":"user","content":"hi"}],"sampling":{"temperature":0.0,"top_k":0,"top_p":1.0,"min_p":0.0,"seed":0},"max_tokens":5}"#;
+        let mut request: ChatRequest = serde_json::from_str(old).unwrap();
+        assert_eq!(serde_json::to_string(&request).unwrap(), old);
+        request.schema = Some(JsonSchema { name: "n".into(), schema: serde_json::json!({"type": "object"}) });
+        let text = serde_json::to_string(&request).unwrap();
+        assert_eq!(serde_json::from_str::<ChatRequest>(&text).unwrap(), request);
+    }
+}

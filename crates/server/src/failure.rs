@@ -319,7 +319,10 @@ mod tests {
             assert!(!status(lasting, "").passing, "{lasting}");
         }
         let quota = r#"{"error":{"message":"You exceeded your current quota","type":"insufficient_quota","code":"insufficient_quota"}}"#;
-        assert!(matches!(status(429, quota), Failure { error: ChatError::Budget(_), passing: false, congested: false, .. }));
+        for (code, body) in [(429, quota), (429, r#"{"error":{"message":"no credits","code":"insufficient_quota"}}"#), (402, "pay")] {
+            assert!(matches!(status(code, body), Failure { error: ChatError::Budget(_), passing: false, congested: false, .. }), "{body}");
+        }
+        assert!(status(429, r#"{"error":{"message":"quota of requests per minute","code":"rate_limit_exceeded"}}"#).passing);
     }
 
     #[test]

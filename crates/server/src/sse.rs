@@ -119,6 +119,7 @@ mod tests {
     #[test]
     fn what_the_standard_says() {
         assert_eq!(data("data: a\n\ndata:b\n\n"), ["a", "b"]);
+        assert_eq!(data("data: a\r\ndata: b\r\n\r\ndata: c\rdata: d\r\rdata: e\n\rdata: f"), ["a\nb", "c\nd", "e", "f"]);
         assert_eq!(data("data: YHOO\ndata: +2\ndata: 10\n\n"), ["YHOO\n+2\n10"]);
         assert_eq!(data(": keep-alive\n\n\n:\n\ndata: x\n\n"), ["x"]);
         assert_eq!(data("data\n\ndata\ndata\n\ndata:"), ["", "\n", ""]);
