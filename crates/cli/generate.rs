@@ -187,8 +187,12 @@ pub fn chat(args: &ChatArgs) -> Result<()> {
             eprintln!("The window of {} tokens is full; start a new chat.", model.window());
             break;
         }
-        let request =
-            ChatRequest { messages: messages.clone(), sampling: args.sampling.sampling(), max_tokens: args.max_new_tokens.min(room) };
+        let request = ChatRequest {
+            messages: messages.clone(),
+            sampling: args.sampling.sampling(),
+            max_tokens: args.max_new_tokens.min(room),
+            schema: None,
+        };
         let mut print = |text: &str| {
             print!("{text}");
             let _ = std::io::stdout().flush();

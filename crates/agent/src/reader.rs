@@ -334,7 +334,7 @@ impl Run<'_> {
             }
             let mut sampling = self.settings.sampling;
             sampling.seed = sampling.seed.wrapping_add(turn.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-            let request = ChatRequest { messages, sampling, max_tokens };
+            let request = ChatRequest { messages, sampling, max_tokens, schema: None };
             let progress = &mut *self.progress;
             let mut on_text = |text: &str| progress(Progress::Text(text));
             Ok(self.model.chat(&request, &mut on_text).await?)

@@ -94,6 +94,15 @@ impl Sampling {
     pub const PAPER: Self = Self { temperature: 0.7, top_k: 0, top_p: 0.95, min_p: 0.0, seed: 0 };
 }
 
+/// The form a reply must have.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JsonSchema {
+    /// For logs and servers: letters, digits, `_` and `-`.
+    pub name: String,
+    /// The JSON Schema itself.
+    pub schema: serde_json::Value,
+}
+
 /// A conversation to continue.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ChatRequest {
@@ -103,6 +112,9 @@ pub struct ChatRequest {
     pub sampling: Sampling,
     /// Upper bound of the reply.
     pub max_tokens: usize,
+    /// The reply is JSON of this form. A model that cannot hold itself to one refuses the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<JsonSchema>,
 }
 
 /// Why a reply ended.
@@ -153,13 +165,15 @@ pub enum ChatError {
     Invalid(String),
     /// The model failed (device lost, out of memory, server down).
     Failed(String),
+    /// What may be spent is spent: the caller's own bound, or the account at the server.
+    Budget(String),
 }
 
 impl std::fmt::Display for ChatError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::TooLong { prompt, window } => write!(f, "the prompt has {prompt} tokens, the window {window}"),
-            Self::Invalid(message) | Self::Failed(message) => f.write_str(message),
+            Self::Invalid(message) | Self::Failed(message) | Self::Budget(message) => f.write_str(message),
         }
     }
 }
@@ -179,4 +193,19 @@ pub trait ChatModel: MaybeSend + MaybeSync {
 
     /// Continues the conversation; `on_text` receives the reply's new text as it comes.
     fn chat<'a>(&'a self, request: &'a ChatRequest, on_text: OnToken<'a>) -> BoxFuture<'a, Result<ChatReply, ChatError>>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_without_a_schema_is_written_as_it_always_was() {
+        let old = r#"{"messages":[{"role":"user","content":"hi"}],"sampling":{"temperature":0.0,"top_k":0,"top_p":1.0,"min_p":0.0,"seed":0},"max_tokens":5}"#;
+        let mut request: ChatRequest = serde_json::from_str(old).unwrap();
+        assert_eq!(serde_json::to_string(&request).unwrap(), old);
+        request.schema = Some(JsonSchema { name: "n".into(), schema: serde_json::json!({"type": "object"}) });
+        let text = serde_json::to_string(&request).unwrap();
+        assert_eq!(serde_json::from_str::<ChatRequest>(&text).unwrap(), request);
+    }
 }

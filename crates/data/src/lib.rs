@@ -7,7 +7,8 @@ mod records;
 mod text;
 
 pub use chat::{
-    BoxFuture, ChatError, ChatModel, ChatReply, ChatRequest, MaybeSend, MaybeSync, Message, OnToken, Role, Sampling, StopReason, Usage,
+    BoxFuture, ChatError, ChatModel, ChatReply, ChatRequest, JsonSchema, MaybeSend, MaybeSync, Message, OnToken, Role, Sampling,
+    StopReason, Usage,
 };
 pub use citation::{Citation, Source, Support};
 pub use read_log::{MemoryOutcome, ReadEvent};

@@ -66,6 +66,9 @@ impl ChatEngine {
     }
 
     async fn run(&self, request: &ChatRequest, on_text: OnToken<'_>) -> std::result::Result<ChatReply, ChatError> {
+        if request.schema.is_some() {
+            return Err(ChatError::Invalid("the local engine cannot hold a reply to a JSON schema: use a server that can".into()));
+        }
         let prompt = self.prompt(&request.messages)?;
         let prompt_tokens = prompt.len();
         if prompt_tokens >= self.window {

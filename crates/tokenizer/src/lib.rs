@@ -9,6 +9,7 @@
 //!
 //! Nothing here opens a file or starts a thread: the browser runs the same code.
 
+mod approximate;
 mod chunk;
 mod error;
 mod gguf;

@@ -35,11 +35,9 @@ impl StreamDecoder {
         match self.tokenizer.detokenizer() {
             Detokenizer::Library => self.push_window(id),
             Detokenizer::Bytes { strip_space } => {
-                let mut piece = self.tokenizer.piece(id)?;
-                if std::mem::take(&mut self.at_start) && strip_space {
-                    piece = piece.strip_prefix(b" ").unwrap_or(piece);
-                }
-                self.pending.extend_from_slice(piece);
+                let piece = self.tokenizer.piece(id)?;
+                let strip = std::mem::take(&mut self.at_start) && strip_space;
+                self.pending.extend_from_slice(if strip { piece.strip_prefix(b" ").unwrap_or(&piece) } else { &piece });
                 Ok(take_complete(&mut self.pending))
             }
         }
