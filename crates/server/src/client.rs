@@ -296,7 +296,8 @@ impl Inner {
         let reply = body.reply;
         let stop = match (reply.stop, reply.done) {
             (Some(stop), _) => stop,
-            (None, true) => StopReason::Eos,
+            (None, true) if body.plain == Some(true) => StopReason::Eos,
+            (None, true) => return Err(Failure::interrupted(&asked, account.tokens())),
             (None, false) => return Err(Failure::broken(&asked, "it ended without a reason", account.tokens())),
         };
         let told = reply.usage.is_some();

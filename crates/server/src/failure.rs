@@ -77,6 +77,12 @@ impl Failure {
         if tokens == 0 { Self { empty: true, ..Self::passing(message) } } else { Self::lasting(ChatError::Failed(message)) }
     }
 
+    /// The stream ended in good order, but the reply did not: llama-cpp-python drops a reply for the next request so.
+    pub fn interrupted(asked: &Asked, tokens: usize) -> Self {
+        let why = "the server ended it without a reason, as llama-cpp-python does when another request comes (--interrupt_requests false forbids it)";
+        Self { congested: true, empty: false, ..Self::broken(asked, why, tokens) }
+    }
+
     /// An event or body that is no reply.
     pub fn refusal(asked: &Asked, refusal: &Refusal, paid: bool) -> Self {
         match refusal {

@@ -102,20 +102,28 @@ fn a_server_that_does_not_stream_will_do() {
 
 #[test]
 fn a_stream_without_its_last_line_counts_if_it_said_why_it_ended() {
-    let server = Server::start(|number, _, out| {
+    let server = Server::start(|_, _, out| {
         stream_head(out)?;
         out.write_all(delta("x").as_bytes())?;
-        match number {
-            // No [DONE], and the last event lacks its blank line.
-            0 => write!(out, "data: {}", json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})),
-            // [DONE], but no reason.
-            _ => write!(out, "data: [DONE]\n\n"),
-        }
+        // No [DONE], and the last event lacks its blank line.
+        write!(out, "data: {}", json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}))
+    });
+    assert_eq!(chat(&server.client(), &request("hi")).0.unwrap().text, "x");
+}
+
+#[test]
+fn a_reply_that_another_request_interrupted_is_none() {
+    // All llama-cpp-python sends then is its last line.
+    let server = Server::start(|_, _, out| {
+        stream_head(out)?;
+        out.write_all(delta("half of").as_bytes())?;
+        write!(out, "data: [DONE]\n\n")
     });
     let client = server.client();
-    for _ in 0..2 {
-        assert_eq!(chat(&client, &request("hi")).0.unwrap().text, "x");
-    }
+    let (reply, _) = chat(&client, &request("hi"));
+    assert!(matches!(&reply, Err(ChatError::Failed(message)) if message.contains("--interrupt_requests")), "{reply:?}");
+    // One call less at a time may be the cure.
+    assert_eq!((server.requests().len(), client.concurrency()), (1, 2));
 }
 
 #[test]

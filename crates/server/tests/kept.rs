@@ -69,21 +69,27 @@ fn failures_are_never_kept() {
             out.write_all(delta("then an error").as_bytes())?;
             out.write_all(b"data: {\"error\":{\"message\":\"x\"}}\n\n")
         }
-        // Nothing said: a reply, but not one to keep.
+        // Interrupted by the server.
         5 => {
+            stream_head(out)?;
+            out.write_all(delta("interrupted").as_bytes())?;
+            out.write_all(b"data: [DONE]\n\n")
+        }
+        // Nothing said: a reply, but not one to keep.
+        6 => {
             stream_head(out)?;
             out.write_all(ending("stop", None).as_bytes())
         }
         _ => stream(out, &["at last"]),
     });
     let client = client(&server, folder.path());
-    for number in 0..6 {
-        assert_eq!(chat(&client, &request("hi")).0.is_ok(), number == 5, "{number}");
+    for number in 0..7 {
+        assert_eq!(chat(&client, &request("hi")).0.is_ok(), number == 6, "{number}");
         assert_eq!(files(folder.path()), Vec::<PathBuf>::new(), "{number}");
     }
     assert_eq!(chat(&client, &request("hi")).0.unwrap().text, "at last");
     assert_eq!(chat(&client, &request("hi")).0.unwrap().text, "at last");
-    assert_eq!((server.requests().len(), files(folder.path()).len()), (7, 1));
+    assert_eq!((server.requests().len(), files(folder.path()).len()), (8, 1));
 }
 
 #[test]

@@ -126,3 +126,33 @@ fn a_real_server_stops_when_nobody_listens() {
     chat(&client, &next).0.unwrap();
     println!("free again after {:?}", start.elapsed());
 }
+
+#[test]
+fn a_real_server_under_several_calls() {
+    let Some(settings) = settings() else { return };
+    let client = Client::connect(settings, None).unwrap();
+    let outcomes: Vec<_> = std::thread::scope(|scope| {
+        let call = |number: usize| {
+            let client = &client;
+            scope.spawn(move || {
+                let mut asked = request(&format!("Write {number} sentences about the sea."));
+                asked.max_tokens = 40;
+                chat(client, &asked).0
+            })
+        };
+        let calls: Vec<_> = (2..10).map(call).collect();
+        calls.into_iter().map(|call| call.join().unwrap()).collect()
+    });
+    for outcome in &outcomes {
+        match outcome {
+            Ok(reply) => println!("{:?} after {} tokens", reply.stop, reply.usage.completion_tokens),
+            Err(error) => println!("{error}"),
+        }
+    }
+    println!("calls at a time now: {}; totals: {:?}", client.concurrency(), client.totals());
+    // A server may refuse or interrupt some; none that was cut may pass for whole.
+    assert!(outcomes.iter().any(Result::is_ok));
+    for reply in outcomes.iter().flatten() {
+        assert!(reply.stop == StopReason::Eos || reply.usage.completion_tokens >= 30, "{reply:?}");
+    }
+}
