@@ -4,7 +4,7 @@ use std::io::{BufRead, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use data::{ChatModel, ChatRequest, Message, Role, Sampling, StopReason};
+use data::{ChatModel, ChatRequest, Message, Sampling, StopReason};
 use kernels::Precision;
 use model::{Engine, EngineSettings, Request};
 use serde_json::json;
@@ -187,19 +187,14 @@ pub fn chat(args: &ChatArgs) -> Result<()> {
             eprintln!("The window of {} tokens is full; start a new chat.", model.window());
             break;
         }
-        let request = ChatRequest {
-            messages: messages.clone(),
-            sampling: args.sampling.sampling(),
-            max_tokens: args.max_new_tokens.min(room),
-            schema: None,
-        };
+        let request = ChatRequest::new(messages.clone(), args.sampling.sampling(), args.max_new_tokens.min(room));
         let mut print = |text: &str| {
             print!("{text}");
             let _ = std::io::stdout().flush();
         };
         let reply = pollster::block_on(model.chat(&request, &mut print))?;
         println!();
-        messages.push(Message { role: Role::Assistant, content: reply.text });
+        messages.push(Message::assistant(reply.text));
     }
     Ok(())
 }

@@ -9,6 +9,11 @@ pub const NO_MEMORY: &str = "No previous memory";
 /// What stands where the plan would be before anything was read.
 pub const NO_PLAN: &str = "No plan yet";
 
+/// What the reply to an update is to begin with (update.txt asks for it).
+pub const UPDATE_BEGINS: &str = "Updated memory:\n<memory>\n";
+/// What nothing need follow in that reply.
+pub const UPDATE_ENDS: &str = "</plan>";
+
 /// Fills `{name}` marks in one pass, so that marks inside the document or the question stay as they are.
 fn fill(template: &str, values: &[(&str, &str)]) -> String {
     let mut out = String::with_capacity(template.len() + values.iter().map(|(_, v)| v.len()).sum::<usize>());

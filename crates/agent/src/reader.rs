@@ -259,7 +259,11 @@ impl Run<'_> {
             let text = section(document, chunk.start, chunk.end, documents.len());
             let prompt = prompts::update(&self.core, &memory, &guide, &text);
             let limit = settings.memory + settings.plan + FORM + settings.thinking;
-            let reply = self.chat(prompt, limit, index as u64).await?;
+            // A model that does not think is given the reply's beginning: small ones lose the form otherwise, or repeat the prompt.
+            let begun = if settings.thinking == 0 && self.model.continues() { prompts::UPDATE_BEGINS } else { "" };
+            let stop = if settings.thinking == 0 { vec![prompts::UPDATE_ENDS.to_string()] } else { vec![] };
+            let mut reply = self.chat(prompt, limit, index as u64, begun, stop).await?;
+            reply.text.insert_str(0, begun);
             let said = spoken(&reply.text, settings.thinking > 0, reply.stop == StopReason::Length);
             let next = read_update(said, (&memory, &guide), settings.memory, self.tokenizer)?;
             memory = next.memory;
@@ -317,16 +321,27 @@ impl Run<'_> {
     }
 
     async fn answer(&mut self, prompt: String, turn: u64) -> Result<String, ReadError> {
-        let reply = self.chat(prompt, self.settings.answer + self.settings.thinking, turn).await?;
+        let reply = self.chat(prompt, self.settings.answer + self.settings.thinking, turn, "", vec![]).await?;
         let text = spoken(&reply.text, self.settings.thinking > 0, reply.stop == StopReason::Length).to_string();
         self.log(ReadEvent::Answer { text: text.clone(), reply: reply.text, usage: reply.usage })?;
         Ok(text)
     }
 
-    /// One call. Its seed depends on the turn, not on what ran before, so a resumed read goes on as it would have.
-    fn chat<'b>(&'b mut self, prompt: String, limit: usize, turn: u64) -> BoxFuture<'b, Result<ChatReply, ReadError>> {
+    /// One call; the reply continues `begun` and ends before any of `stop`. Its seed depends on the turn, not on what ran before, so
+    /// a resumed read goes on as it would have.
+    fn chat<'b>(
+        &'b mut self,
+        prompt: String,
+        limit: usize,
+        turn: u64,
+        begun: &'static str,
+        stop: Vec<String>,
+    ) -> BoxFuture<'b, Result<ChatReply, ReadError>> {
         Box::pin(async move {
-            let messages = vec![Message::user(prompt)];
+            let mut messages = vec![Message::user(prompt)];
+            if !begun.is_empty() {
+                messages.push(Message::assistant(begun));
+            }
             let used = self.model.count_prompt(&messages)?;
             let max_tokens = limit.min(self.settings.window.saturating_sub(used));
             if max_tokens == 0 {
@@ -334,7 +349,7 @@ impl Run<'_> {
             }
             let mut sampling = self.settings.sampling;
             sampling.seed = sampling.seed.wrapping_add(turn.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-            let request = ChatRequest { messages, sampling, max_tokens, schema: None };
+            let request = ChatRequest { stop, ..ChatRequest::new(messages, sampling, max_tokens) };
             let progress = &mut *self.progress;
             let mut on_text = |text: &str| progress(Progress::Text(text));
             Ok(self.model.chat(&request, &mut on_text).await?)

@@ -3,7 +3,7 @@
 mod common;
 
 use agent::{EventSink, Mode, Progress, ReadError, ReadSettings, Reading};
-use common::{Scripted, document, part, prose, reply, tokenizer};
+use common::{Scripted, document, is_update, part, prose, reply, tokenizer};
 use data::{ChatError, ChatModel, Document, MemoryOutcome, ReadEvent, Sampling, StopReason};
 use proptest::prelude::*;
 
@@ -413,4 +413,21 @@ proptest! {
         }
         prop_assert_eq!((covered, total), (expected, lengths.iter().sum::<usize>()));
     }
+}
+
+#[test]
+fn a_model_that_continues_is_given_the_replys_beginning() {
+    let documents = [document("a", prose(2000))];
+    let mut model = Scripted::new(WINDOW, |_, request| {
+        let begun = request.messages.get(1).map(|turn| turn.content.clone());
+        assert_eq!(is_update(request), begun.is_some());
+        assert_eq!(is_update(request), request.stop == ["</plan>"]);
+        // Cut off before `</plan>`, as a stop text does.
+        Ok((if begun.is_some() { "the fact\n</memory>\n<plan>\ngo on".into() } else { "done".to_string() }, StopReason::Eos))
+    });
+    model.continues = true;
+    let (reading, log) = read(&model, &documents, &settings());
+    let reading = reading.unwrap();
+    assert_eq!((reading.memory.as_str(), reading.plan.as_str()), ("the fact", "go on"));
+    assert!(matches!(&log[1], ReadEvent::Chunk { reply, .. } if reply.starts_with("Updated memory:\n<memory>\nthe fact")));
 }

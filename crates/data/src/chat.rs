@@ -66,6 +66,11 @@ impl Message {
         Self { role: Role::User, content: content.into() }
     }
 
+    /// A turn of the model.
+    pub fn assistant(content: impl Into<String>) -> Self {
+        Self { role: Role::Assistant, content: content.into() }
+    }
+
     /// Standing instructions.
     pub fn system(content: impl Into<String>) -> Self {
         Self { role: Role::System, content: content.into() }
@@ -106,15 +111,26 @@ pub struct JsonSchema {
 /// A conversation to continue.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ChatRequest {
-    /// The turns so far.
+    /// The turns so far. A last turn of the assistant's is the beginning of the reply, which the model continues
+    /// (only where [`ChatModel::continues`]).
     pub messages: Vec<Message>,
     /// How tokens are chosen.
     pub sampling: Sampling,
     /// Upper bound of the reply.
     pub max_tokens: usize,
+    /// The reply ends before the first of these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stop: Vec<String>,
     /// The reply is JSON of this form. A model that cannot hold itself to one refuses the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<JsonSchema>,
+}
+
+impl ChatRequest {
+    /// A request without stop texts and of no particular form.
+    pub fn new(messages: Vec<Message>, sampling: Sampling, max_tokens: usize) -> Self {
+        Self { messages, sampling, max_tokens, stop: Vec::new(), schema: None }
+    }
 }
 
 /// Why a reply ended.
@@ -190,6 +206,11 @@ pub trait ChatModel: MaybeSend + MaybeSync {
 
     /// Tokens the chat template and `messages` take as a prompt.
     fn count_prompt(&self, messages: &[Message]) -> Result<usize, ChatError>;
+
+    /// Whether a last turn of the assistant's is continued, rather than answered with a turn of its own.
+    fn continues(&self) -> bool {
+        false
+    }
 
     /// Continues the conversation; `on_text` receives the reply's new text as it comes.
     fn chat<'a>(&'a self, request: &'a ChatRequest, on_text: OnToken<'a>) -> BoxFuture<'a, Result<ChatReply, ChatError>>;

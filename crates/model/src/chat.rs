@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_lock::Mutex;
-use data::{BoxFuture, ChatError, ChatModel, ChatReply, ChatRequest, Message, OnToken, StopReason, Usage};
+use data::{BoxFuture, ChatError, ChatModel, ChatReply, ChatRequest, Message, OnToken, Role, StopReason, Usage};
 use tokenizer::{ChatTemplate, TemplateOptions, Tokenizer};
 
 use crate::engine::{Engine, EngineSettings, Request};
@@ -57,8 +57,16 @@ impl ChatEngine {
 
     fn prompt(&self, messages: &[Message]) -> std::result::Result<Vec<u32>, ChatError> {
         let options = TemplateOptions { add_generation_prompt: true, enable_thinking: None };
+        let invalid = |error: tokenizer::TokenizerError| ChatError::Invalid(error.to_string());
+        let (turns, begun) = match messages {
+            [turns @ .., last] if last.role == Role::Assistant => (turns, Some(&last.content)),
+            turns => (turns, None),
+        };
         // The messages' text is data: a document that spells `<|im_end|>` does not end the turn.
-        let ids = self.template.encode(&self.tokenizer, messages, &options).map_err(|error| ChatError::Invalid(error.to_string()))?;
+        let mut ids = self.template.encode(&self.tokenizer, turns, &options).map_err(invalid)?;
+        if let Some(begun) = begun {
+            ids.extend(self.tokenizer.encode(begun).map_err(invalid)?);
+        }
         match ids.iter().find(|&&id| id as usize >= self.vocab) {
             Some(id) => Err(ChatError::Invalid(format!("the tokenizer gave token {id}, the model's vocabulary has {}", self.vocab))),
             None => Ok(ids),
@@ -80,6 +88,7 @@ impl ChatEngine {
         let failed = |error: ModelError| ChatError::Failed(error.to_string());
         engine.submit(Request { prompt, max_new_tokens, sampling: request.sampling, stop_ids: self.stop_ids.clone() }).map_err(failed)?;
         let mut decoder = self.tokenizer.decoder();
+        let (mut shown, mut stopped) = (0, false);
         let mut reply = ChatReply {
             text: String::new(),
             token_ids: vec![],
@@ -96,14 +105,26 @@ impl ChatEngine {
                 }
                 reply.token_ids.push(token.id);
                 reply.logprobs.push(token.logprob);
-                let new = decoder.push(token.id).map_err(undecodable)?;
-                reply.text.push_str(&new);
-                on_text(&new);
+                reply.text.push_str(&decoder.push(token.id).map_err(undecodable)?);
+            }
+            if let Some(end) = first_stop(&reply.text, &request.stop) {
+                reply.text.truncate(end);
+                reply.stop = StopReason::Eos;
+                stopped = true;
+                engine.clear();
+            }
+            // What may be the beginning of a stop text is held back.
+            let safe = reply.text.len() - if engine.is_idle() { 0 } else { held_back(&reply.text, &request.stop) };
+            if safe > shown {
+                on_text(&reply.text[shown..safe]);
+                shown = safe;
             }
         }
-        let rest = decoder.finish().map_err(undecodable)?;
-        reply.text.push_str(&rest);
-        on_text(&rest);
+        if !stopped {
+            let rest = decoder.finish().map_err(undecodable)?;
+            reply.text.push_str(&rest);
+            on_text(&rest);
+        }
         reply.usage.completion_tokens = reply.token_ids.len();
         Ok(reply)
     }
@@ -118,6 +139,10 @@ impl ChatModel for ChatEngine {
         self.window
     }
 
+    fn continues(&self) -> bool {
+        true
+    }
+
     fn count_prompt(&self, messages: &[Message]) -> std::result::Result<usize, ChatError> {
         Ok(self.prompt(messages)?.len())
     }
@@ -125,6 +150,17 @@ impl ChatModel for ChatEngine {
     fn chat<'a>(&'a self, request: &'a ChatRequest, on_text: OnToken<'a>) -> BoxFuture<'a, std::result::Result<ChatReply, ChatError>> {
         Box::pin(self.run(request, on_text))
     }
+}
+
+/// Where the first stop text begins.
+fn first_stop(text: &str, stops: &[String]) -> Option<usize> {
+    stops.iter().filter(|stop| !stop.is_empty()).filter_map(|stop| text.find(stop.as_str())).min()
+}
+
+/// Bytes at the text's end that begin a stop text.
+fn held_back(text: &str, stops: &[String]) -> usize {
+    let begun = |stop: &String| (1..stop.len()).rev().find(|&n| stop.is_char_boundary(n) && text.ends_with(&stop[..n])).unwrap_or(0);
+    stops.iter().map(begun).max().unwrap_or(0)
 }
 
 /// The format most weights are stored in.
@@ -138,4 +174,19 @@ fn main_dtype(checkpoint: &Checkpoint) -> &'static str {
         }
     }
     totals.into_iter().max_by_key(|&(_, total)| total).map_or("empty", |(dtype, _)| dtype.name())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stop_text_ends_the_reply_and_its_beginning_is_held_back() {
+        let stops = ["</plan>".to_string(), String::new(), "终了".to_string()];
+        assert_eq!(first_stop("a</plan>b终了", &stops), Some(1));
+        assert_eq!(first_stop("a</plan", &stops), None);
+        assert_eq!(held_back("note </pl", &stops), 4);
+        assert_eq!(held_back("note 终", &stops), "终".len());
+        assert_eq!(held_back("note", &stops), 0);
+    }
 }

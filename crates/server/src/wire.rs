@@ -41,6 +41,9 @@ pub(crate) fn body(request: &ChatRequest, model: &str, dialect: Dialect, stream:
             body.insert("min_p".into(), number(sampling.min_p));
         }
     }
+    if !request.stop.is_empty() {
+        body.insert("stop".into(), json!(request.stop));
+    }
     if let Some(schema) = &request.schema {
         let format = if dialect.object_schema {
             json!({"type": "json_object", "schema": schema.schema})
@@ -200,7 +203,7 @@ mod tests {
 
     #[test]
     fn a_request_says_what_matters() {
-        let mut request = ChatRequest { messages: vec![Message::user("hi")], sampling: Sampling::PAPER, max_tokens: 5, schema: None };
+        let mut request = ChatRequest::new(vec![Message::user("hi")], Sampling::PAPER, 5);
         request.sampling.seed = 0xffff_ffff_0000_0001;
         let body = |request: &ChatRequest, dialect| serde_json::from_slice::<Value>(&super::body(request, "m", dialect, true)).unwrap();
         assert_eq!(

@@ -33,6 +33,8 @@ pub struct Scripted {
     pub name: String,
     pub window: usize,
     pub seen: Mutex<Vec<ChatRequest>>,
+    /// Whether it continues a turn that was begun for it.
+    pub continues: bool,
     script: Script,
 }
 
@@ -41,7 +43,7 @@ impl Scripted {
         window: usize,
         script: impl Fn(usize, &ChatRequest) -> Result<(String, StopReason), ChatError> + Send + Sync + 'static,
     ) -> Self {
-        Self { name: "scripted".into(), window, seen: Mutex::default(), script: Box::new(script) }
+        Self { name: "scripted".into(), window, seen: Mutex::default(), continues: false, script: Box::new(script) }
     }
 
     /// A reader whose memory is a digest of everything it was given, so that any difference shows in the answer.
@@ -83,6 +85,10 @@ impl ChatModel for Scripted {
 
     fn window(&self) -> usize {
         self.window
+    }
+
+    fn continues(&self) -> bool {
+        self.continues
     }
 
     fn count_prompt(&self, messages: &[Message]) -> Result<usize, ChatError> {

@@ -132,7 +132,7 @@ pub fn stream(out: &mut TcpStream, texts: &[&str]) -> std::io::Result<()> {
 }
 
 pub fn request(text: &str) -> ChatRequest {
-    ChatRequest { messages: vec![Message::user(text)], sampling: Sampling::GREEDY, max_tokens: 100, schema: None }
+    ChatRequest::new(vec![Message::user(text)], Sampling::GREEDY, 100)
 }
 
 /// Runs a call; the reply and the texts as they came.
