@@ -49,8 +49,12 @@ fn family(extension: &str) -> Option<Family> {
         "java" => Family::Braces(Language { triple_quotes: true, ..Language::default() }),
         "kt" | "kts" | "scala" | "swift" | "groovy" | "gradle" => Family::Braces(lines),
         "php" => Family::Braces(Language { hash_comments: true, ..Language::default() }),
-        "dart" | "zig" | "proto" | "wgsl" | "glsl" | "hlsl" | "d" => Family::Braces(Language { triple_quotes: true, ..Language::default() }),
-        "sh" | "bash" | "zsh" => Family::Braces(Language { shell: true, hash_comments: true, lines_end_statements: true, ..Language::default() }),
+        "dart" | "zig" | "proto" | "wgsl" | "glsl" | "hlsl" | "d" => {
+            Family::Braces(Language { triple_quotes: true, ..Language::default() })
+        }
+        "sh" | "bash" | "zsh" => {
+            Family::Braces(Language { shell: true, hash_comments: true, lines_end_statements: true, ..Language::default() })
+        }
         "py" | "pyi" | "pyx" => Family::Indents(indents::PYTHON),
         "rb" | "rake" => Family::Indents(indents::RUBY),
         "lua" => Family::Indents(indents::LUA),

@@ -17,11 +17,7 @@ pub fn convert(bytes: Bytes, format: Format) -> Result<Written> {
     let mut writer = Writer::new(format);
     writer.remarks = remarks;
     let delimiter = if format == Format::Tsv { b'\t' } else { delimiter(&text) };
-    let mut reader = ReaderBuilder::new()
-        .has_headers(false)
-        .flexible(true)
-        .delimiter(delimiter)
-        .from_reader(text.as_bytes());
+    let mut reader = ReaderBuilder::new().has_headers(false).flexible(true).delimiter(delimiter).from_reader(text.as_bytes());
     // A table of few cells is marked cell by cell; delimiters bound the cells from above.
     let bound = text.bytes().filter(|&b| b == delimiter || b == b'\n').count() + 1;
     let fine = table::fine(bound, &mut writer);
@@ -65,7 +61,12 @@ fn delimiter(text: &str) -> u8 {
 
 fn outside_quotes(line: &str, delimiter: u8) -> usize {
     let mut quoted = false;
-    line.bytes().filter(|&b| { quoted ^= b == b'"'; !quoted && b == delimiter }).count()
+    line.bytes()
+        .filter(|&b| {
+            quoted ^= b == b'"';
+            !quoted && b == delimiter
+        })
+        .count()
 }
 
 #[cfg(test)]

@@ -261,7 +261,11 @@ impl<'a> Body<'a> {
         match (paragraph.level, paragraph.item) {
             (Some(level), _) => self.writer.heading(level, &text.split_whitespace().collect::<Vec<_>>().join(" ")),
             (None, Some(depth)) => {
-                if after_item { self.writer.new_line() } else { self.writer.blank_line() }
+                if after_item {
+                    self.writer.new_line()
+                } else {
+                    self.writer.blank_line()
+                }
                 self.writer.push(&"  ".repeat(depth.min(8)));
                 self.writer.push("- ");
                 self.writer.push(text);
@@ -291,7 +295,11 @@ fn write_notes(xml: &str, words: &str, writer: &mut Writer) -> Result<()> {
         match event {
             // Separators are notes too, of a type.
             Xml::Open("footnote" | "endnote", attributes) => {
-                let id = if attributes.get("type").is_some_and(|kind| kind != "normal") { String::new() } else { attributes.get("id").unwrap_or_default() };
+                let id = if attributes.get("type").is_some_and(|kind| kind != "normal") {
+                    String::new()
+                } else {
+                    attributes.get("id").unwrap_or_default()
+                };
                 notes.push((id, String::new()));
             }
             Xml::Open("t", _) => in_text = true,

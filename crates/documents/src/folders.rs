@@ -157,9 +157,26 @@ fn is_lock_file(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
     matches!(
         name,
-        "Cargo.lock" | "package-lock.json" | "npm-shrinkwrap.json" | "yarn.lock" | "pnpm-lock.yaml" | "bun.lock" | "deno.lock"
-            | "poetry.lock" | "uv.lock" | "pdm.lock" | "Pipfile.lock" | "composer.lock" | "Gemfile.lock" | "go.sum" | "flake.lock"
-            | "pubspec.lock" | "Podfile.lock" | "mix.lock" | "packages.lock.json" | "gradle.lockfile"
+        "Cargo.lock"
+            | "package-lock.json"
+            | "npm-shrinkwrap.json"
+            | "yarn.lock"
+            | "pnpm-lock.yaml"
+            | "bun.lock"
+            | "deno.lock"
+            | "poetry.lock"
+            | "uv.lock"
+            | "pdm.lock"
+            | "Pipfile.lock"
+            | "composer.lock"
+            | "Gemfile.lock"
+            | "go.sum"
+            | "flake.lock"
+            | "pubspec.lock"
+            | "Podfile.lock"
+            | "mix.lock"
+            | "packages.lock.json"
+            | "gradle.lockfile"
     )
 }
 

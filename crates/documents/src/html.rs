@@ -174,7 +174,11 @@ impl Walk<'_> {
                 self.writer.new_line();
             }
             "table" => {
-                if in_cell { self.space() } else { self.writer.blank_line() }
+                if in_cell {
+                    self.space()
+                } else {
+                    self.writer.blank_line()
+                }
                 self.rows.push(0);
                 self.children(at)?;
                 self.rows.pop();
@@ -251,9 +255,38 @@ impl Walk<'_> {
 fn is_block(name: &str) -> bool {
     matches!(
         name,
-        "address" | "article" | "aside" | "blockquote" | "body" | "center" | "dd" | "details" | "dialog" | "div" | "dl" | "dt"
-            | "fieldset" | "figcaption" | "figure" | "footer" | "form" | "header" | "h1" | "h2" | "h3" | "h4" | "h5" | "h6"
-            | "hgroup" | "legend" | "main" | "ol" | "p" | "section" | "summary" | "ul"
+        "address"
+            | "article"
+            | "aside"
+            | "blockquote"
+            | "body"
+            | "center"
+            | "dd"
+            | "details"
+            | "dialog"
+            | "div"
+            | "dl"
+            | "dt"
+            | "fieldset"
+            | "figcaption"
+            | "figure"
+            | "footer"
+            | "form"
+            | "header"
+            | "h1"
+            | "h2"
+            | "h3"
+            | "h4"
+            | "h5"
+            | "h6"
+            | "hgroup"
+            | "legend"
+            | "main"
+            | "ol"
+            | "p"
+            | "section"
+            | "summary"
+            | "ul"
     )
 }
 
@@ -270,10 +303,7 @@ mod tests {
         let page = "<title>T &amp; U</title><nav>skip</nav><h1>One</h1><p>a&nbsp;b &lt;c&gt;\n  d<br>e<script>no</script>\
             <ul><li>x<li><p>y</p></ul><table><caption>Cap</caption><tr><th>k<th>v<tr><td>1<td><b>2</b></table><pre>a\n  b</pre>";
         let written = convert(&page.as_bytes().into()).unwrap();
-        assert_eq!(
-            &*written.text,
-            "# One\n\na\u{a0}b <c> d\ne\n\n- x\n- y\n\nCap\nk | v\n1 | 2\n\na\n  b\n"
-        );
+        assert_eq!(&*written.text, "# One\n\na\u{a0}b <c> d\ne\n\n- x\n- y\n\nCap\nk | v\n1 | 2\n\na\n  b\n");
         assert_eq!(written.title.as_deref(), Some("T & U"));
         assert_eq!(written.marks.len(), 1);
         assert_eq!(written.remarks, [Remark::LeftOut { what: "navigation".into() }]);

@@ -220,7 +220,14 @@ fn marked_depth(text: &str, writer: &mut Writer) -> usize {
     }
     let mut sum = 0;
     // A pointer grows with its depth, and so does what it costs.
-    let fits = at_depth.iter().take_while(|&&count| { sum += count; sum <= MAX_FINE_MARKS }).count() - 1;
+    let fits = at_depth
+        .iter()
+        .take_while(|&&count| {
+            sum += count;
+            sum <= MAX_FINE_MARKS
+        })
+        .count()
+        - 1;
     if fits < MAX_JSON_DEPTH && at_depth[fits + 1] > 0 {
         writer.remarks.push(Remark::CoarseMarks { grain: format!("value at depth {fits}") });
     }

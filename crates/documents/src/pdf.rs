@@ -38,7 +38,7 @@ pub fn convert(bytes: &Bytes) -> Result<Written> {
     writer.title = pdf.metadata().title.as_deref().map(string).filter(|title| !title.is_empty());
     let cache = InterpreterCache::new();
     let settings = InterpreterSettings::default();
-    let (mut without, mut images, mut unknown) = (Vec::new(), 0, (0, 0));
+    let (mut without, mut images, mut unknown, mut by_code) = (Vec::new(), 0, (0, 0), 0);
     for (index, page) in pages.iter().enumerate() {
         let number = index as u32 + 1;
         if !weight::is_bearable(page) {
@@ -53,6 +53,7 @@ pub fn convert(bytes: &Bytes) -> Result<Written> {
             return Err(DocumentError::TooLarge { format: Format::Pdf, what: "glyphs on a page", limit: MAX_GLYPHS as u64 });
         }
         images += shown.images;
+        by_code += shown.by_code;
         if shown.unknown > 0 {
             unknown = (if unknown.1 == 0 { number } else { unknown.0 }, unknown.1 + shown.unknown);
         }
@@ -73,6 +74,9 @@ pub fn convert(bytes: &Bytes) -> Result<Written> {
     }
     if unknown.1 > 0 {
         writer.remarks.push(Remark::GlyphsWithoutText { first_page: unknown.0, count: unknown.1 });
+    }
+    if by_code > 0 {
+        writer.remarks.push(Remark::GlyphsByCode { count: by_code });
     }
     if images > 0 {
         writer.remarks.push(Remark::Images { count: images });
@@ -95,6 +99,8 @@ struct Shown {
     images: usize,
     /// Glyphs without a character.
     unknown: usize,
+    /// Glyphs whose character is that of their code.
+    by_code: usize,
 }
 
 impl Device<'_> for Shown {
@@ -112,7 +118,13 @@ impl Device<'_> for Shown {
             let text = match glyph.as_unicode() {
                 Some(BfString::Char(c)) => c.to_string(),
                 Some(BfString::String(s)) => s,
-                None => "\u{fffd}".to_string(),
+                None => match by_code(glyph) {
+                    Some(text) => {
+                        self.by_code += 1;
+                        text.to_string()
+                    }
+                    None => "\u{fffd}".to_string(),
+                },
             };
             if let Some(piece) = piece(text, transform, advance.map_or(500.0, f64::from), self.page) {
                 self.unknown += usize::from(piece.text == "\u{fffd}");
@@ -130,6 +142,18 @@ impl Device<'_> for Shown {
     fn push_transparency_group(&mut self, _: f32, _: Option<SoftMask<'_>>, _: BlendMode) {}
     fn pop_clip(&mut self) {}
     fn pop_transparency_group(&mut self) {}
+}
+
+/// The character of a glyph that has only a code. TeX's bitmap fonts name none of their glyphs; their codes are ASCII, with the
+/// ligatures where TeX's T1 encoding has them.
+fn by_code(glyph: &Glyph<'_>) -> Option<&'static str> {
+    const ASCII: &str = " !\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~";
+    const LIGATURES: [&str; 5] = ["ff", "fi", "fl", "ffi", "ffl"];
+    match (glyph, glyph.char_code() as usize) {
+        (Glyph::Type3(_), code @ 0x1b..0x20) => LIGATURES.get(code - 0x1b).copied(),
+        (Glyph::Type3(_), code @ 0x20..0x7f) => ASCII.get(code - 0x20..code - 0x1f),
+        _ => None,
+    }
 }
 
 /// A glyph on the page; `None` off the page or without a size. `transform` takes thousandths of an em to the page, `advance` is in them.

@@ -43,12 +43,10 @@ pub enum Remark {
         /// How many.
         count: usize,
     },
-    /// The pages after this one could not be read.
-    PagesLost {
-        /// The first that could not.
-        page: u32,
-        /// Why.
-        why: String,
+    /// Glyphs of a bitmap font without names were read by their codes.
+    GlyphsByCode {
+        /// How many.
+        count: usize,
     },
     /// Pictures were left out.
     Images {
@@ -115,9 +113,15 @@ impl fmt::Display for Remark {
                 write!(f, "no text on {} (scanned or empty)", counted_list("page", "pages", pages))
             }
             Self::GlyphsWithoutText { first_page, count } => {
-                write!(f, "{} in a font that does not say what they are (from page {first_page})", counted(*count, "glyph is", "glyphs are"))
+                write!(
+                    f,
+                    "{} in a font that does not say what they are (from page {first_page})",
+                    counted(*count, "glyph is", "glyphs are")
+                )
             }
-            Self::PagesLost { page, why } => write!(f, "nothing was read from page {page} on: {why}"),
+            Self::GlyphsByCode { count } => {
+                write!(f, "{} read by the codes of a font without names, which is a guess", counted(*count, "glyph was", "glyphs were"))
+            }
             Self::Images { count } => write!(f, "{} left out", counted(*count, "picture was", "pictures were")),
             Self::LeftOut { what } => write!(f, "left out: {what}"),
             Self::NoHeader { sheet } if sheet.is_empty() => f.write_str("no header row: cells stand without names"),
@@ -128,7 +132,11 @@ impl fmt::Display for Remark {
             Self::CoarseMarks { grain } => write!(f, "very large: places are told by {grain}"),
             Self::HiddenSheet { sheet } => write!(f, "sheet {sheet} is hidden; it was read all the same"),
             Self::FormulasWithoutValue { sheet, count } => {
-                write!(f, "sheet {sheet}: {} without a stored value: open and save it in a spreadsheet program", counted(*count, "formula is", "formulas are"))
+                write!(
+                    f,
+                    "sheet {sheet}: {} without a stored value: open and save it in a spreadsheet program",
+                    counted(*count, "formula is", "formulas are")
+                )
             }
             Self::PartLost { part, why } => write!(f, "{part} could not be read: {why}"),
         }

@@ -1,7 +1,7 @@
 //! XML as a stream of what docx and epub need. Entities a document declares itself are not expanded.
 
-use quick_xml::{Reader, XmlVersion};
 use quick_xml::events::{BytesStart, Event};
+use quick_xml::{Reader, XmlVersion};
 
 use crate::limits::MAX_XML_DEPTH;
 use crate::{DocumentError, Format, Result};
@@ -29,9 +29,9 @@ pub fn visit(xml: &str, format: Format, mut see: impl FnMut(Xml<'_>) -> Result<(
     let mut reader = Reader::from_str(xml);
     let mut depth = 0usize;
     loop {
-        let event = reader.read_event().map_err(|error| {
-            DocumentError::damaged(format, format!("XML, at byte {}: {error}", reader.error_position()))
-        })?;
+        let event = reader
+            .read_event()
+            .map_err(|error| DocumentError::damaged(format, format!("XML, at byte {}: {error}", reader.error_position())))?;
         match event {
             Event::Start(start) => {
                 depth += 1;

@@ -7,8 +7,17 @@ use documents::{DocumentError, code_cuts, convert};
 use proptest::prelude::*;
 
 const FIXTURES: [&str; 11] = [
-    "report.pdf", "half-scanned.pdf", "encrypted.pdf", "owner-locked.pdf", "minutes.docx", "sales.xlsx", "rivers.epub", "tide.html",
-    "people.csv", "people.json", "notes.md",
+    "report.pdf",
+    "half-scanned.pdf",
+    "encrypted.pdf",
+    "owner-locked.pdf",
+    "minutes.docx",
+    "sales.xlsx",
+    "rivers.epub",
+    "tide.html",
+    "people.csv",
+    "people.json",
+    "notes.md",
 ];
 
 fn bytes(name: &str) -> Vec<u8> {
@@ -103,9 +112,11 @@ fn a_far_cell_takes_no_room() {
 /// Forms that each draw the next ten times: ten to the power of what the file says.
 #[test]
 fn a_pdf_of_forms_in_forms_is_refused() {
-    let mut pdf = String::from("%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n\
+    let mut pdf = String::from(
+        "%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n\
         3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 99 99]/Contents 4 0 R/Resources<</XObject<</F 5 0 R>>>>>>endobj\n\
-        4 0 obj<</Length 5>>stream\n/F Do\nendstream endobj\n");
+        4 0 obj<</Length 5>>stream\n/F Do\nendstream endobj\n",
+    );
     for n in 5..25 {
         let content = "/F Do ".repeat(10);
         pdf.push_str(&format!(

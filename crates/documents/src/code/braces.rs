@@ -25,8 +25,21 @@ pub struct Language {
 
 /// Words whose body holds items of its own.
 const CONTAINERS: [&str; 15] = [
-    "class", "impl", "mod", "trait", "namespace", "interface", "object", "struct", "enum", "union", "record", "extension", "protocol",
-    "actor", "extern",
+    "class",
+    "impl",
+    "mod",
+    "trait",
+    "namespace",
+    "interface",
+    "object",
+    "struct",
+    "enum",
+    "union",
+    "record",
+    "extension",
+    "protocol",
+    "actor",
+    "extern",
 ];
 /// Words whose body does not, whatever else stands before it.
 const FUNCTIONS: [&str; 5] = ["fn", "function", "func", "fun", "def"];
@@ -113,7 +126,10 @@ impl Scan<'_> {
             }
             b'/' if next == b'/' && !language.shell => return self.comment(line_end(self.bytes, at)),
             b'/' if next == b'*' && !language.shell => return self.comment(self.block_comment(at)),
-            b'#' if language.hash_comments && next != b'[' && (!language.shell || matches!(self.at(at.wrapping_sub(1)), b' ' | b'\t' | b'\n' | 0)) => {
+            b'#' if language.hash_comments
+                && next != b'['
+                && (!language.shell || matches!(self.at(at.wrapping_sub(1)), b' ' | b'\t' | b'\n' | 0)) =>
+            {
                 return self.comment(line_end(self.bytes, at));
             }
             b'#' if language.preprocessor && self.outside_line_start(at) => {
@@ -129,6 +145,7 @@ impl Scan<'_> {
             }
             _ => {}
         }
+        let before = self.last;
         self.code(byte);
         match byte {
             b'"' if language.triple_quotes && self.bytes[at..].starts_with(b"\"\"\"") => self.until(at + 3, b"\"\"\"", true),
@@ -137,7 +154,7 @@ impl Scan<'_> {
             b'`' if language.raw_backticks => self.until(at + 1, b"`", false),
             b'`' if language.templates => self.template(at + 1),
             b'r' | b'R' if matches!(next, b'"' | b'#') && !is_word(self.at(at.wrapping_sub(1))) => self.raw_string(at),
-            b'/' if language.regexes && self.regex_may_begin() => self.regex(at),
+            b'/' if language.regexes && regex_may_follow(before) => self.regex(at),
             b'(' | b'[' => {
                 self.round += 1;
                 self.header_push(byte);
@@ -323,7 +340,9 @@ impl Scan<'_> {
             let rest = String::from_utf8_lossy(&self.bytes[at + 1..(at + 14).min(self.bytes.len())]).into_owned();
             let mut chars = rest.chars();
             return match (chars.next(), chars.next()) {
-                (Some('\\'), _) => self.bytes[(at + 3).min(self.bytes.len())..].iter().position(|b| *b == b'\'').map_or(at + 1, |n| at + 4 + n),
+                (Some('\\'), _) => {
+                    self.bytes[(at + 3).min(self.bytes.len())..].iter().position(|b| *b == b'\'').map_or(at + 1, |n| at + 4 + n)
+                }
                 (Some(c), Some('\'')) => at + 2 + c.len_utf8(),
                 _ => at + 1,
             };
@@ -391,10 +410,6 @@ impl Scan<'_> {
         at + 1
     }
 
-    fn regex_may_begin(&self) -> bool {
-        matches!(self.last, b'(' | b',' | b'=' | b':' | b'[' | b'!' | b'&' | b'|' | b'?' | b'{' | b'}' | b';' | b'\n')
-    }
-
     fn regex(&self, at: usize) -> usize {
         let (mut end, mut class) = (at + 1, false);
         while end < self.bytes.len() {
@@ -410,6 +425,11 @@ impl Scan<'_> {
         }
         at + 1
     }
+}
+
+/// Whether a `/` behind this byte of code begins a regular expression rather than divides.
+fn regex_may_follow(last: u8) -> bool {
+    matches!(last, b'(' | b',' | b'=' | b':' | b'[' | b'!' | b'&' | b'|' | b'?' | b'{' | b'}' | b';' | b'\n')
 }
 
 fn is_word(byte: u8) -> bool {

@@ -14,17 +14,11 @@ pub struct Language {
     above: &'static [&'static str],
 }
 
-pub const PYTHON: Language = Language {
-    items: &["def", "class"],
-    containers: &["class"],
-    comment: "#",
-    long_strings: &["\"\"\"", "'''"],
-    above: &["@", "#"],
-};
+pub const PYTHON: Language =
+    Language { items: &["def", "class"], containers: &["class"], comment: "#", long_strings: &["\"\"\"", "'''"], above: &["@", "#"] };
 pub const RUBY: Language =
     Language { items: &["def", "class", "module"], containers: &["class", "module"], comment: "#", long_strings: &[], above: &["#"] };
-pub const LUA: Language =
-    Language { items: &["function"], containers: &[], comment: "--", long_strings: &[], above: &["--"] };
+pub const LUA: Language = Language { items: &["function"], containers: &[], comment: "--", long_strings: &[], above: &["--"] };
 pub const ELIXIR: Language = Language {
     items: &["def", "defp", "defmodule", "defmacro", "defimpl", "defprotocol"],
     containers: &["defmodule", "defimpl", "defprotocol"],

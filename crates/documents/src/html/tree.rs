@@ -313,11 +313,8 @@ pub fn expand_empty(text: &str) -> Cow<'_, str> {
     while let Some(open) = rest.find('<') {
         out.push_str(&rest[..open]);
         rest = &rest[open..];
-        let (end, comment) = if rest.starts_with("<!--") {
-            (rest.find("-->").map(|end| end + 3), true)
-        } else {
-            (rest.find('>').map(|end| end + 1), false)
-        };
+        let (end, comment) =
+            if rest.starts_with("<!--") { (rest.find("-->").map(|end| end + 3), true) } else { (rest.find('>').map(|end| end + 1), false) };
         let (tag, after) = rest.split_at(end.unwrap_or(rest.len()));
         rest = after;
         let name: &str = &tag[1.min(tag.len())..];

@@ -205,8 +205,11 @@ fn shared(gutters: Option<&[(f64, f64)]>, row: &Row) -> Vec<(f64, f64)> {
     }
     free.retain(|(from, to)| to - from > APART * row.size * 0.9);
     // The margins are always free: a row with nothing else has no gutter.
-    if free.iter().all(|(from, to)| from.is_infinite() || to.is_infinite()) && row.fragments.len() == 1 && gutters.is_some_and(|g| inner(g)) {
-        let inside = |fragment: &Fragment| gutters.unwrap_or(&[]).iter().any(|(a, b)| a.is_finite() && b.is_finite() && fragment.x0 < *a && fragment.x1 > *b);
+    if free.iter().all(|(from, to)| from.is_infinite() || to.is_infinite()) && row.fragments.len() == 1 && gutters.is_some_and(|g| inner(g))
+    {
+        let inside = |fragment: &Fragment| {
+            gutters.unwrap_or(&[]).iter().any(|(a, b)| a.is_finite() && b.is_finite() && fragment.x0 < *a && fragment.x1 > *b)
+        };
         if row.fragments.iter().any(inside) {
             return Vec::new();
         }
@@ -223,7 +226,8 @@ fn columns_at(run: &[Row], gutters: &[(f64, f64)]) -> Option<f64> {
     let prose = |on_side: &dyn Fn(&Fragment) -> bool| {
         let mut lengths: Vec<usize> = Vec::new();
         for row in run {
-            let length: usize = row.fragments.iter().filter(|fragment| on_side(fragment)).map(|f| f.text.chars().count()).max().unwrap_or(0);
+            let length: usize =
+                row.fragments.iter().filter(|fragment| on_side(fragment)).map(|f| f.text.chars().count()).max().unwrap_or(0);
             if length > 0 {
                 lengths.push(length);
             }
