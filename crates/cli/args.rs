@@ -31,7 +31,7 @@ pub enum KvKind {
 /// Model and device.
 #[derive(Args, Clone, Debug)]
 pub struct ModelArgs {
-    /// A folder with config.json and safetensors, a .gguf file, or a hub id (owner/name).
+    /// A folder with config.json and safetensors, a .gguf file, a hub id (owner/name); for `read` also openai:URL#NAME.
     #[arg(long, value_name = "M")]
     pub model: String,
     #[command(flatten)]

@@ -4,7 +4,7 @@ use anyhow::Result;
 use data::{Document, Sampling};
 
 use crate::args::{MachineArgs, ModelArgs};
-use crate::read::ReadOptions;
+use crate::read::{Mind, ReadOptions};
 use crate::{fetch, load, read};
 
 const TEXT: &str = include_str!("../../tests/documents/demo.txt");
@@ -33,5 +33,6 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     let question = args.ask.as_deref().unwrap_or(QUESTION).trim();
     eprintln!("A demonstration: a 135-million-parameter model reads {} bytes through a window of {window} tokens.", TEXT.len());
     eprintln!("It shows the machinery; a model this small is often wrong. question: {question}\n");
-    read::read(&model, &[document], question, &args.options, Sampling::GREEDY).map(drop)
+    let mind = Mind { model: &model, tokenizer: model.tokenizer(), thinks: model.thinks() };
+    read::read(&mind, &[document], question, &args.options, Sampling::GREEDY).map(drop)
 }

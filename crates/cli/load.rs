@@ -9,6 +9,7 @@ use kernels::gpu::GpuOptions;
 use kernels::{Device, Precision};
 use model::source::Checkpoint;
 use model::{ChatEngine, EngineSettings, Model};
+use server::{Client, ClientSettings};
 
 use crate::args::{DeviceKind, MachineArgs, ModelArgs};
 use crate::{hub, progress};
@@ -56,6 +57,14 @@ pub fn chat(args: &ModelArgs, window: Option<usize>) -> Result<ChatEngine> {
     let settings = EngineSettings::single(model.max_positions, kv);
     let name = std::path::Path::new(&args.model).file_stem().map_or(args.model.clone(), |stem| stem.to_string_lossy().into_owned());
     ChatEngine::new(model, &checkpoint, settings, name).context("cannot set up the chat model")
+}
+
+/// The model behind `openai:URL#NAME`. Replies are kept beside the runs, so that none is paid for twice.
+pub fn client(name: &str, window: Option<usize>) -> Result<Client> {
+    let mut settings = ClientSettings::parse(name)?;
+    settings.window = window;
+    settings.cache = Some(PathBuf::from("longhand-runs/calls"));
+    Ok(Client::connect(settings, None)?)
 }
 
 /// Whether every tensor is stored as f32.

@@ -3,8 +3,10 @@
 mod args;
 mod bench;
 mod bench_ops;
+mod cited;
 mod demo;
 mod doctor;
+mod documents;
 mod fetch;
 mod generate;
 mod hub;

@@ -6,14 +6,15 @@ use std::time::Instant;
 
 use agent::{Mode, Progress, ReadSettings, Reading};
 use anyhow::{Context, Result};
-use data::{ChatModel, Document, MemoryOutcome, ReadEvent};
+use data::{ChatModel, Document, MemoryOutcome, ReadEvent, Span};
 use indicatif::ProgressBar;
-use model::ChatEngine;
 use serde_json::json;
+use tokenizer::Tokenizer;
 
 use crate::args::ModelArgs;
+use crate::cited::Cited;
 use crate::generate::SamplingArgs;
-use crate::{load, log, progress};
+use crate::{documents, load, log, progress};
 
 /// Whole or through memory.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -24,15 +25,21 @@ pub enum ReadMode {
     Single,
     /// Memory even if it would fit.
     Memory,
+    /// Baseline: beginning and end of the documents, one pass.
+    Truncate,
+    /// Baseline: the passages keyword search (BM25) finds, one pass.
+    Retrieve,
+    /// Baseline: MemAgent's prompt.
+    Memagent,
 }
 
-/// Reads text and Markdown files (UTF-8) and answers one question from them.
+/// Reads files and folders (text, Markdown, HTML, PDF, DOCX, EPUB, CSV, XLSX, JSON, source code) and answers a question from them.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Example:\n  longhand read annual-report.txt --ask \"How much was spent on research?\" --model ./Qwen3-4B\n\nThe same command again resumes a read that was stopped, re-reading at most one chunk."
+    after_help = "Example:\n  longhand read annual-report.txt --ask \"How much was spent on research?\" --model ./Qwen3-4B\n  longhand read ./my-project --ask \"Where are sessions closed?\" --model openai:http://127.0.0.1:8080/v1#qwen3-4b\n\nThe same command again resumes a read that was stopped, re-reading at most one chunk."
 )]
 pub struct ReadArgs {
-    /// Files to read, in order.
+    /// Files or folders to read, in order. In a folder .gitignore holds.
     #[arg(required = true, value_name = "DOC")]
     documents: Vec<PathBuf>,
     /// The question. Closing sentences such as "Answer with one word." are kept for the end.
@@ -61,6 +68,12 @@ pub struct ReadOptions {
     /// Whole or through memory.
     #[arg(long, value_enum, default_value = "auto")]
     pub mode: ReadMode,
+    /// Ask for one verbatim quote with each note.
+    #[arg(long)]
+    pub quotes: bool,
+    /// Tokens of room for thinking before each reply; as the model's template says unless told otherwise.
+    #[arg(long, value_name = "N")]
+    pub thinking: Option<usize>,
     /// Directory of the run's log; derived from the inputs unless told otherwise.
     #[arg(long, value_name = "DIR")]
     pub run: Option<PathBuf>,
@@ -74,31 +87,62 @@ pub struct ReadOptions {
 
 /// Runs the verb.
 pub fn run(args: &ReadArgs) -> Result<()> {
-    let documents = args.documents.iter().map(|path| document(path)).collect::<Result<Vec<_>>>()?;
+    let documents = documents::open(&args.documents)?;
+    let sampling = args.sampling.sampling();
+    if args.model.model.starts_with("openai:") {
+        let client = load::client(&args.model.model, args.options.window)?;
+        if client.tokenizer().is_approximate() {
+            eprintln!("tokens are estimated: the server's tokenizer is not here");
+        }
+        // What a server's model does before it answers is not known: room for thinking unless told otherwise.
+        let mind = Mind { model: &client, tokenizer: client.tokenizer(), thinks: true };
+        read(&mind, &documents, &args.ask, &args.options, sampling)?;
+        let spent = client.totals();
+        eprintln!(
+            "{} calls, {} from the cache, {} prompt and {} completion tokens{}",
+            spent.calls,
+            spent.cached,
+            spent.prompt_tokens,
+            spent.completion_tokens,
+            if spent.estimated > 0 { " (estimated)" } else { "" }
+        );
+        return Ok(());
+    }
     let window = match args.options.window {
         Some(window) => window,
         None => fitting_window(&args.model)?,
     };
     let model = load::chat(&args.model, Some(window))?;
-    read(&model, &documents, &args.ask, &args.options, args.sampling.sampling()).map(drop)
+    let mind = Mind { model: &model, tokenizer: model.tokenizer(), thinks: model.thinks() };
+    read(&mind, &documents, &args.ask, &args.options, sampling).map(drop)
+}
+
+/// Who reads.
+pub struct Mind<'a> {
+    /// The local engine or a server.
+    pub model: &'a dyn ChatModel,
+    /// What counts its tokens.
+    pub tokenizer: &'a Tokenizer,
+    /// Whether it may think before it replies.
+    pub thinks: bool,
 }
 
 /// Reads with a model that is already there. Shared with `demo`.
-pub fn read(
-    model: &ChatEngine,
-    documents: &[Document],
-    question: &str,
-    options: &ReadOptions,
-    sampling: data::Sampling,
-) -> Result<Reading> {
-    let mut settings = ReadSettings::for_window(model.window(), model.thinks());
+pub fn read(mind: &Mind<'_>, documents: &[Document], question: &str, options: &ReadOptions, sampling: data::Sampling) -> Result<Reading> {
+    let model = mind.model;
+    let mut settings = ReadSettings::for_window(model.window(), mind.thinks);
     settings.sampling = sampling;
+    settings.quotes = options.quotes;
+    settings.thinking = options.thinking.unwrap_or(settings.thinking);
     settings.chunk = options.chunk.unwrap_or(settings.chunk);
     settings.memory = options.memory.unwrap_or(settings.memory);
     settings.mode = match options.mode {
         ReadMode::Auto => Mode::Auto,
         ReadMode::Single => Mode::Single,
         ReadMode::Memory => Mode::Memory,
+        ReadMode::Truncate => Mode::Truncate,
+        ReadMode::Retrieve => Mode::Retrieve,
+        ReadMode::Memagent => Mode::MemAgent,
     };
     let directory = options.run.clone().unwrap_or_else(|| default_run(documents, question, &model.name(), &settings));
     std::fs::create_dir_all(&directory).with_context(|| format!("cannot make the run's directory {}", directory.display()))?;
@@ -113,11 +157,11 @@ pub fn read(
         settings.window, settings.chunk, settings.memory, settings.thinking, settings.answer
     );
     eprintln!("log     {}", path.display());
-    let mut watcher = Watcher::new(options.json);
+    let mut watcher = Watcher::new(options.json, documents);
+    past.iter().for_each(|event| watcher.note(event));
     let reading = {
         let mut watch = |progress: Progress<'_>| watcher.see(progress);
-        let tokenizer = model.tokenizer();
-        pollster::block_on(agent::read(model, tokenizer, documents, question, &settings, &past, &mut sink, &mut watch))
+        pollster::block_on(agent::read(model, mind.tokenizer, documents, question, &settings, &past, &mut sink, &mut watch))
     };
     watcher.bar.finish_and_clear();
     let reading = reading.with_context(|| format!("the read stopped; run the same command again to go on from {}", path.display()))?;
@@ -126,16 +170,30 @@ pub fn read(
     for span in &reading.skipped {
         eprintln!("  not read: {} bytes {}..{}", span.doc, span.start, span.end);
     }
+    let mut cited = watcher.cited;
+    let skipped = |document: &Document| reading.skipped.iter().any(|span| span.doc == document.id);
+    if !documents.iter().any(skipped) {
+        cited.add_all();
+    }
+    let citations = cited.cite(&reading.answer);
     if options.json {
-        println!("{}", json!({"event": "done", "answer": reading.answer, "covered": covered, "bytes": total, "skipped": reading.skipped}));
+        let done = json!({"event": "done", "answer": reading.answer, "covered": covered, "bytes": total, "skipped": reading.skipped,
+            "citations": cited.json(&citations)});
+        println!("{done}");
     } else {
-        println!("{}", reading.answer);
+        println!("{}", cited.marked(&reading.answer, &citations));
+        let sources = cited.sources(&reading.answer, &citations);
+        if !sources.is_empty() {
+            eprintln!("\nSources");
+            sources.iter().for_each(|source| eprintln!("  {source}"));
+        }
     }
     Ok(reading)
 }
 
 /// Shows the read as it goes.
-struct Watcher {
+struct Watcher<'a> {
+    cited: Cited<'a>,
     json: bool,
     bar: ProgressBar,
     chunks: usize,
@@ -144,10 +202,10 @@ struct Watcher {
     live: bool,
 }
 
-impl Watcher {
-    fn new(json: bool) -> Self {
+impl<'a> Watcher<'a> {
+    fn new(json: bool, documents: &'a [Document]) -> Self {
         let live = std::io::stderr().is_terminal() && !json;
-        Self { json, bar: ProgressBar::hidden(), chunks: 0, since: Instant::now(), chunk_tokens: 0, live }
+        Self { cited: Cited::new(documents), json, bar: ProgressBar::hidden(), chunks: 0, since: Instant::now(), chunk_tokens: 0, live }
     }
 
     fn see(&mut self, event: Progress<'_>) {
@@ -180,8 +238,19 @@ impl Watcher {
         }
     }
 
+    /// What an event says was read may be cited.
+    fn note(&mut self, event: &ReadEvent) {
+        match event {
+            ReadEvent::Selected { spans } => self.cited.add(spans.iter().cloned()),
+            ReadEvent::Chunk { doc, start, end, .. } => self.cited.add([Span { doc: doc.clone(), start: *start, end: *end }]),
+            _ => {}
+        }
+    }
+
     fn show(&mut self, event: &ReadEvent) {
+        self.note(event);
         let ReadEvent::Chunk { index, tokens, memory, plan, outcome, usage, .. } = event else { return };
+        let citations = self.cited.memory(memory).to_vec();
         self.bar.inc(*tokens as u64);
         let seconds = self.since.elapsed().as_secs_f64();
         let left = seconds * (self.chunks - index - 1) as f64;
@@ -198,7 +267,7 @@ impl Watcher {
             "\n[{}/{}] {rate:.0} tokens/s, {left:.0} s left{remark}\n{}\nplan: {}",
             index + 1,
             self.chunks,
-            indent(memory),
+            indent(&self.cited.marked(memory, &citations)),
             plan.replace('\n', " ")
         );
         if self.live { self.bar.println(text) } else { eprintln!("{text}") }
@@ -207,17 +276,6 @@ impl Watcher {
 
 fn indent(text: &str) -> String {
     text.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
-}
-
-/// A UTF-8 file as a document.
-pub fn document(path: &Path) -> Result<Document> {
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        anyhow::anyhow!("{} is not UTF-8 text (byte {at}): convert it first, for example with iconv", path.display())
-    })?;
-    let name = path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
-    Ok(Document::plain(path.display().to_string(), name, text))
 }
 
 /// A directory name that the same inputs always give.

@@ -8,6 +8,7 @@ mod prompts;
 mod reader;
 mod reply;
 mod retrieve;
+mod select;
 mod settings;
 mod tags;
 

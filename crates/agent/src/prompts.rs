@@ -1,6 +1,9 @@
 //! The prompts, as text files, in the order of the paper's appendix D: problem, previous memory, section, then instructions.
 
 const UPDATE: &str = include_str!("prompts/update.txt");
+const UPDATE_QUOTES: &str = include_str!("prompts/update_quotes.txt");
+const MEMAGENT_UPDATE: &str = include_str!("prompts/memagent_update.txt");
+const MEMAGENT_FINAL: &str = include_str!("prompts/memagent_final.txt");
 const FINAL: &str = include_str!("prompts/final.txt");
 const SINGLE: &str = include_str!("prompts/single.txt");
 
@@ -37,13 +40,25 @@ fn fill(template: &str, values: &[(&str, &str)]) -> String {
 }
 
 /// The prompt that turns (memory, plan, section) into the next memory and plan (§3.1).
-pub fn update(question: &str, memory: &str, plan: &str, section: &str) -> String {
-    fill(UPDATE, &[("question", question), ("memory", or(memory, NO_MEMORY)), ("plan", or(plan, NO_PLAN)), ("section", section)])
+/// With `quotes` it asks for one verbatim quote a note.
+pub fn update(question: &str, memory: &str, plan: &str, section: &str, quotes: bool) -> String {
+    let template = if quotes { UPDATE_QUOTES } else { UPDATE };
+    fill(template, &[("question", question), ("memory", or(memory, NO_MEMORY)), ("plan", or(plan, NO_PLAN)), ("section", section)])
 }
 
 /// The prompt that answers from the last memory (§3.1). The plan is not part of it.
 pub fn answer(question: &str, memory: &str, instruction: &str) -> String {
     fill(FINAL, &[("question", question), ("memory", or(memory, NO_MEMORY)), ("instruction", instruction)])
+}
+
+/// MemAgent's turn (arXiv 2507.02259), in our words: the reply is the memory.
+pub fn memagent_update(question: &str, memory: &str, section: &str) -> String {
+    fill(MEMAGENT_UPDATE, &[("question", question), ("memory", or(memory, NO_MEMORY)), ("section", section)])
+}
+
+/// MemAgent's last turn: the answer in `\boxed{}`.
+pub fn memagent_answer(question: &str, memory: &str, instruction: &str) -> String {
+    fill(MEMAGENT_FINAL, &[("question", question), ("memory", or(memory, NO_MEMORY)), ("instruction", instruction)])
 }
 
 /// The prompt that answers from a document that fits the window whole.
@@ -115,14 +130,14 @@ mod tests {
 
     #[test]
     fn marks_inside_a_document_are_left_alone() {
-        let prompt = update("who?", "", "", "code {memory} and {question}");
+        let prompt = update("who?", "", "", "code {memory} and {question}", false);
         assert!(prompt.contains("code {memory} and {question}"));
         assert!(prompt.contains(NO_MEMORY) && prompt.contains("<problem>\nwho?\n</problem>"));
     }
 
     #[test]
     fn the_section_stands_before_the_instructions_and_the_plan_is_not_in_the_final_prompt() {
-        let prompt = update("q", "m", "p", "SECTION");
+        let prompt = update("q", "m", "p", "SECTION", false);
         assert!(prompt.find("SECTION") < prompt.find("Only take notes"));
         assert!(!answer("q", "m", "").contains("<plan>"));
     }

@@ -4,7 +4,8 @@ use data::{BoxFuture, ChatError, ChatModel, ChatReply, ChatRequest, Document, Ma
 use tokenizer::{Chunk, Tokenizer, TokenizerError};
 
 use crate::prompts;
-use crate::reply::{cut_to, read_update, spoken};
+use crate::reply::{cut_to, read_memory, read_update, spoken};
+use crate::select;
 use crate::settings::{Mode, ReadSettings};
 use crate::tags::neutralise;
 
@@ -167,13 +168,19 @@ pub async fn read(
     let fingerprints = sections.map(|text| fingerprint(&text)).collect();
     let mut run = Run { model, tokenizer, settings, core, instruction, sink, progress, fingerprints };
     let past = run.check_past(past, question)?;
+    if let (Mode::Truncate | Mode::Retrieve, None | Some(0)) = (settings.mode, past.chunks) {
+        return run.read_a_part(&shown, question, past).await;
+    }
     let single = prompts::single(&run.core, &whole, &run.instruction);
     let needed = model.count_prompt(&[Message::user(&*single)])? + settings.thinking + settings.answer;
     let in_one = match (past.chunks, settings.mode) {
         (Some(chunks), Mode::Auto) => chunks == 0,
-        (Some(chunks), mode) if (chunks == 0) != (mode == Mode::Single) => return Err(ReadError::OtherRead("the mode")),
+        (Some(chunks), mode) if (chunks == 0) != matches!(mode, Mode::Single | Mode::Truncate | Mode::Retrieve) => {
+            return Err(ReadError::OtherRead("the mode"));
+        }
         (_, Mode::Single) => true,
-        (_, Mode::Memory) => false,
+        (_, Mode::Memory | Mode::MemAgent) => false,
+        (_, Mode::Truncate | Mode::Retrieve) => return Err(ReadError::OtherRead("the mode")),
         (None, Mode::Auto) => needed <= settings.window,
     };
     if !in_one {
@@ -257,15 +264,22 @@ impl Run<'_> {
             (self.progress)(Progress::Chunk { index, tokens: chunk.tokens });
             let document = &documents[*number];
             let text = section(document, chunk.start, chunk.end, documents.len());
-            let prompt = prompts::update(&self.core, &memory, &guide, &text);
+            let memagent = settings.mode == Mode::MemAgent;
+            let prompt = match memagent {
+                true => prompts::memagent_update(&self.core, &memory, &text),
+                false => prompts::update(&self.core, &memory, &guide, &text, settings.quotes),
+            };
             let limit = settings.memory + settings.plan + FORM + settings.thinking;
             // A model that does not think is given the reply's beginning: small ones lose the form otherwise, or repeat the prompt.
-            let begun = if settings.thinking == 0 && self.model.continues() { prompts::UPDATE_BEGINS } else { "" };
-            let stop = if settings.thinking == 0 { vec![prompts::UPDATE_ENDS.to_string()] } else { vec![] };
+            let begun = if settings.thinking == 0 && !memagent && self.model.continues() { prompts::UPDATE_BEGINS } else { "" };
+            let stop = if settings.thinking == 0 && !memagent { vec![prompts::UPDATE_ENDS.to_string()] } else { vec![] };
             let mut reply = self.chat(prompt, limit, index as u64, begun, stop).await?;
             reply.text.insert_str(0, begun);
             let said = spoken(&reply.text, settings.thinking > 0, reply.stop == StopReason::Length);
-            let next = read_update(said, (&memory, &guide), settings.memory, self.tokenizer)?;
+            let next = match memagent {
+                true => read_memory(said, &memory, settings.memory, self.tokenizer)?,
+                false => read_update(said, (&memory, &guide), settings.memory, self.tokenizer)?,
+            };
             memory = next.memory;
             guide = cut_to(&next.plan, settings.plan, self.tokenizer)?;
             self.log(ReadEvent::Chunk {
@@ -283,11 +297,63 @@ impl Run<'_> {
         }
         let answer = match past.answer {
             Some(answer) => answer,
-            None => self.answer(prompts::answer(&self.core, &memory, &self.instruction), u64::MAX).await?,
+            None => self.answer(self.last_prompt(&memory), u64::MAX).await?,
         };
         let spans = plan.iter().map(|(number, chunk)| (*number, chunk.start, chunk.end));
         let (coverage, skipped) = coverage(documents, spans);
         Ok(Reading { answer, memory, plan: guide, coverage, skipped })
+    }
+
+    fn last_prompt(&self, memory: &str) -> String {
+        match self.settings.mode {
+            Mode::MemAgent => prompts::memagent_answer(&self.core, memory, &self.instruction),
+            _ => prompts::answer(&self.core, memory, &self.instruction),
+        }
+    }
+
+    /// One pass over what truncation or retrieval leaves of the documents.
+    async fn read_a_part(&mut self, documents: &[Document], question: &str, past: Past) -> Result<Reading, ReadError> {
+        let settings = self.settings;
+        let form = self.model.count_prompt(&[Message::user(prompts::single(&self.core, "", &self.instruction))])?;
+        let named = |document: &Document| section(document, 0, 0, documents.len());
+        let mut needed = form + settings.thinking + settings.answer + JOINS + self.tokenizer.count(select::GAP)?;
+        for document in documents {
+            needed += self.tokenizer.count(&named(document))?;
+        }
+        if needed + LEAST > settings.window {
+            return Err(ReadError::WindowTooSmall { window: settings.window, needed: needed + LEAST });
+        }
+        let budget = settings.window - needed;
+        let spans = match settings.mode {
+            Mode::Truncate => select::truncate(documents, budget, self.tokenizer)?,
+            _ => select::retrieve(documents, &self.core, budget, self.tokenizer)?,
+        };
+        (self.progress)(Progress::Planned { chunks: 0, resumed: 0, tokens: budget });
+        if past.chunks.is_none() {
+            self.start(documents, question, 0)?;
+            self.log(ReadEvent::Selected { spans: spans.clone() })?;
+        }
+        let answer = match past.answer {
+            Some(answer) => answer,
+            None => {
+                let text = select::joined(documents, &spans, named);
+                self.answer(prompts::single(&self.core, &text, &self.instruction), u64::MAX).await?
+            }
+        };
+        let number = |span: &Span| documents.iter().position(|document| document.id == span.doc).unwrap_or(0);
+        let (coverage, skipped) = coverage(documents, spans.iter().map(|span| (number(span), span.start, span.end)));
+        Ok(Reading { answer, memory: String::new(), plan: String::new(), coverage, skipped })
+    }
+
+    /// Empty for the paper's way.
+    fn style(&self) -> &'static str {
+        match (self.settings.mode, self.settings.quotes) {
+            (Mode::MemAgent, _) => "memagent",
+            (Mode::Truncate, _) => "truncate",
+            (Mode::Retrieve, _) => "retrieve",
+            (_, true) => "quotes",
+            (_, false) => "",
+        }
     }
 
     /// The documents' chunks, each with the number of its document.
@@ -295,10 +361,12 @@ impl Run<'_> {
         let settings = self.settings;
         let window = settings.window;
         let count = |prompt: String| self.model.count_prompt(&[Message::user(prompt)]);
-        let update =
-            count(prompts::update(&self.core, "", "", ""))? + 2 * (settings.memory + settings.plan) + FORM + settings.thinking + JOINS;
-        let last =
-            count(prompts::answer(&self.core, "", &self.instruction))? + settings.memory + settings.answer + settings.thinking + JOINS;
+        let update = count(prompts::update(&self.core, "", "", "", settings.quotes))?
+            + 2 * (settings.memory + settings.plan)
+            + FORM
+            + settings.thinking
+            + JOINS;
+        let last = count(self.last_prompt(""))? + settings.memory + settings.answer + settings.thinking + JOINS;
         let mut header = 0;
         for document in documents {
             header = header.max(self.tokenizer.count(&section(document, 0, 0, documents.len()))?);
@@ -371,6 +439,7 @@ impl Run<'_> {
             answer: settings.answer,
             chunks,
             sampling: settings.sampling,
+            style: self.style().into(),
         };
         self.log(event)
     }
@@ -378,8 +447,21 @@ impl Run<'_> {
     /// Takes a log of the same read apart; refuses any other.
     fn check_past(&self, past: &[ReadEvent], asked: &str) -> Result<Past, ReadError> {
         let Some((first, rest)) = past.split_first() else { return Ok(Past::default()) };
-        let ReadEvent::Started { version, model, question, documents, window, chunk, memory, plan, thinking, answer, chunks, sampling } =
-            first
+        let ReadEvent::Started {
+            version,
+            model,
+            question,
+            documents,
+            window,
+            chunk,
+            memory,
+            plan,
+            thinking,
+            answer,
+            chunks,
+            sampling,
+            style,
+        } = first
         else {
             return Err(ReadError::OtherRead("its first line"));
         };
@@ -392,6 +474,7 @@ impl Run<'_> {
             ((*window, *chunk, *memory) == (set.window, set.chunk, set.memory), "a size (window, chunk or memory)"),
             ((*plan, *thinking, *answer) == (set.plan, set.thinking, set.answer), "a budget (plan, thinking or answer)"),
             (*sampling == set.sampling, "the sampling"),
+            (style == self.style(), "the mode"),
         ];
         if let Some((_, what)) = checks.iter().find(|(same, _)| !same) {
             return Err(ReadError::OtherRead(what));
@@ -404,6 +487,7 @@ impl Run<'_> {
                 {
                     out.read.push((*start, *end, memory.clone(), plan.clone()));
                 }
+                ReadEvent::Selected { .. } if *chunks == 0 && out.answer.is_none() => {}
                 ReadEvent::Answer { text, .. } if out.answer.is_none() => out.answer = Some(text.clone()),
                 _ => return Err(ReadError::OtherRead("the order of its lines")),
             }

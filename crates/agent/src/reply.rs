@@ -75,6 +75,28 @@ pub fn read_update(text: &str, previous: (&str, &str), budget: usize, tokenizer:
     Ok(NextState { memory, plan, outcome })
 }
 
+/// Reads a MemAgent reply, whose whole text is the memory: an empty one keeps the previous memory, loops are said once, and what is
+/// over `budget` tokens is cut at a sentence.
+pub fn read_memory(text: &str, previous: &str, budget: usize, tokenizer: &Tokenizer) -> Result<NextState, TokenizerError> {
+    let state = |memory: String, outcome| NextState { memory, plan: String::new(), outcome };
+    let raw = text.trim();
+    let raw = raw.strip_prefix("Updated memory:").unwrap_or(raw).trim();
+    if says_nothing(raw) {
+        return Ok(state(previous.to_string(), MemoryOutcome::KeptPrevious));
+    }
+    let (memory, removed) = collapse(&neutralise(raw));
+    let tokens = tokenizer.count(&memory)?;
+    if tokens > budget {
+        return Ok(state(cut_to(&memory, budget, tokenizer)?, MemoryOutcome::Truncated { tokens }));
+    }
+    let outcome = match removed {
+        0 if memory == previous => MemoryOutcome::Unchanged,
+        0 => MemoryOutcome::Updated,
+        removed => MemoryOutcome::Collapsed { removed },
+    };
+    Ok(state(memory, outcome))
+}
+
 /// Nothing, or only the words that stand in the prompt where memory and plan go.
 fn says_nothing(text: &str) -> bool {
     ["", NO_MEMORY, NO_PLAN, "the new memory", "the new plan", "the memory", "the plan"]

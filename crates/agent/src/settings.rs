@@ -13,6 +13,12 @@ pub enum Mode {
     Single,
     /// Memory even if it would fit.
     Memory,
+    /// A baseline: beginning and end of the documents, as much as the window holds, in one pass.
+    Truncate,
+    /// A baseline: the passages that BM25 finds for the question, as many as the window holds, in one pass.
+    Retrieve,
+    /// A baseline: MemAgent's prompt (arXiv 2507.02259): the whole reply is the memory, and there is no plan.
+    MemAgent,
 }
 
 /// Sizes in tokens.
@@ -32,6 +38,8 @@ pub struct ReadSettings {
     pub answer: usize,
     /// Whole or through memory.
     pub mode: Mode,
+    /// Ask for one verbatim quote a note (modes with memory, MemAgent's apart).
+    pub quotes: bool,
     /// How tokens are chosen.
     pub sampling: Sampling,
 }
@@ -47,6 +55,7 @@ impl ReadSettings {
             thinking: if thinks { (window / 4).min(16 * 1024) } else { 0 },
             answer: (window * 12 / 100).min(4096),
             mode: Mode::Auto,
+            quotes: false,
             sampling: Sampling::PAPER,
         }
     }

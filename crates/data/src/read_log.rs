@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Sampling, Usage};
+use crate::{Sampling, Span, Usage};
 
 /// What became of a model's memory reply.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +56,14 @@ pub enum ReadEvent {
         chunks: usize,
         /// How tokens are chosen.
         sampling: Sampling,
+        /// Empty for the paper's way; else `quotes`, `memagent`, `truncate` or `retrieve`.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        style: String,
+    },
+    /// What a pass over a part of the documents saw.
+    Selected {
+        /// In the documents' order.
+        spans: Vec<Span>,
     },
     /// A chunk was read.
     Chunk {
