@@ -12,6 +12,8 @@ pub const NO_MEMORY: &str = "No previous memory";
 /// What stands where the plan would be before anything was read.
 pub const NO_PLAN: &str = "No plan yet";
 
+/// What update.txt asks for while nothing was found.
+pub const NOTHING_YET: &str = "Nothing found yet";
 /// What the reply to an update is to begin with (update.txt asks for it).
 pub const UPDATE_BEGINS: &str = "Updated memory:\n<memory>\n";
 /// What nothing need follow in that reply.

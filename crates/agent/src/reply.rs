@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use data::MemoryOutcome;
 use tokenizer::{Tokenizer, TokenizerError};
 
-use crate::prompts::{NO_MEMORY, NO_PLAN};
+use crate::prompts::{NO_MEMORY, NO_PLAN, NOTHING_YET};
 use crate::tags::{first_tag, neutralise};
 
 /// What ends a sentence or a line.
@@ -60,7 +60,7 @@ pub fn read_update(text: &str, previous: (&str, &str), budget: usize, tokenizer:
         return Ok(NextState { memory: previous.0.to_string(), plan, outcome: MemoryOutcome::KeptPrevious });
     }
     let mut outcome = if closed { MemoryOutcome::Updated } else { MemoryOutcome::MissingTags };
-    let (mut memory, removed) = collapse(&neutralise(raw));
+    let (mut memory, removed) = collapse(&neutralise(&without_nothing(raw)));
     if removed > 0 {
         outcome = MemoryOutcome::Collapsed { removed };
     }
@@ -119,6 +119,13 @@ fn block<'a>(text: &'a str, tag: &str) -> (Option<&'a str>, bool) {
     // A cut can leave the beginning of the end tag.
     let partial = (1..close.len()).rev().find(|&n| rest.ends_with(&close[..n])).unwrap_or(0);
     (Some(rest[..rest.len() - partial].trim()), false)
+}
+
+/// Without the prompt's own "Nothing found yet" where something else is said: it would talk the answer out of what was found.
+fn without_nothing(memory: &str) -> String {
+    let nothing = |line: &&str| without_marker(line.trim()).trim_end_matches('.').eq_ignore_ascii_case(NOTHING_YET);
+    let said: Vec<&str> = memory.lines().filter(|line| !nothing(line)).collect();
+    if said.iter().all(|line| line.trim().is_empty()) { memory.to_string() } else { said.join("\n") }
 }
 
 /// Drops lines that were said before, word for word, and all but the first round of an ending that repeats itself. Small models
@@ -223,6 +230,13 @@ mod tests {
     fn the_last_complete_block_counts() {
         assert_eq!(block("<memory>old</memory> no: <memory>new</memory>", "memory"), (Some("new"), true));
         assert_eq!(block("<memory>kept</memory><plan>fill <memory> next</plan>", "memory"), (Some("kept"), true));
+    }
+
+    #[test]
+    fn nothing_found_stands_alone_or_not_at_all() {
+        assert_eq!(without_nothing("Haiti: 700\n- nothing found yet."), "Haiti: 700");
+        assert_eq!(without_nothing("Nothing found yet\n"), "Nothing found yet\n");
+        assert_eq!(without_nothing("Nothing found yet of the mill"), "Nothing found yet of the mill");
     }
 
     #[test]

@@ -19,6 +19,7 @@ fn settings() -> ReadSettings {
         thinking: 0,
         answer: 100,
         mode: Mode::Memory,
+        quotes: false,
         sampling: Sampling::PAPER,
     }
 }
