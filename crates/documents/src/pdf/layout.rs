@@ -205,8 +205,7 @@ fn shared(gutters: Option<&[(f64, f64)]>, row: &Row) -> Vec<(f64, f64)> {
     }
     free.retain(|(from, to)| to - from > APART * row.size * 0.9);
     // The margins are always free: a row with nothing else has no gutter.
-    if free.iter().all(|(from, to)| from.is_infinite() || to.is_infinite()) && row.fragments.len() == 1 && gutters.is_some_and(|g| inner(g))
-    {
+    if free.iter().all(|(from, to)| from.is_infinite() || to.is_infinite()) && row.fragments.len() == 1 && gutters.is_some_and(inner) {
         let inside = |fragment: &Fragment| {
             gutters.unwrap_or(&[]).iter().any(|(a, b)| a.is_finite() && b.is_finite() && fragment.x0 < *a && fragment.x1 > *b)
         };
