@@ -158,7 +158,7 @@ fn a_gpu_that_is_not_there_is_an_error_and_never_the_cpu() {
 fn help_has_an_example_for_every_verb() {
     let help = longhand(&["--help"]);
     let help = String::from_utf8_lossy(&help.stdout).into_owned();
-    let verbs = ["read", "demo", "chat", "inspect", "doctor", "bench", "generate", "logits"];
+    let verbs = ["read", "export", "demo", "chat", "inspect", "doctor", "bench", "generate", "logits"];
     for verb in verbs {
         assert!(help.contains(verb), "{verb}");
         let own = longhand(&[verb, "--help"]);

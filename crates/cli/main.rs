@@ -7,6 +7,7 @@ mod cited;
 mod demo;
 mod doctor;
 mod documents;
+mod export;
 mod fetch;
 mod generate;
 mod hub;
@@ -21,7 +22,7 @@ use clap::{Parser, Subcommand};
 
 /// Reads documents far past the context window, with a model that runs on this machine.
 #[derive(Parser)]
-#[command(name = "longhand", version, about, after_help = "Example:\n  longhand read report.txt --ask \"What changed in 2019?\" --model ./Qwen3-4B\n\nRead     read, demo, chat\nMachine  inspect, doctor, bench\nPlumbing generate, logits", help_template = HELP)]
+#[command(name = "longhand", version, about, after_help = "Example:\n  longhand read report.txt --ask \"What changed in 2019?\" --model ./Qwen3-4B\n\nRead     read, export, demo, chat\nMachine  inspect, doctor, bench\nPlumbing generate, logits", help_template = HELP)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -33,6 +34,8 @@ const HELP: &str = "{about-with-newline}\n{usage-heading} {usage}\n\n{all-args}{
 enum Verb {
     /// Read documents of any length and answer a question from them.
     Read(read::ReadArgs),
+    /// A kept read as a page, Markdown or JSON.
+    Export(export::ExportArgs),
     /// See it work: fetch a small model once, read a bundled document several times its window.
     Demo(demo::DemoArgs),
     /// Talk to a model.
@@ -41,7 +44,7 @@ enum Verb {
     Inspect(inspect::InspectArgs),
     /// What this machine offers, what works, what to install.
     Doctor(doctor::DoctorArgs),
-    /// Measure prefill and decode, or matmuls alone.
+    /// Measure prefill and decode, or every op alone.
     Bench(bench::BenchArgs),
     /// Plumbing: continue a text or token ids.
     Generate(generate::GenerateArgs),
@@ -53,6 +56,7 @@ fn main() -> std::process::ExitCode {
     let cli = Cli::parse();
     let result = match cli.verb {
         Verb::Read(args) => read::run(&args),
+        Verb::Export(args) => export::run(&args),
         Verb::Demo(args) => demo::run(&args),
         Verb::Chat(args) => generate::chat(&args),
         Verb::Inspect(args) => inspect::run(&args),

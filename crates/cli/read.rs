@@ -14,7 +14,7 @@ use tokenizer::Tokenizer;
 use crate::args::ModelArgs;
 use crate::cited::Cited;
 use crate::generate::SamplingArgs;
-use crate::{documents, load, log, progress};
+use crate::{documents, export, load, log, progress};
 
 /// Whole or through memory.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -77,6 +77,9 @@ pub struct ReadOptions {
     /// Directory of the run's log; derived from the inputs unless told otherwise.
     #[arg(long, value_name = "DIR")]
     pub run: Option<PathBuf>,
+    /// Keep the read with its documents in this directory, for `longhand export`.
+    #[arg(long, value_name = "DIR", conflicts_with = "run")]
+    pub save: Option<PathBuf>,
     /// Start over even if the run's log exists.
     #[arg(long)]
     pub fresh: bool,
@@ -144,13 +147,17 @@ pub fn read(mind: &Mind<'_>, documents: &[Document], question: &str, options: &R
         ReadMode::Retrieve => Mode::Retrieve,
         ReadMode::Memagent => Mode::MemAgent,
     };
-    let directory = options.run.clone().unwrap_or_else(|| default_run(documents, question, &model.name(), &settings));
+    let directory =
+        options.save.clone().or_else(|| options.run.clone()).unwrap_or_else(|| default_run(documents, question, &model.name(), &settings));
     std::fs::create_dir_all(&directory).with_context(|| format!("cannot make the run's directory {}", directory.display()))?;
     let path = directory.join("events.jsonl");
     if options.fresh && path.exists() {
         std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
     }
     let (mut sink, past) = log::open(&path)?;
+    if options.save.is_some() {
+        export::keep(&directory, documents)?;
+    }
     eprintln!("model   {}", model.name());
     eprintln!(
         "window  {} tokens, chunk {}, memory {}, thinking {}, answer {}",
