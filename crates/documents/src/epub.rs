@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::html::{self, tree};
-use crate::package::Package;
+use crate::package::{Package, resolve};
 use crate::writer::{Writer, Written};
 use crate::xml::{Xml, visit};
 use crate::{Bytes, DocumentError, Format, Remark, Result};
@@ -140,52 +140,4 @@ fn encrypted(package: &mut Package) -> Result<Vec<String>> {
         })?;
     }
     Ok(parts)
-}
-
-/// A reference from the part `base`, as a path from the archive's root, without its fragment.
-fn resolve(base: &str, reference: &str) -> String {
-    let reference = reference.split('#').next().unwrap_or_default();
-    let mut path: Vec<&str> = if reference.starts_with('/') { Vec::new() } else { base.split('/').collect() };
-    path.pop();
-    let decoded = percent_decoded(reference);
-    for step in decoded.split('/') {
-        match step {
-            "" | "." => {}
-            ".." => {
-                path.pop();
-            }
-            step => path.push(step),
-        }
-    }
-    path.join("/")
-}
-
-fn percent_decoded(text: &str) -> String {
-    let (bytes, mut out, mut at) = (text.as_bytes(), Vec::with_capacity(text.len()), 0);
-    while at < bytes.len() {
-        let hex = bytes.get(at + 1..at + 3).filter(|_| bytes[at] == b'%').and_then(|hex| std::str::from_utf8(hex).ok());
-        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(byte) => {
-                out.push(byte);
-                at += 3;
-            }
-            None => {
-                out.push(bytes[at]);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn references_resolve_as_on_the_web() {
-        assert_eq!(resolve("OEBPS/text/a.xhtml", "../b%20c.xhtml#x"), "OEBPS/b c.xhtml");
-        assert_eq!(resolve("content.opf", "a%2.html"), "a%2.html");
-        assert_eq!(resolve("a/b", "/../../c"), "c");
-    }
 }

@@ -144,6 +144,11 @@ impl Walk<'_> {
                 self.writer.trim_line();
                 self.writer.push("\n");
             }
+            // 2 to the 31 is not 231.
+            "sup" if self.writer.text().ends_with(|c: char| c.is_ascii_digit()) => {
+                self.writer.push("^");
+                self.children(at)?;
+            }
             "hr" => self.writer.blank_line(),
             "img" => {
                 self.left.images += 1;

@@ -27,7 +27,7 @@ mod docx;
 #[cfg(feature = "epub")]
 mod epub;
 mod error;
-#[cfg(feature = "folders")]
+#[cfg(all(feature = "folders", not(target_family = "wasm")))]
 mod folders;
 mod format;
 #[cfg(feature = "html")]
@@ -48,14 +48,14 @@ mod sheet;
 #[cfg(any(feature = "csv", feature = "xlsx"))]
 mod table;
 mod writer;
-#[cfg(any(feature = "docx", feature = "epub"))]
+#[cfg(any(feature = "docx", feature = "epub", feature = "xlsx"))]
 mod xml;
 
 pub use bytes::Bytes;
 pub use code::code_cuts;
 use data::Document;
 pub use error::DocumentError;
-#[cfg(feature = "folders")]
+#[cfg(all(feature = "folders", not(target_family = "wasm")))]
 pub use folders::{Opened, Skip, Skipped, open};
 pub use format::{Format, detect};
 pub use remark::Remark;

@@ -1,4 +1,4 @@
-//! XML as a stream of what docx and epub need. Entities a document declares itself are not expanded.
+//! XML as a stream of what docx, epub and xlsx need. Entities a document declares itself are not expanded.
 
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::{Reader, XmlVersion};

@@ -16,15 +16,11 @@ pub fn shown(value: f64, code: &str) -> String {
 
 /// Fifteen significant digits, as a sheet keeps them.
 pub fn general(value: f64) -> String {
+    if !value.is_finite() {
+        return value.to_string();
+    }
     let rounded: f64 = format!("{value:.14e}").parse().unwrap_or(value);
     if rounded != 0.0 && (rounded.abs() >= 1e15 || rounded.abs() < 1e-9) { format!("{rounded:E}") } else { rounded.to_string() }
-}
-
-/// Days as hours, minutes and seconds: `[h]:mm:ss`.
-pub fn duration(days: f64) -> String {
-    let seconds = (days.abs() * 86_400.0).round();
-    let (hours, rest) = ((seconds / 3600.0).floor(), seconds % 3600.0);
-    format!("{}{}:{:02}:{:02}", if days < 0.0 { "-" } else { "" }, hours, (rest / 60.0).floor(), rest % 60.0)
 }
 
 /// What a format code is made of.
@@ -198,6 +194,5 @@ mod tests {
         ] {
             assert_eq!(shown(value, code), said, "{value} as {code}");
         }
-        assert_eq!(duration(1.5), "36:00:00");
     }
 }
