@@ -1,6 +1,8 @@
 //! The other ways to read: what truncation, retrieval and MemAgent's prompt show the model, and that a log of one is not gone on
 //! with by another.
 
+// Each test binary uses its own part of it.
+#[allow(dead_code)]
 mod common;
 
 use agent::{Mode, Progress, ReadError, ReadSettings, Reading};
