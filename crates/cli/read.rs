@@ -98,7 +98,7 @@ pub fn run(args: &ReadArgs) -> Result<()> {
             eprintln!("tokens are estimated: the server's tokenizer is not here");
         }
         // What a server's model does before it answers is not known: room for thinking unless told otherwise.
-        let mind = Mind { model: &client, tokenizer: client.tokenizer(), thinks: true };
+        let mind = Mind { model: &client, tokenizer: client.tokenizer(), thinks: true, begin: true };
         read(&mind, &documents, &args.ask, &args.options, sampling)?;
         let spent = client.totals();
         eprintln!(
@@ -116,7 +116,7 @@ pub fn run(args: &ReadArgs) -> Result<()> {
         None => fitting_window(&args.model)?,
     };
     let model = load::chat(&args.model, Some(window))?;
-    let mind = Mind { model: &model, tokenizer: model.tokenizer(), thinks: model.thinks() };
+    let mind = Mind { model: &model, tokenizer: model.tokenizer(), thinks: model.thinks(), begin: true };
     read(&mind, &documents, &args.ask, &args.options, sampling).map(drop)
 }
 
@@ -128,6 +128,8 @@ pub struct Mind<'a> {
     pub tokenizer: &'a Tokenizer,
     /// Whether it may think before it replies.
     pub thinks: bool,
+    /// Whether it is given the first words of its updates.
+    pub begin: bool,
 }
 
 /// Reads with a model that is already there. Shared with `demo`.
@@ -136,6 +138,7 @@ pub fn read(mind: &Mind<'_>, documents: &[Document], question: &str, options: &R
     let mut settings = ReadSettings::for_window(model.window(), mind.thinks);
     settings.sampling = sampling;
     settings.quotes = options.quotes;
+    settings.begin = mind.begin;
     settings.thinking = options.thinking.unwrap_or(settings.thinking);
     settings.chunk = options.chunk.unwrap_or(settings.chunk);
     settings.memory = options.memory.unwrap_or(settings.memory);

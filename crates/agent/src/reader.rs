@@ -270,8 +270,9 @@ impl Run<'_> {
                 false => prompts::update(&self.core, &memory, &guide, &text, settings.quotes),
             };
             let limit = settings.memory + settings.plan + FORM + settings.thinking;
-            // A model that does not think is given the reply's beginning: small ones lose the form otherwise, or repeat the prompt.
-            let begun = if settings.thinking == 0 && !memagent && self.model.continues() { prompts::UPDATE_BEGINS } else { "" };
+            // Small models lose the form otherwise, or repeat the prompt.
+            let begun =
+                if settings.begin && settings.thinking == 0 && !memagent && self.model.continues() { prompts::UPDATE_BEGINS } else { "" };
             let stop = if settings.thinking == 0 && !memagent { vec![prompts::UPDATE_ENDS.to_string()] } else { vec![] };
             let mut reply = self.chat(prompt, limit, index as u64, begun, stop).await?;
             reply.text.insert_str(0, begun);

@@ -99,7 +99,7 @@ pub fn read_memory(text: &str, previous: &str, budget: usize, tokenizer: &Tokeni
 
 /// Nothing, or only the words that stand in the prompt where memory and plan go.
 fn says_nothing(text: &str) -> bool {
-    ["", NO_MEMORY, NO_PLAN, "the new memory", "the new plan", "the memory", "the plan"]
+    ["", "and", NO_MEMORY, NO_PLAN, "the new memory", "the new plan", "the memory", "the plan"]
         .iter()
         .any(|words| text.eq_ignore_ascii_case(words))
 }

@@ -40,6 +40,8 @@ pub struct ReadSettings {
     pub mode: Mode,
     /// Ask for one verbatim quote a note (modes with memory, MemAgent's apart).
     pub quotes: bool,
+    /// Give a model that does not think the first words of each update. The smallest models copy the form alone after them.
+    pub begin: bool,
     /// How tokens are chosen.
     pub sampling: Sampling,
 }
@@ -56,6 +58,7 @@ impl ReadSettings {
             answer: (window * 12 / 100).min(4096),
             mode: Mode::Auto,
             quotes: false,
+            begin: true,
             sampling: Sampling::PAPER,
         }
     }

@@ -20,6 +20,7 @@ fn settings() -> ReadSettings {
         answer: 100,
         mode: Mode::Memory,
         quotes: false,
+        begin: true,
         sampling: Sampling::PAPER,
     }
 }
