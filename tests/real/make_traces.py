@@ -4,6 +4,11 @@
     python tests/real/make_traces.py SmolLM2-135M-Instruct.Q4_1.gguf tests/real/smollm2.json
     python tests/real/make_traces.py qwen2.5-coder-1.5b-instruct-q4_k_m.gguf tests/real/qwen2.5-coder-1.5b.json
 
+With `--f32` the peer runs the same weights dequantised to f32 (by llama.cpp's own quantiser, into a file beside OUT that is removed
+again), so that it does not round activations to 8 bits and its gaps mean what they say:
+
+    python tests/real/make_traces.py --f32 SmolLM2-135M-Instruct.Q4_1.gguf tests/real/smollm2-f32.json
+
 Each trace: {"text", "prompt_ids", "ids": [32], "gap": [32], "top2": [32][2]}. `ids` is the argmax of the raw logits, lowest id
 on ties, end-of-text a token like any other; `gap` is the best logit minus the second. The prompt is one batch, then one token a
 step. CPU, 2 threads, f16 KV cache, no flash attention. llama.cpp rounds activations to 8 bits before it multiplies quantised
@@ -43,9 +48,20 @@ PROMPTS = [
 ]
 
 
+def dequantised(path, out):
+    params = llama_cpp.llama_model_quantize_default_params()
+    params.ftype, params.allow_requantize, params.nthread = 0, True, 2  # 0: all f32
+    file = str(Path(out).with_suffix(".gguf"))
+    if llama_cpp.llama_model_quantize(path.encode(), file.encode(), params) != 0:
+        sys.exit(f"llama.cpp could not write {file}")
+    return file
+
+
 def main():
-    path, out = sys.argv[1:]
-    model = llama_cpp.Llama(path, n_ctx=512, n_threads=2, n_threads_batch=2, seed=0, verbose=False)
+    f32 = sys.argv[1] == "--f32"
+    path, out = sys.argv[1 + f32 :]
+    file = dequantised(path, out) if f32 else path
+    model = llama_cpp.Llama(file, n_ctx=512, n_threads=2, n_threads_batch=2, seed=0, verbose=False)
     traces = []
     for text in PROMPTS:
         prompt = model.tokenize(text.encode(), add_bos=False, special=True)
@@ -64,10 +80,12 @@ def main():
     trace = {
         "model": Path(path).name,
         "sha256": hashlib.sha256(Path(path).read_bytes()).hexdigest(),
-        "peer": f"llama-cpp-python {llama_cpp.__version__}",
+        "peer": f"llama-cpp-python {llama_cpp.__version__}" + (", weights dequantised to f32" if f32 else ""),
         "traces": traces,
     }
     Path(out).write_text(json.dumps(trace) + "\n")
+    if f32:
+        Path(file).unlink()
 
 
 if __name__ == "__main__":
