@@ -23,7 +23,7 @@ fn operations<'a>(mut content: TypedIter<'_>, resources: &Resources<'a>, known: 
     while let Some(operation) = content.next() {
         count = count.saturating_add(1);
         let TypedInstruction::XObject(object) = operation else { continue };
-        let Some(form) = resources.get_x_object(&object.0) else { continue };
+        let Some(form) = resources.get_x_object(object.0) else { continue };
         if form.dict().get::<hayro_syntax::object::Name<'_>>(b"Subtype").is_none_or(|kind| &*kind != b"Form") {
             continue;
         }
