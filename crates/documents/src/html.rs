@@ -146,7 +146,9 @@ impl Walk<'_> {
             "br" if in_cell => self.space(),
             "br" => {
                 self.writer.trim_line();
-                self.writer.push("\n");
+                if !self.writer.text().ends_with("\n\n") {
+                    self.writer.push("\n");
+                }
             }
             // 2 to the 31 is not 231.
             "sup" if self.writer.text().ends_with(|c: char| c.is_ascii_digit()) => {

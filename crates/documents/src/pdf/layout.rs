@@ -299,6 +299,11 @@ mod tests {
     }
 
     #[test]
+    fn gaps_are_spaces_where_no_glyph_says_so() {
+        assert_eq!(page(&[(0.0, 0.0, "two"), (18.0, 0.0, "words"), (43.5, 0.0, "!")]), "two words!");
+    }
+
+    #[test]
     fn rows_of_a_table_stay_rows() {
         let mut lines = Vec::new();
         for row in 0..4 {
