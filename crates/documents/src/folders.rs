@@ -107,8 +107,8 @@ pub fn open(path: impl AsRef<Path>) -> Result<Opened> {
             opened.skipped.push(Skipped { path: id, why: Skip::TooMany { limit: MAX_FILES } });
             break;
         }
-        let converted = if kind.is_some_and(|kind| kind.is_file()) { one(entry.path(), &id) } else { Err(Skip::NotAFile) };
-        match converted {
+        let read = if kind.is_some_and(|kind| kind.is_file()) { one(entry.path(), &id) } else { Err(Skip::NotAFile) };
+        match read {
             Ok(converted) => opened.documents.push(converted),
             Err(why) => opened.skipped.push(Skipped { path: id, why }),
         }

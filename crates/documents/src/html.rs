@@ -6,6 +6,8 @@
 
 pub mod tree;
 
+use std::borrow::Cow;
+
 use encoding_rs::Encoding;
 use tree::{Node, Tree};
 
@@ -21,7 +23,9 @@ pub fn convert(bytes: &Bytes) -> Result<Written> {
     let (text, remarks) = decode(bytes, stated_encoding(bytes));
     let mut writer = Writer::new(Format::Html);
     writer.remarks = remarks;
-    let tree = tree::parse(&text, Format::Html)?;
+    // XHTML says so in its first words.
+    let page = if text.trim_start().starts_with("<?xml") { tree::expand_empty(&text) } else { Cow::Borrowed(&*text) };
+    let tree = tree::parse(&page, Format::Html)?;
     writer.title = title(&tree);
     let left = write_body(&tree, &mut writer)?;
     if left.images > 0 {
@@ -142,7 +146,9 @@ impl Walk<'_> {
             "br" if in_cell => self.space(),
             "br" => {
                 self.writer.trim_line();
-                self.writer.push("\n");
+                if !self.writer.text().ends_with("\n\n") {
+                    self.writer.push("\n");
+                }
             }
             // 2 to the 31 is not 231.
             "sup" if self.writer.text().ends_with(|c: char| c.is_ascii_digit()) => {
@@ -324,6 +330,11 @@ mod tests {
     #[test]
     fn tables_in_cells_stay_on_their_row() {
         assert_eq!(read("<table><tr><td>a<table><tr><td>b<td>c</table><td>d</table>"), "a b c | d\n");
+    }
+
+    #[test]
+    fn xhtml_may_close_elements_at_once() {
+        assert_eq!(read("<?xml version='1.0'?><html><head><title/></head><body><p>a<a id='x'/>b</p><br/>c</body></html>"), "ab\n\nc\n");
     }
 
     #[test]

@@ -26,15 +26,23 @@ fn bytes(name: &str) -> Vec<u8> {
 
 /// Converts, and checks what must hold of every answer.
 fn survives(name: &str, bytes: Vec<u8>) {
-    let start = Instant::now();
-    if let Ok(converted) = convert(name, bytes) {
-        let document = converted.document;
-        assert!(document.marks.windows(2).all(|pair| pair[0].start <= pair[1].start));
-        assert!(document.marks.iter().all(|mark| mark.start <= document.text.len() && document.text.is_char_boundary(mark.start)));
-        converted.remarks.iter().for_each(|remark| assert!(!remark.to_string().is_empty()));
+    let mut time = Duration::MAX;
+    // Small files take milliseconds. Twice if need be: a machine that was paused in between is not our fault.
+    for _ in 0..2 {
+        let start = Instant::now();
+        let answer = convert(name, bytes.clone());
+        time = start.elapsed();
+        if let Ok(converted) = answer {
+            let document = converted.document;
+            assert!(document.marks.windows(2).all(|pair| pair[0].start <= pair[1].start));
+            assert!(document.marks.iter().all(|mark| document.text.is_char_boundary(mark.start)));
+            converted.remarks.iter().for_each(|remark| assert!(!remark.to_string().is_empty()));
+        }
+        if time < Duration::from_secs(10) {
+            return;
+        }
     }
-    // Generous: small files take milliseconds, and the machine has other things to do.
-    assert!(start.elapsed() < Duration::from_secs(20), "{name}: {:?}", start.elapsed());
+    panic!("{name} takes {time:?}");
 }
 
 fn zipped(members: &[(&str, &[u8])]) -> Vec<u8> {
@@ -131,7 +139,7 @@ fn a_pdf_of_forms_in_forms_is_refused() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn mutated_files_survive(which in 0..FIXTURES.len(), edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..4u8), 1..12)) {

@@ -150,25 +150,28 @@ fn rows(mut fragments: Vec<Fragment>) -> Vec<Row> {
 
 /// Writes rows, columns one after the other. `depth` bounds columns in columns.
 fn blocks(rows: Vec<Row>, out: &mut String, depth: usize) {
+    let all = || rows.iter().flat_map(|row| &row.fragments);
+    let from = all().map(|fragment| fragment.x0).fold(f64::INFINITY, f64::min);
+    let to = all().map(|fragment| fragment.x1).fold(f64::NEG_INFINITY, f64::max);
     let mut rest = rows.into_iter().peekable();
     let mut plain: Vec<Row> = Vec::new();
     while rest.peek().is_some() {
         let mut run: Vec<Row> = Vec::new();
-        let mut gutters: Option<Vec<(f64, f64)>> = None;
+        let mut gutters = vec![(from, to)];
         // As many rows as share a gutter.
         while let Some(row) = rest.peek() {
-            let free = shared(gutters.as_deref(), row);
+            let free = shared(&gutters, row);
             if free.is_empty() {
                 break;
             }
-            gutters = Some(free);
+            gutters = free;
             run.extend(rest.next());
         }
         if run.is_empty() {
             plain.extend(rest.next());
             continue;
         }
-        match gutters.and_then(|gutters| columns_at(&run, &gutters)).filter(|_| depth < 4) {
+        match columns_at(&run, &gutters).filter(|_| depth < 4) {
             Some(x) => {
                 lines(std::mem::take(&mut plain), out);
                 let (mut left, mut right) = (Vec::new(), Vec::new());
@@ -189,35 +192,19 @@ fn blocks(rows: Vec<Row>, out: &mut String, depth: usize) {
     lines(plain, out);
 }
 
-/// What is free in this row of the gutters so far (`None`: everywhere), and at least a letter wide.
-fn shared(gutters: Option<&[(f64, f64)]>, row: &Row) -> Vec<(f64, f64)> {
-    let everywhere = [(f64::NEG_INFINITY, f64::INFINITY)];
+/// What of the gutters so far is free in this row, too, and about a letter wide.
+fn shared(gutters: &[(f64, f64)], row: &Row) -> Vec<(f64, f64)> {
     let mut free = Vec::new();
-    for &(from, to) in gutters.unwrap_or(&everywhere) {
+    for &(from, to) in gutters {
         let mut at = from;
         for fragment in &row.fragments {
-            if fragment.x0 > at {
-                free.push((at, fragment.x0.min(to)));
-            }
+            free.push((at, fragment.x0.min(to)));
             at = at.max(fragment.x1);
         }
         free.push((at, to));
     }
-    free.retain(|(from, to)| to - from > APART * row.size * 0.9);
-    // The margins are always free: a row with nothing else has no gutter.
-    if free.iter().all(|(from, to)| from.is_infinite() || to.is_infinite()) && row.fragments.len() == 1 && gutters.is_some_and(inner) {
-        let inside = |fragment: &Fragment| {
-            gutters.unwrap_or(&[]).iter().any(|(a, b)| a.is_finite() && b.is_finite() && fragment.x0 < *a && fragment.x1 > *b)
-        };
-        if row.fragments.iter().any(inside) {
-            return Vec::new();
-        }
-    }
+    free.retain(|(from, to)| to - from > 0.9 * APART * row.size);
     free
-}
-
-fn inner(gutters: &[(f64, f64)]) -> bool {
-    gutters.iter().any(|(from, to)| from.is_finite() && to.is_finite())
 }
 
 /// The gutter with prose on both sides, if there is one: three lines or more, most of them longer than a table's cells.
@@ -234,11 +221,7 @@ fn columns_at(run: &[Row], gutters: &[(f64, f64)]) -> Option<f64> {
         lengths.sort_unstable();
         lengths.len() >= 3 && lengths[lengths.len() / 2] >= 22
     };
-    gutters
-        .iter()
-        .filter(|(from, to)| from.is_finite() && to.is_finite())
-        .map(|(from, to)| (from + to) / 2.0)
-        .find(|&x| prose(&|fragment| fragment.x0 < x) && prose(&|fragment| fragment.x0 >= x))
+    gutters.iter().map(|(from, to)| (from + to) / 2.0).find(|&x| prose(&|fragment| fragment.x0 < x) && prose(&|fragment| fragment.x0 >= x))
 }
 
 /// Writes rows as lines, a blank line where the gap is larger than the block's usual one.
@@ -287,4 +270,57 @@ fn line(row: &Row, left: f64, out: &mut String) {
         x1 = Some(x1.map_or(fragment.x1, |x1: f64| x1.max(fragment.x1)));
     }
     out.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Words at places, ten units to the em, five to a letter.
+    fn page(lines: &[(f64, f64, &str)]) -> String {
+        let piece = |x: f64, y: f64, text: &str| {
+            let to = x + 5.0 * text.chars().count() as f64;
+            Piece { text: text.to_string(), from: Point::new(x, y), to: Point::new(to, y), size: 10.0 }
+        };
+        text(lines.iter().map(|&(x, y, text)| piece(x, y, text)).collect())
+    }
+
+    #[test]
+    fn columns_under_a_title_over_both() {
+        let prose = "some twenty-four letters";
+        let mut lines = vec![(0.0, 0.0, "A title that runs over the whole width of the page, over both")];
+        for row in 1..5 {
+            lines.push((0.0, 12.0 * f64::from(row), prose));
+            // The columns' lines need not stand level.
+            lines.push((150.0, 12.0 * f64::from(row) + 5.0, "right twenty-two letters"));
+        }
+        let column = |words: &str| [words; 4].join("\n");
+        assert_eq!(page(&lines), format!("{}\n\n{}\n\n{}", lines[0].2, column(prose), column("right twenty-two letters")));
+    }
+
+    #[test]
+    fn gaps_are_spaces_where_no_glyph_says_so() {
+        assert_eq!(page(&[(0.0, 0.0, "two"), (18.0, 0.0, "words"), (43.5, 0.0, "!")]), "two words!");
+    }
+
+    #[test]
+    fn rows_of_a_table_stay_rows() {
+        let mut lines = Vec::new();
+        for row in 0..4 {
+            lines.extend([
+                (0.0, 12.0 * f64::from(row), "name"),
+                (60.0, 12.0 * f64::from(row), "1.5"),
+                (100.0, 12.0 * f64::from(row), "2.5"),
+            ]);
+        }
+        assert_eq!(page(&lines), ["name        1.5     2.5"; 4].join("\n"));
+    }
+
+    #[test]
+    fn text_on_its_side_comes_last_and_bold_by_two_strokes_once() {
+        let upright = |x: f64, text: &str| Piece { text: text.into(), from: Point::new(x, 0.0), to: Point::new(x + 5.0, 0.0), size: 10.0 };
+        let up = |y: f64, text: &str| Piece { text: text.into(), from: Point::new(90.0, y), to: Point::new(90.0, y - 5.0), size: 10.0 };
+        let pieces = vec![up(50.0, "u"), up(45.0, "p"), upright(0.0, "a"), upright(0.2, "a"), upright(5.0, "b")];
+        assert_eq!(text(pieces), "ab\n\nup");
+    }
 }
