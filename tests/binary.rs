@@ -155,6 +155,12 @@ fn a_gpu_that_is_not_there_is_an_error_and_never_the_cpu() {
 }
 
 #[test]
+fn a_servers_model_is_not_told_which_device_to_use() {
+    let args = ["read", "tests/documents/demo.txt", "--ask", "Who?", "--model", "openai:http://127.0.0.1:9/v1#m", "--window", "2048"];
+    refused(&[&args[..], &["--device", "gpu"]].concat(), &["the server decides"]);
+}
+
+#[test]
 fn help_has_an_example_for_every_verb() {
     let help = longhand(&["--help"]);
     let help = String::from_utf8_lossy(&help.stdout).into_owned();

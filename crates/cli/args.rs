@@ -59,6 +59,13 @@ pub struct MachineArgs {
 }
 
 impl MachineArgs {
+    /// Whether nothing was asked for.
+    pub fn is_default(&self) -> bool {
+        self.device == DeviceKind::Cpu && self.adapter.is_none() && self.threads.is_none() && !self.exact && self.kv == KvKind::Auto
+    }
+}
+
+impl MachineArgs {
     /// `Exact` if asked for, else `default`.
     pub fn precision(&self, default: Precision) -> Precision {
         if self.exact { Precision::Exact } else { default }

@@ -93,6 +93,10 @@ pub fn run(args: &ReadArgs) -> Result<()> {
     let documents = documents::open(&args.documents)?;
     let sampling = args.sampling.sampling();
     if args.model.model.starts_with("openai:") {
+        anyhow::ensure!(
+            args.model.machine.is_default(),
+            "--device, --adapter, --threads, --exact and --kv are for models on this machine; the server decides about its own"
+        );
         let client = load::client(&args.model.model, args.options.window)?;
         if client.tokenizer().is_approximate() {
             eprintln!("tokens are estimated: the server's tokenizer is not here");

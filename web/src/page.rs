@@ -1,4 +1,4 @@
-//! The page: for now, what this browser can do.
+//! The page: what this browser can do.
 
 use leptos::prelude::*;
 use serde_json::Value;
