@@ -4,7 +4,8 @@ use anyhow::Result;
 use data::{Document, Sampling};
 
 use crate::args::{MachineArgs, ModelArgs};
-use crate::read::{Mind, ReadOptions};
+use crate::mind::Mind;
+use crate::read::ReadOptions;
 use crate::{fetch, load, read};
 
 const TEXT: &str = include_str!("../../tests/documents/demo.txt");

@@ -15,6 +15,7 @@ mod inspect;
 mod load;
 mod log;
 mod logits;
+mod mind;
 mod progress;
 mod read;
 

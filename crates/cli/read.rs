@@ -6,15 +6,15 @@ use std::time::Instant;
 
 use agent::{Mode, Progress, ReadSettings, Reading};
 use anyhow::{Context, Result};
-use data::{ChatModel, Document, MemoryOutcome, ReadEvent, Span};
+use data::{Document, MemoryOutcome, ReadEvent, Span};
 use indicatif::ProgressBar;
 use serde_json::json;
-use tokenizer::Tokenizer;
 
 use crate::args::ModelArgs;
 use crate::cited::Cited;
 use crate::generate::SamplingArgs;
-use crate::{documents, export, load, log, progress};
+use crate::mind::Mind;
+use crate::{documents, export, log, mind, progress};
 
 /// Whole or through memory.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -91,49 +91,10 @@ pub struct ReadOptions {
 /// Runs the verb.
 pub fn run(args: &ReadArgs) -> Result<()> {
     let documents = documents::open(&args.documents)?;
-    let sampling = args.sampling.sampling();
-    if args.model.model.starts_with("openai:") {
-        anyhow::ensure!(
-            args.model.machine.is_default(),
-            "--device, --adapter, --threads, --exact and --kv are for models on this machine; the server decides about its own"
-        );
-        let client = load::client(&args.model.model, args.options.window)?;
-        if client.tokenizer().is_approximate() {
-            eprintln!("tokens are estimated: the server's tokenizer is not here");
-        }
-        // What a server's model does before it answers is not known: room for thinking unless told otherwise.
-        let mind = Mind { model: &client, tokenizer: client.tokenizer(), thinks: true, begin: true };
-        read(&mind, &documents, &args.ask, &args.options, sampling)?;
-        let spent = client.totals();
-        eprintln!(
-            "{} calls, {} from the cache, {} prompt and {} completion tokens{}",
-            spent.calls,
-            spent.cached,
-            spent.prompt_tokens,
-            spent.completion_tokens,
-            if spent.estimated > 0 { " (estimated)" } else { "" }
-        );
-        return Ok(());
-    }
-    let window = match args.options.window {
-        Some(window) => window,
-        None => fitting_window(&args.model)?,
-    };
-    let model = load::chat(&args.model, Some(window))?;
-    let mind = Mind { model: &model, tokenizer: model.tokenizer(), thinks: model.thinks(), begin: true };
-    read(&mind, &documents, &args.ask, &args.options, sampling).map(drop)
-}
-
-/// Who reads.
-pub struct Mind<'a> {
-    /// The local engine or a server.
-    pub model: &'a dyn ChatModel,
-    /// What counts its tokens.
-    pub tokenizer: &'a Tokenizer,
-    /// Whether it may think before it replies.
-    pub thinks: bool,
-    /// Whether it is given the first words of its updates.
-    pub begin: bool,
+    let opened = mind::open(&args.model, args.options.window)?;
+    read(&opened.mind(), &documents, &args.ask, &args.options, args.sampling.sampling())?;
+    opened.say_spent();
+    Ok(())
 }
 
 /// Reads with a model that is already there. Shared with `demo`.
@@ -303,15 +264,4 @@ fn default_run(documents: &[Document], question: &str, model: &str, settings: &R
     let digest: String = hash.finalize().iter().take(4).map(|byte| format!("{byte:02x}")).collect();
     let stem = Path::new(&documents[0].source).file_stem().map_or("read".into(), |stem| stem.to_string_lossy().into_owned());
     PathBuf::from("longhand-runs").join(format!("{stem}-{digest}"))
-}
-
-/// The largest window whose cache takes at most a quarter of the memory that is free, up to the model's own and the paper's
-/// 128K (§2.6).
-fn fitting_window(args: &ModelArgs) -> Result<usize> {
-    let (checkpoint, _) = load::checkpoint(&args.model)?;
-    let config = checkpoint.config();
-    let kv = args.machine.kv_dtype(load::weights_are_f32(&checkpoint));
-    let per_position = (config.layers * kv.bytes_per_position(config.kv_heads, config.head_dim)) as u64;
-    let fits = load::free_memory().map_or(8192, |bytes| (bytes / 4 / per_position.max(1)) as usize);
-    Ok(fits.min(config.max_positions).min(128 * 1024))
 }
