@@ -43,6 +43,7 @@ fn kept(folder: &Path) {
         plan: "go on".into(),
         outcome: MemoryOutcome::Updated,
         usage: Usage::default(),
+        seconds: None,
     };
     let events = [
         started,
@@ -52,6 +53,7 @@ fn kept(folder: &Path) {
             text: "Mara Voss sold it in 1931. The price was 900 pounds.".into(),
             reply: String::new(),
             usage: Usage::default(),
+            seconds: None,
         },
     ];
     let lines = |values: &[String]| values.iter().map(|line| format!("{line}\n")).collect::<String>();

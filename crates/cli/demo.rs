@@ -35,5 +35,5 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     eprintln!("A demonstration: a 135-million-parameter model reads {} bytes through a window of {window} tokens.", TEXT.len());
     eprintln!("It shows the machinery; a model this small is often wrong. question: {question}\n");
     let mind = Mind { model: &model, tokenizer: model.tokenizer(), thinks: model.thinks(), begin: false };
-    read::read(&mind, &[document], question, &args.options, Sampling::GREEDY).map(drop)
+    read::read(&mind, &[document], &[question], &args.options, Sampling::GREEDY).map(drop)
 }

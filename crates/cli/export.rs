@@ -8,11 +8,9 @@ use anyhow::{Context, Result, bail, ensure};
 use data::{Citation, Document, ReadEvent, Span, Support};
 use serde_json::{Value, json};
 
-use crate::log;
+use crate::kept::Kept;
 
 const PAGE: &str = include_str!("export.html");
-/// Where a kept read has its documents, one [`Document`] a line.
-pub const DOCUMENTS: &str = "documents.jsonl";
 
 /// Writes a read that was kept with `read --save` as a page, Markdown or JSON. No model is needed.
 #[derive(clap::Args)]
@@ -48,17 +46,6 @@ pub fn run(args: &ExportArgs) -> Result<()> {
     Ok(())
 }
 
-/// Keeps the documents of a read beside its log.
-pub fn keep(directory: &Path, documents: &[Document]) -> Result<()> {
-    let mut lines = String::new();
-    for document in documents {
-        lines.push_str(&serde_json::to_string(document)?);
-        lines.push('\n');
-    }
-    let path = directory.join(DOCUMENTS);
-    std::fs::write(&path, lines).with_context(|| format!("cannot keep the documents in {}", path.display()))
-}
-
 fn write(path: &Path, text: &str) -> Result<()> {
     if path.as_os_str() == "-" {
         use std::io::Write;
@@ -90,22 +77,9 @@ struct Report {
 
 impl Report {
     fn open(run: &Path) -> Result<Self> {
-        let path = run.join(DOCUMENTS);
-        let text = std::fs::read_to_string(&path)
-            .with_context(|| format!("{} is missing: only a read with `--save DIR` can be exported", path.display()))?;
-        let documents = text
-            .lines()
-            .enumerate()
-            .map(|(line, text)| serde_json::from_str(text).with_context(|| format!("{}, line {}", path.display(), line + 1)))
-            .collect::<Result<Vec<Document>>>()?;
-        let log = run.join("events.jsonl");
-        ensure!(log.exists(), "{} is missing: this is no kept read", log.display());
-        let (_, events) = log::open(&log)?;
-        let Some(ReadEvent::Started { model, question, chunks, documents: named, .. }) = events.first() else {
-            bail!("{} holds no read", log.display())
-        };
-        let same = named.iter().map(|(id, _, bytes)| (id.as_str(), *bytes)).eq(documents.iter().map(|d| (d.id.as_str(), d.text.len())));
-        ensure!(same, "{} holds other documents than {} was made from", path.display(), log.display());
+        let Kept { documents, logs } = Kept::open(run)?;
+        let Some(events) = logs.into_iter().next() else { bail!("{} holds no read", run.display()) };
+        let Some(ReadEvent::Started { model, question, chunks, .. }) = events.first() else { bail!("{} holds no read", run.display()) };
         let mut report = Self {
             model: model.clone(),
             question: question.clone(),

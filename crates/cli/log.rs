@@ -3,6 +3,8 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use agent::EventSink;
 use anyhow::{Context, Result, bail};
@@ -14,6 +16,17 @@ pub struct FileLog {
     path: PathBuf,
     /// Bytes of whole lines.
     length: u64,
+}
+
+/// When the last event of any log of this process was written, or a log opened: turns are timed from it, so that the seconds of all logs
+/// of a run add up to its time.
+static LAST: Mutex<Option<Instant>> = Mutex::new(None);
+
+/// Seconds since the last time it was asked.
+fn lap() -> Option<f32> {
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    let now = Instant::now();
+    last.replace(now).map(|before| (now - before).as_secs_f32())
 }
 
 /// Opens or makes the log at `path` and reads what is in it. A last line that was torn by a kill is cut off, and that is said.
@@ -44,6 +57,7 @@ pub fn open(path: &Path) -> Result<(FileLog, Vec<ReadEvent>)> {
         );
         file.set_len(whole as u64).with_context(|| format!("cannot cut the torn last line off {shown}"))?;
     }
+    lap();
     Ok((FileLog::new(file, path, whole as u64), events))
 }
 
@@ -56,7 +70,13 @@ impl FileLog {
 
 impl EventSink for FileLog {
     fn append(&mut self, event: &ReadEvent) -> Result<(), String> {
-        let mut line = serde_json::to_vec(event).map_err(|error| error.to_string())?;
+        let mut event = event.clone();
+        match &mut event {
+            ReadEvent::Chunk { seconds, .. } | ReadEvent::Answer { seconds, .. } => *seconds = seconds.or(lap()),
+            // The time before the first turn is the model's loading, not a turn's.
+            ReadEvent::Started { .. } | ReadEvent::Selected { .. } => drop(lap()),
+        }
+        let mut line = serde_json::to_vec(&event).map_err(|error| error.to_string())?;
         line.push(b'\n');
         // One write, then wait for the disk: a kill leaves whole lines and at most one torn one.
         let written = self.file.write_all(&line).and_then(|()| self.file.sync_data());

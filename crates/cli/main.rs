@@ -1,6 +1,7 @@
 //! The `longhand` binary: one file per verb. Exit code 0: done; 1: a failure of this program or machine; 2: bad input.
 
 mod args;
+mod ask;
 mod bench;
 mod bench_ops;
 mod cited;
@@ -12,6 +13,7 @@ mod fetch;
 mod generate;
 mod hub;
 mod inspect;
+mod kept;
 mod load;
 mod log;
 mod logits;
@@ -23,7 +25,7 @@ use clap::{Parser, Subcommand};
 
 /// Reads documents far past the context window, with a model that runs on this machine.
 #[derive(Parser)]
-#[command(name = "longhand", version, about, after_help = "Example:\n  longhand read report.txt --ask \"What changed in 2019?\" --model ./Qwen3-4B\n\nRead     read, export, demo, chat\nMachine  inspect, doctor, bench\nPlumbing generate, logits", help_template = HELP)]
+#[command(name = "longhand", version, about, after_help = "Example:\n  longhand read report.txt --ask \"What changed in 2019?\" --model ./Qwen3-4B\n\nRead     read, ask, export, demo, chat\nMachine  inspect, doctor, bench\nPlumbing generate, logits", help_template = HELP)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -33,8 +35,10 @@ const HELP: &str = "{about-with-newline}\n{usage-heading} {usage}\n\n{all-args}{
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Read documents of any length and answer a question from them.
+    /// Read documents of any length and answer questions from them, or outline them.
     Read(read::ReadArgs),
+    /// A further question to a kept read.
+    Ask(ask::AskArgs),
     /// A kept read as a page, Markdown or JSON.
     Export(export::ExportArgs),
     /// See it work: fetch a small model once, read a bundled document several times its window.
@@ -57,6 +61,7 @@ fn main() -> std::process::ExitCode {
     let cli = Cli::parse();
     let result = match cli.verb {
         Verb::Read(args) => read::run(&args),
+        Verb::Ask(args) => ask::run(&args),
         Verb::Export(args) => export::run(&args),
         Verb::Demo(args) => demo::run(&args),
         Verb::Chat(args) => generate::chat(&args),

@@ -4,8 +4,8 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use agent::{Mode, Progress, ReadSettings, Reading};
-use anyhow::{Context, Result};
+use agent::{Ask, Mode, Progress, ReadSettings, Reading};
+use anyhow::{Context, Result, bail, ensure};
 use data::{Document, MemoryOutcome, ReadEvent, Span};
 use indicatif::ProgressBar;
 use serde_json::json;
@@ -14,7 +14,7 @@ use crate::args::ModelArgs;
 use crate::cited::Cited;
 use crate::generate::SamplingArgs;
 use crate::mind::Mind;
-use crate::{documents, export, log, mind, progress};
+use crate::{documents, kept, log, mind, progress};
 
 /// Whole or through memory.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -33,18 +33,20 @@ pub enum ReadMode {
     Memagent,
 }
 
-/// Reads files and folders (text, Markdown, HTML, PDF, DOCX, EPUB, CSV, XLSX, JSON, source code) and answers a question from them.
+/// Reads files and folders (text, Markdown, HTML, PDF, DOCX, EPUB, CSV, XLSX, JSON, source code) and answers questions from them;
+/// without a question, outlines them.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Example:\n  longhand read annual-report.txt --ask \"How much was spent on research?\" --model ./Qwen3-4B\n  longhand read ./my-project --ask \"Where are sessions closed?\" --model openai:http://127.0.0.1:8080/v1#qwen3-4b\n\nThe same command again resumes a read that was stopped, re-reading at most one chunk."
+    after_help = "Examples:\n  longhand read annual-report.pdf --ask \"How much was spent on research?\" --ask \"Who audits?\" --model ./Qwen3-4B\n  longhand read ./my-project --ask \"Where are sessions closed?\" --model openai:http://127.0.0.1:8080/v1#qwen3-4b\n  longhand read novel.epub --save novel --model ./Qwen3-4B\n\nThe same command again resumes a read that was stopped, re-reading at most one chunk a question. A read kept with --save can be\nexported (`longhand export`) and asked further (`longhand ask`)."
 )]
 pub struct ReadArgs {
     /// Files or folders to read, in order. In a folder .gitignore holds.
     #[arg(required = true, value_name = "DOC")]
     documents: Vec<PathBuf>,
-    /// The question. Closing sentences such as "Answer with one word." are kept for the end.
+    /// A question; may repeat: the documents are read once, with a memory and a call a section for each. Closing sentences such as
+    /// "Answer with one word." are kept for the end. Without a question: an outline.
     #[arg(long, value_name = "Q")]
-    ask: String,
+    ask: Vec<String>,
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
@@ -92,15 +94,57 @@ pub struct ReadOptions {
 pub fn run(args: &ReadArgs) -> Result<()> {
     let documents = documents::open(&args.documents)?;
     let opened = mind::open(&args.model, args.options.window)?;
-    read(&opened.mind(), &documents, &args.ask, &args.options, args.sampling.sampling())?;
+    let questions: Vec<&str> = args.ask.iter().map(String::as_str).collect();
+    read(&opened.mind(), &documents, &questions, &args.options, args.sampling.sampling())?;
     opened.say_spent();
     Ok(())
 }
 
-/// Reads with a model that is already there. Shared with `demo`.
-pub fn read(mind: &Mind<'_>, documents: &[Document], question: &str, options: &ReadOptions, sampling: data::Sampling) -> Result<Reading> {
+/// Reads with a model that is already there; no question is an outline. Shared with `demo`.
+pub fn read(
+    mind: &Mind<'_>,
+    documents: &[Document],
+    questions: &[&str],
+    options: &ReadOptions,
+    sampling: data::Sampling,
+) -> Result<Vec<Reading>> {
     let model = mind.model;
-    let mut settings = ReadSettings::for_window(model.window(), mind.thinks);
+    let settings = settings(mind, options, sampling, questions.is_empty())?;
+    let questions = if questions.is_empty() { &[""] } else { questions };
+    let directory =
+        options.save.clone().or_else(|| options.run.clone()).unwrap_or_else(|| default_run(documents, questions, &model.name(), &settings));
+    std::fs::create_dir_all(&directory).with_context(|| format!("cannot make the run's directory {}", directory.display()))?;
+    if options.fresh {
+        kept::clear(&directory)?;
+    }
+    let mut logs = Vec::new();
+    for number in 0..questions.len() {
+        logs.push(log::open(&kept::log_path(&directory, number))?);
+    }
+    if options.save.is_some() {
+        kept::keep(&directory, documents)?;
+    }
+    eprintln!("model   {}", model.name());
+    eprintln!(
+        "window  {} tokens, chunk {}, memory {}, thinking {}, answer {}",
+        settings.window, settings.chunk, settings.memory, settings.thinking, settings.answer
+    );
+    eprintln!("log     {}", directory.display());
+    let asks = logs.iter_mut().zip(questions).map(|((sink, past), question)| Ask::new(question, past, sink)).collect();
+    let (readings, watcher) = run_all(mind, documents, asks, &settings, options.json)
+        .with_context(|| format!("the read stopped; run the same command again to go on from {}", directory.display()))?;
+    for (number, (reading, question)) in readings.iter().zip(questions).enumerate() {
+        if questions.len() > 1 && !options.json {
+            println!("{}# {question}\n", if number > 0 { "\n" } else { "" });
+        }
+        watcher.say(number, reading, documents);
+    }
+    Ok(readings)
+}
+
+/// The settings that options, model and sampling make.
+fn settings(mind: &Mind<'_>, options: &ReadOptions, sampling: data::Sampling, outline: bool) -> Result<ReadSettings> {
+    let mut settings = ReadSettings::for_window(mind.model.window(), mind.thinks);
     settings.sampling = sampling;
     settings.quotes = options.quotes;
     settings.begin = mind.begin;
@@ -108,6 +152,8 @@ pub fn read(mind: &Mind<'_>, documents: &[Document], question: &str, options: &R
     settings.chunk = options.chunk.unwrap_or(settings.chunk);
     settings.memory = options.memory.unwrap_or(settings.memory);
     settings.mode = match options.mode {
+        ReadMode::Auto | ReadMode::Memory if outline => Mode::Outline,
+        _ if outline => bail!("an outline has no such mode: give a question with --ask, or leave --mode out"),
         ReadMode::Auto => Mode::Auto,
         ReadMode::Single => Mode::Single,
         ReadMode::Memory => Mode::Memory,
@@ -115,137 +161,161 @@ pub fn read(mind: &Mind<'_>, documents: &[Document], question: &str, options: &R
         ReadMode::Retrieve => Mode::Retrieve,
         ReadMode::Memagent => Mode::MemAgent,
     };
-    let directory =
-        options.save.clone().or_else(|| options.run.clone()).unwrap_or_else(|| default_run(documents, question, &model.name(), &settings));
-    std::fs::create_dir_all(&directory).with_context(|| format!("cannot make the run's directory {}", directory.display()))?;
-    let path = directory.join("events.jsonl");
-    if options.fresh && path.exists() {
-        std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
-    }
-    let (mut sink, past) = log::open(&path)?;
-    if options.save.is_some() {
-        export::keep(&directory, documents)?;
-    }
-    eprintln!("model   {}", model.name());
-    eprintln!(
-        "window  {} tokens, chunk {}, memory {}, thinking {}, answer {}",
-        settings.window, settings.chunk, settings.memory, settings.thinking, settings.answer
-    );
-    eprintln!("log     {}", path.display());
-    let mut watcher = Watcher::new(options.json, documents);
-    past.iter().for_each(|event| watcher.note(event));
-    let reading = {
-        let mut watch = |progress: Progress<'_>| watcher.see(progress);
-        pollster::block_on(agent::read(model, mind.tokenizer, documents, question, &settings, &past, &mut sink, &mut watch))
-    };
-    watcher.bar.finish_and_clear();
-    let reading = reading.with_context(|| format!("the read stopped; run the same command again to go on from {}", path.display()))?;
-    let (covered, total) = reading.coverage;
-    eprintln!("coverage {:.1} % ({covered} of {total} bytes)", 100.0 * covered as f64 / total.max(1) as f64);
-    for span in &reading.skipped {
-        eprintln!("  not read: {} bytes {}..{}", span.doc, span.start, span.end);
-    }
-    let mut cited = watcher.cited;
-    let skipped = |document: &Document| reading.skipped.iter().any(|span| span.doc == document.id);
-    if !documents.iter().any(skipped) {
-        cited.add_all();
-    }
-    let citations = cited.cite(&reading.answer);
-    if options.json {
-        let done = json!({"event": "done", "answer": reading.answer, "covered": covered, "bytes": total, "skipped": reading.skipped,
-            "citations": cited.json(&citations)});
-        println!("{done}");
-    } else {
-        println!("{}", cited.marked(&reading.answer, &citations));
-        let sources = cited.sources(&reading.answer, &citations);
-        if !sources.is_empty() {
-            eprintln!("\nSources");
-            sources.iter().for_each(|source| eprintln!("  {source}"));
-        }
-    }
-    Ok(reading)
+    ensure!(!(outline && options.quotes), "--quotes is for questions: an outline quotes nothing");
+    Ok(settings)
 }
 
-/// Shows the read as it goes.
-struct Watcher<'a> {
-    cited: Cited<'a>,
+/// Runs the asks, shown as they go. Shared with `ask`.
+pub fn run_all<'d>(
+    mind: &Mind<'_>,
+    documents: &'d [Document],
+    asks: Vec<Ask<'_>>,
+    settings: &ReadSettings,
+    json: bool,
+) -> Result<(Vec<Reading>, Watcher<'d>)> {
+    let mut watcher = Watcher::new(json, documents, asks.len());
+    for (number, ask) in asks.iter().enumerate() {
+        ask.past.iter().for_each(|event| watcher.note(number, event));
+    }
+    watcher.outline = settings.mode == Mode::Outline;
+    let readings = {
+        let mut watch = |progress: Progress<'_>| watcher.see(progress);
+        pollster::block_on(agent::read_all(mind.model, mind.tokenizer, documents, asks, settings, &mut watch))
+    };
+    watcher.bar.finish_and_clear();
+    Ok((readings?, watcher))
+}
+
+/// Shows reads as they go.
+pub struct Watcher<'a> {
+    /// What each question's read may cite.
+    pub cited: Vec<Cited<'a>>,
     json: bool,
     bar: ProgressBar,
     chunks: usize,
     since: Instant,
-    chunk_tokens: usize,
+    /// Turns since `since`, and what they took.
+    turns: usize,
     live: bool,
+    outline: bool,
 }
 
 impl<'a> Watcher<'a> {
-    fn new(json: bool, documents: &'a [Document]) -> Self {
+    fn new(json: bool, documents: &'a [Document], questions: usize) -> Self {
         let live = std::io::stderr().is_terminal() && !json;
-        Self { cited: Cited::new(documents), json, bar: ProgressBar::hidden(), chunks: 0, since: Instant::now(), chunk_tokens: 0, live }
+        let cited = (0..questions).map(|_| Cited::new(documents)).collect();
+        Self { cited, json, bar: ProgressBar::hidden(), chunks: 0, since: Instant::now(), turns: 0, live, outline: false }
     }
 
     fn see(&mut self, event: Progress<'_>) {
         match event {
-            Progress::Planned { chunks: 0, tokens, .. } => eprintln!("the document fits the window: one pass over {tokens} tokens"),
+            Progress::Planned { chunks: 0, tokens, .. } => eprintln!("one pass over {tokens} tokens"),
             Progress::Planned { chunks, resumed, tokens } => {
+                let questions = self.cited.len();
                 eprintln!(
-                    "{tokens} tokens in {chunks} chunks{}",
-                    if resumed > 0 { format!(", {resumed} read before") } else { String::new() }
+                    "{tokens} tokens in {chunks} chunks{}{}",
+                    if questions > 1 {
+                        format!(", each read once for {questions} questions: {} calls", (chunks + 1) * questions)
+                    } else {
+                        String::new()
+                    },
+                    if resumed > 0 { format!("; {resumed} read before") } else { String::new() }
                 );
                 self.chunks = chunks;
+                self.since = Instant::now();
                 if self.live {
-                    self.bar = progress::tokens(tokens as u64, "reading");
+                    self.bar = progress::tokens((tokens * questions) as u64, "reading");
                 }
             }
-            Progress::Chunk { tokens, .. } => {
-                self.since = Instant::now();
-                self.chunk_tokens = tokens;
-            }
+            Progress::Chunk { .. } => {}
             Progress::Text(_) => self.bar.tick(),
-            Progress::Event(event) => {
+            Progress::Event { question, event } => {
                 if self.json
-                    && let Ok(line) = serde_json::to_string(event)
+                    && let Ok(mut line) = serde_json::to_value(event)
                 {
+                    if let Some(fields) = line.as_object_mut().filter(|_| self.cited.len() > 1) {
+                        fields.insert("question_number".into(), (question + 1).into());
+                    }
                     println!("{line}");
                     let _ = std::io::stdout().flush();
                 }
-                self.show(event);
+                self.show(question, event);
             }
         }
     }
 
     /// What an event says was read may be cited.
-    fn note(&mut self, event: &ReadEvent) {
+    pub fn note(&mut self, question: usize, event: &ReadEvent) {
         match event {
-            ReadEvent::Selected { spans } => self.cited.add(spans.iter().cloned()),
-            ReadEvent::Chunk { doc, start, end, .. } => self.cited.add([Span { doc: doc.clone(), start: *start, end: *end }]),
+            ReadEvent::Selected { spans } => self.cited[question].add(spans.iter().cloned()),
+            ReadEvent::Chunk { doc, start, end, .. } => self.cited[question].add([Span { doc: doc.clone(), start: *start, end: *end }]),
             _ => {}
         }
     }
 
-    fn show(&mut self, event: &ReadEvent) {
-        self.note(event);
+    fn show(&mut self, question: usize, event: &ReadEvent) {
+        self.note(question, event);
         let ReadEvent::Chunk { index, tokens, memory, plan, outcome, usage, .. } = event else { return };
-        let citations = self.cited.memory(memory).to_vec();
+        let questions = self.cited.len();
+        let cited = &mut self.cited[question];
+        let citations = if self.outline { cited.cite(memory) } else { cited.memory(memory).to_vec() };
         self.bar.inc(*tokens as u64);
-        let seconds = self.since.elapsed().as_secs_f64();
-        let left = seconds * (self.chunks - index - 1) as f64;
+        self.turns += 1;
+        let seconds = self.since.elapsed().as_secs_f64() / self.turns as f64;
+        let left = seconds * ((self.chunks - index - 1) * questions + (questions - 1 - question)) as f64;
         let rate = (usage.prompt_tokens + usage.completion_tokens) as f64 / seconds.max(1e-9);
         let remark = match outcome {
             MemoryOutcome::Updated => String::new(),
             MemoryOutcome::Unchanged => " (memory unchanged)".into(),
-            MemoryOutcome::MissingTags => " (no <memory> tags: the whole reply was taken)".into(),
+            MemoryOutcome::MissingTags => " (not in the form asked for: the whole reply was taken)".into(),
             MemoryOutcome::KeptPrevious => " (empty reply: the memory was kept)".into(),
             MemoryOutcome::Collapsed { removed } => format!(" ({removed} repeated lines dropped)"),
             MemoryOutcome::Truncated { tokens } => format!(" (memory of {tokens} tokens cut to its budget)"),
         };
-        let text = format!(
-            "\n[{}/{}] {rate:.0} tokens/s, {left:.0} s left{remark}\n{}\nplan: {}",
+        let mut text = format!(
+            "\n[{}/{}]{} {rate:.0} tokens/s, {left:.0} s left{remark}\n{}",
             index + 1,
             self.chunks,
-            indent(&self.cited.marked(memory, &citations)),
-            plan.replace('\n', " ")
+            if questions > 1 { format!(" question {}", question + 1) } else { String::new() },
+            indent(&cited.marked(memory, &citations)),
         );
+        if !plan.is_empty() {
+            text.push_str(&format!("\nplan: {}", plan.replace('\n', " ")));
+        }
         if self.live { self.bar.println(text) } else { eprintln!("{text}") }
+    }
+
+    /// The answer of a question, with its coverage and sources.
+    pub fn say(&self, question: usize, reading: &Reading, documents: &[Document]) {
+        let mut read = None;
+        let skipped = |document: &Document| reading.skipped.iter().any(|span| span.doc == document.id);
+        if !documents.iter().any(skipped) {
+            let mut cited = Cited::new(documents);
+            cited.add_all();
+            read = Some(cited);
+        }
+        let cited = read.as_ref().unwrap_or(&self.cited[question]);
+        let (covered, total) = reading.coverage;
+        eprintln!("coverage {:.1} % ({covered} of {total} bytes)", 100.0 * covered as f64 / total.max(1) as f64);
+        for span in &reading.skipped {
+            eprintln!("  not read: {} bytes {}..{}", span.doc, span.start, span.end);
+        }
+        let citations = cited.cite(&reading.answer);
+        if self.json {
+            let mut done = json!({"event": "done", "answer": reading.answer, "covered": covered, "bytes": total, "skipped": reading.skipped,
+                "citations": cited.json(&citations)});
+            if self.cited.len() > 1 {
+                done["question_number"] = (question + 1).into();
+            }
+            println!("{done}");
+            return;
+        }
+        println!("{}", cited.marked(&reading.answer, &citations));
+        let sources = cited.sources(&reading.answer, &citations);
+        if !sources.is_empty() && !self.outline {
+            eprintln!("\nSources");
+            sources.iter().for_each(|source| eprintln!("  {source}"));
+        }
     }
 }
 
@@ -254,10 +324,11 @@ fn indent(text: &str) -> String {
 }
 
 /// A directory name that the same inputs always give.
-fn default_run(documents: &[Document], question: &str, model: &str, settings: &ReadSettings) -> PathBuf {
+fn default_run(documents: &[Document], questions: &[&str], model: &str, settings: &ReadSettings) -> PathBuf {
     use sha2::{Digest, Sha256};
     let mut hash = Sha256::new();
-    for part in documents.iter().map(|d| &*d.text).chain([question, model, &format!("{settings:?}")]) {
+    let settings = format!("{settings:?}");
+    for part in documents.iter().map(|d| &*d.text).chain(questions.iter().copied()).chain([model, &settings]) {
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part);
     }

@@ -47,6 +47,16 @@ impl Sources {
         Self { index: Index::new(documents) }
     }
 
+    /// Whether a word's stem stands in the documents.
+    pub(crate) fn has(&self, stem: u64) -> bool {
+        !self.index.postings(stem).is_empty()
+    }
+
+    /// How rare a stem is in the documents.
+    pub(crate) fn weight(&self, stem: u64) -> f32 {
+        self.index.weight(stem)
+    }
+
     /// Bytes of memory beside the documents' text.
     pub fn bytes(&self) -> usize {
         self.index.bytes()

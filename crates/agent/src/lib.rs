@@ -4,6 +4,8 @@
 //! knows how the model runs ([`data::ChatModel`]) or where the log is kept ([`EventSink`]).
 
 mod cite;
+mod followup;
+mod outline;
 mod prompts;
 mod reader;
 mod reply;
@@ -13,8 +15,9 @@ mod settings;
 mod tags;
 
 pub use cite::{CheckedQuote, NoteQuote, QuoteFound, Sources, describe, note_quotes};
-pub use prompts::{NO_MEMORY, NO_PLAN, split_question};
-pub use reader::{EventSink, Progress, ReadError, Reading, coverage, read};
+pub use followup::{Evidence, Notes, sections_for};
+pub use prompts::{NO_MEMORY, NO_PLAN, NOT_HELD, split_question};
+pub use reader::{Ask, EventSink, Progress, ReadError, Reading, coverage, read, read_all};
 pub use reply::{NextState, read_update, spoken, strip_thinking};
 pub use retrieve::Passages;
 pub use settings::{Mode, ReadSettings};

@@ -6,6 +6,9 @@ const MEMAGENT_UPDATE: &str = include_str!("prompts/memagent_update.txt");
 const MEMAGENT_FINAL: &str = include_str!("prompts/memagent_final.txt");
 const FINAL: &str = include_str!("prompts/final.txt");
 const SINGLE: &str = include_str!("prompts/single.txt");
+const OUTLINE: &str = include_str!("prompts/outline.txt");
+const OUTLINE_WHOLE: &str = include_str!("prompts/outline_whole.txt");
+const ASK: &str = include_str!("prompts/ask.txt");
 
 /// What stands where the memory would be before anything was read (MemAgent's wording; the paper does not say).
 pub const NO_MEMORY: &str = "No previous memory";
@@ -18,6 +21,11 @@ pub const NOTHING_YET: &str = "Nothing found yet";
 pub const UPDATE_BEGINS: &str = "Updated memory:\n<memory>\n";
 /// What nothing need follow in that reply.
 pub const UPDATE_ENDS: &str = "</plan>";
+
+/// What the reply to a section of an outline is to begin with (outline.txt asks for it).
+pub const OUTLINE_BEGINS: &str = "Summary:";
+/// What ask.txt asks for where the notes do not hold the answer.
+pub const NOT_HELD: &str = "Not in the notes";
 
 /// Fills `{name}` marks in one pass, so that marks inside the document or the question stay as they are.
 fn fill(template: &str, values: &[(&str, &str)]) -> String {
@@ -66,6 +74,21 @@ pub fn memagent_answer(question: &str, memory: &str, instruction: &str) -> Strin
 /// The prompt that answers from a document that fits the window whole.
 pub fn single(question: &str, text: &str, instruction: &str) -> String {
     fill(SINGLE, &[("question", question), ("section", text), ("instruction", instruction)])
+}
+
+/// The prompt that takes notes of one section on its own, for an outline.
+pub fn outline(section: &str) -> String {
+    fill(OUTLINE, &[("section", section)])
+}
+
+/// The prompt that says what the document is, from summaries of its sections.
+pub fn outline_whole(sections: &str) -> String {
+    fill(OUTLINE_WHOLE, &[("sections", sections)])
+}
+
+/// The prompt that answers a later question from notes that were kept.
+pub fn ask(question: &str, notes: &str, instruction: &str) -> String {
+    fill(ASK, &[("question", question), ("notes", notes), ("instruction", instruction), ("not_held", NOT_HELD)])
 }
 
 fn or<'a>(text: &'a str, otherwise: &'a str) -> &'a str {

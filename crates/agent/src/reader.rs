@@ -1,20 +1,22 @@
 //! The loop: chunk by chunk, `m_t, p_t ~ π(· | m_{t-1}, p_{t-1}, x_t, q_core)`, then `y ~ π(· | m_K, q_core, q_inst)` (§3.1).
 
-use data::{BoxFuture, ChatError, ChatModel, ChatReply, ChatRequest, Document, MaybeSend, Message, ReadEvent, Span, StopReason};
-use tokenizer::{Chunk, Tokenizer, TokenizerError};
+mod past;
+mod thread;
+mod together;
 
-use crate::prompts;
-use crate::reply::{cut_to, read_memory, read_update, spoken};
-use crate::select;
+use std::sync::{Mutex, PoisonError};
+
+use data::{ChatError, ChatModel, Document, MaybeSend, ReadEvent, Span};
+use tokenizer::{Tokenizer, TokenizerError};
+
+pub(crate) use self::thread::Plan;
+use self::thread::Thread;
+use self::together::together;
 use crate::settings::{Mode, ReadSettings};
 use crate::tags::neutralise;
 
 /// The fewest tokens a section, a memory or a plan is worth having with.
 const LEAST: usize = 16;
-/// What the form of an update reply takes beside memory and plan.
-const FORM: usize = 32;
-/// Joined texts can take a few tokens more than their sum.
-const JOINS: usize = 32;
 
 /// Keeps the event log. An error stops the read; what was appended before stays valid.
 pub trait EventSink: MaybeSend {
@@ -43,6 +45,8 @@ pub enum Progress<'a> {
     },
     /// A chunk's turn begins.
     Chunk {
+        /// Which question, 0-based.
+        question: usize,
         /// 0-based.
         index: usize,
         /// Its document tokens.
@@ -51,7 +55,12 @@ pub enum Progress<'a> {
     /// New text of the current reply.
     Text(&'a str),
     /// A turn is over and logged.
-    Event(&'a ReadEvent),
+    Event {
+        /// Which question, 0-based.
+        question: usize,
+        /// Its outcome.
+        event: &'a ReadEvent,
+    },
 }
 
 /// Why a read stopped. The log holds everything up to it.
@@ -134,11 +143,28 @@ pub struct Reading {
     pub skipped: Vec<Span>,
 }
 
-/// Reads `documents` to answer `question`: in one pass if they fit, through memory otherwise ([`Mode`]).
-///
-/// A document is data: the prompt's own tags in it reach the model with square brackets (`[/section]`). Every setting is checked
-/// before the first turn, so that a long read does not fail at its end. `past` is the log of an earlier, unfinished run of the same read (empty for a new
-/// one): its chunks are not read again.
+/// One question on its way through the documents.
+pub struct Ask<'a> {
+    /// As asked; ignored by [`Mode::Outline`].
+    pub question: &'a str,
+    /// The log of an earlier, unfinished run of the same read; empty for a new one. Its chunks are not read again.
+    pub past: &'a [ReadEvent],
+    /// Where this question's log goes: a complete one of its own.
+    pub sink: &'a mut dyn EventSink,
+    /// Read only these parts, in this order; empty for everything.
+    pub sections: &'a [Span],
+    /// The memory to begin with; empty for none. Notes without `sections` are answered from alone: nothing is read.
+    pub notes: &'a str,
+}
+
+impl<'a> Ask<'a> {
+    /// A question to all of the documents.
+    pub fn new(question: &'a str, past: &'a [ReadEvent], sink: &'a mut dyn EventSink) -> Self {
+        Self { question, past, sink, sections: &[], notes: "" }
+    }
+}
+
+/// Reads `documents` to answer one `question`; see [`read_all`].
 pub async fn read(
     model: &dyn ChatModel,
     tokenizer: &Tokenizer,
@@ -149,8 +175,25 @@ pub async fn read(
     sink: &mut dyn EventSink,
     progress: &mut (dyn for<'a> FnMut(Progress<'a>) + MaybeSendFn),
 ) -> Result<Reading, ReadError> {
-    let (core, instruction) = prompts::split_question(question);
-    if core.is_empty() {
+    let mut readings = read_all(model, tokenizer, documents, vec![Ask::new(question, past, sink)], settings, progress).await?;
+    readings.pop().ok_or(ReadError::NoQuestion)
+}
+
+/// Reads `documents` once to answer every question: in one call each if they fit, through one memory each otherwise ([`Mode`]).
+///
+/// All questions see a chunk before any sees the next; their calls are made together, which a server can use. Each has its own log,
+/// the same that reading for it alone would write. A document is data: the prompt's own tags in it reach the model with square brackets
+/// (`[/section]`). Every setting is checked before the first turn, so that a long read does not fail at its end. If a question's turn
+/// fails, those of the others are still logged.
+pub async fn read_all(
+    model: &dyn ChatModel,
+    tokenizer: &Tokenizer,
+    documents: &[Document],
+    mut asks: Vec<Ask<'_>>,
+    settings: &ReadSettings,
+    progress: &mut (dyn for<'a> FnMut(Progress<'a>) + MaybeSendFn),
+) -> Result<Vec<Reading>, ReadError> {
+    if asks.is_empty() {
         return Err(ReadError::NoQuestion);
     }
     if documents.is_empty() {
@@ -163,42 +206,101 @@ pub async fn read(
     // What the prompts are made of: the same bytes at the same places, without our own tags.
     let shown: Vec<Document> =
         documents.iter().map(|document| Document { text: neutralise(&document.text).into(), ..document.clone() }).collect();
-    let sections = shown.iter().map(|document| section(document, 0, document.text.len(), shown.len()));
-    let whole: String = sections.clone().collect();
-    let fingerprints = sections.map(|text| fingerprint(&text)).collect();
-    let mut run = Run { model, tokenizer, settings, core, instruction, sink, progress, fingerprints };
-    let past = run.check_past(past, question)?;
-    if let (Mode::Truncate | Mode::Retrieve, None | Some(0)) = (settings.mode, past.chunks) {
-        return run.read_a_part(&shown, question, past).await;
+    let fingerprints: Vec<String> =
+        shown.iter().map(|document| fingerprint(&section(document, 0, document.text.len(), shown.len()))).collect();
+    let progress = Mutex::new(progress);
+    let see = |event: Progress<'_>| (*progress.lock().unwrap_or_else(PoisonError::into_inner))(event);
+    let mut threads = Vec::new();
+    for (number, ask) in asks.iter_mut().enumerate() {
+        // Borrowed anew, for as long as the threads live.
+        let ask = Ask { question: ask.question, past: ask.past, sink: &mut *ask.sink, sections: ask.sections, notes: ask.notes };
+        threads.push(Thread::new(number, ask, model, tokenizer, settings, &fingerprints, &see)?);
     }
-    let single = prompts::single(&run.core, &whole, &run.instruction);
-    let needed = model.count_prompt(&[Message::user(&*single)])? + settings.thinking + settings.answer;
-    let in_one = match (past.chunks, settings.mode) {
-        (Some(chunks), Mode::Auto) => chunks == 0,
-        (Some(chunks), mode) if (chunks == 0) != matches!(mode, Mode::Single | Mode::Truncate | Mode::Retrieve) => {
-            return Err(ReadError::OtherRead("the mode"));
+    if threads.iter().any(Thread::asks_notes) {
+        let mut readings = Vec::new();
+        for thread in &mut threads {
+            readings.push(thread.ask_notes(&shown).await?);
         }
-        (_, Mode::Single) => true,
-        (_, Mode::Memory | Mode::MemAgent) => false,
-        (_, Mode::Truncate | Mode::Retrieve) => return Err(ReadError::OtherRead("the mode")),
-        (None, Mode::Auto) => needed <= settings.window,
+        return Ok(readings);
+    }
+    match way(&threads, &shown, settings)? {
+        Way::Part => {
+            let mut readings = Vec::new();
+            for thread in &mut threads {
+                readings.push(thread.read_a_part(&shown).await?);
+            }
+            Ok(readings)
+        }
+        Way::Whole => {
+            let whole: String = shown.iter().map(|document| section(document, 0, document.text.len(), shown.len())).collect();
+            all(together(threads.iter_mut().map(|thread| thread.read_whole(&shown, &whole)).collect()).await)
+        }
+        Way::Chunks => read_in_chunks(&mut threads, &shown, &see).await,
+    }
+}
+
+/// How a read goes through the documents.
+enum Way {
+    /// One call over all of them.
+    Whole,
+    /// One call over what truncation or retrieval leaves.
+    Part,
+    /// A memory through chunks.
+    Chunks,
+}
+
+/// The way that is asked for, that the logs began, or that fits the window; one for all questions.
+fn way(threads: &[Thread<'_>], shown: &[Document], settings: &ReadSettings) -> Result<Way, ReadError> {
+    let begun: Vec<usize> = threads.iter().filter_map(|thread| thread.past.chunks).collect();
+    let in_one = match (settings.mode, begun.first()) {
+        (Mode::Truncate | Mode::Retrieve | Mode::Single, _) => true,
+        (Mode::Memory | Mode::MemAgent | Mode::Outline, _) => false,
+        _ if threads.iter().any(Thread::has_sections) => false,
+        (Mode::Auto, Some(&chunks)) => chunks == 0,
+        (Mode::Auto, None) => {
+            threads.iter().map(|thread| thread.whole_tokens(shown)).collect::<Result<Vec<_>, _>>()?.iter().all(|&n| n <= settings.window)
+        }
     };
-    if !in_one {
-        return run.read_in_chunks(&shown, question, past).await;
+    if begun.iter().any(|&chunks| (chunks == 0) != in_one) {
+        return Err(ReadError::OtherRead("the mode"));
     }
-    if needed > settings.window {
-        return Err(ReadError::DoesNotFit { tokens: needed, window: settings.window });
+    Ok(match settings.mode {
+        Mode::Truncate | Mode::Retrieve => Way::Part,
+        _ if in_one => Way::Whole,
+        _ => Way::Chunks,
+    })
+}
+
+async fn read_in_chunks(threads: &mut [Thread<'_>], documents: &[Document], see: &See<'_>) -> Result<Vec<Reading>, ReadError> {
+    // One room for all, so that every question has the same chunks. Parts are chosen for one question at a time.
+    let mut room = usize::MAX;
+    for thread in threads.iter() {
+        room = room.min(thread.room(documents)?);
     }
-    (run.progress)(Progress::Planned { chunks: 0, resumed: 0, tokens: needed });
-    if past.chunks.is_none() {
-        run.start(documents, question, 0)?;
+    let mut plans = Vec::new();
+    for thread in threads.iter_mut() {
+        let plan = match plans.first() {
+            Some(plan) if !thread.has_sections() => Vec::clone(plan),
+            _ => thread.cut(documents, room)?,
+        };
+        thread.begin(documents, &plan)?;
+        plans.push(plan);
     }
-    let answer = match past.answer {
-        Some(answer) => answer,
-        None => run.answer(single, u64::MAX).await?,
-    };
-    let total = documents.iter().map(|document| document.text.len()).sum();
-    Ok(Reading { answer, memory: String::new(), plan: String::new(), coverage: (total, total), skipped: vec![] })
+    let most = plans.iter().map(Vec::len).max().unwrap_or(0);
+    let tokens = plans.iter().map(|plan| plan.iter().map(|(_, chunk)| chunk.tokens).sum()).max().unwrap_or(0);
+    let resumed = threads.iter().map(Thread::done).min().unwrap_or(0);
+    see(Progress::Planned { chunks: most, resumed, tokens });
+    for index in 0..most {
+        let turns = threads.iter_mut().zip(&plans).filter(|(thread, _)| thread.done() <= index);
+        let turns = turns.filter_map(|(thread, plan)| Some((thread, plan.get(index)?)));
+        all(together(turns.map(|(thread, (number, chunk))| thread.turn(index, documents, *number, chunk)).collect()).await)?;
+    }
+    all(together(threads.iter_mut().zip(&plans).map(|(thread, plan)| thread.end(documents, plan)).collect()).await)
+}
+
+/// The first error, once all have come to their end.
+fn all<T>(results: Vec<Result<T, ReadError>>) -> Result<Vec<T>, ReadError> {
+    results.into_iter().collect()
 }
 
 fn check_settings(settings: &ReadSettings, most: usize) -> Result<(), ReadError> {
@@ -219,289 +321,14 @@ pub use std::marker::Send as MaybeSendFn;
 #[cfg(target_arch = "wasm32")]
 pub use std::marker::Unpin as MaybeSendFn;
 
-/// What the log of an earlier run says.
-#[derive(Default)]
-struct Past {
-    /// The planned number of chunks; `None` where there was no run.
-    chunks: Option<usize>,
-    /// (start, end, memory, plan) of each chunk that was read.
-    read: Vec<(usize, usize, String, String)>,
-    answer: Option<String>,
-}
+/// `Sync` where futures must be `Send`.
+#[cfg(not(target_arch = "wasm32"))]
+use std::marker::Sync as MaybeSyncFn;
+#[cfg(target_arch = "wasm32")]
+use std::marker::Unpin as MaybeSyncFn;
 
-struct Run<'a> {
-    model: &'a dyn ChatModel,
-    tokenizer: &'a Tokenizer,
-    settings: &'a ReadSettings,
-    core: String,
-    instruction: String,
-    sink: &'a mut dyn EventSink,
-    progress: &'a mut (dyn for<'p> FnMut(Progress<'p>) + MaybeSendFn),
-    fingerprints: Vec<String>,
-}
-
-impl Run<'_> {
-    async fn read_in_chunks(&mut self, documents: &[Document], question: &str, past: Past) -> Result<Reading, ReadError> {
-        let plan = self.cut(documents)?;
-        let tokens = plan.iter().map(|(_, chunk)| chunk.tokens).sum();
-        if past.chunks.is_none() {
-            self.start(documents, question, plan.len())?;
-        } else {
-            let same = past.read.iter().zip(&plan).all(|((start, end, ..), (_, chunk))| (*start, *end) == (chunk.start, chunk.end));
-            if !same || past.chunks != Some(plan.len()) {
-                return Err(ReadError::OtherRead("the cutting into chunks"));
-            }
-            if past.answer.is_some() && past.read.len() != plan.len() {
-                return Err(ReadError::OtherRead("the number of chunks before the answer"));
-            }
-        }
-        let done = past.read.len();
-        let (mut memory, mut guide) =
-            past.read.into_iter().next_back().map_or_else(Default::default, |(_, _, memory, plan)| (memory, plan));
-        (self.progress)(Progress::Planned { chunks: plan.len(), resumed: done, tokens });
-        let settings = self.settings;
-        for (index, (number, chunk)) in plan.iter().enumerate().skip(done) {
-            (self.progress)(Progress::Chunk { index, tokens: chunk.tokens });
-            let document = &documents[*number];
-            let text = section(document, chunk.start, chunk.end, documents.len());
-            let memagent = settings.mode == Mode::MemAgent;
-            let prompt = match memagent {
-                true => prompts::memagent_update(&self.core, &memory, &text),
-                false => prompts::update(&self.core, &memory, &guide, &text, settings.quotes),
-            };
-            let limit = settings.memory + settings.plan + FORM + settings.thinking;
-            // Small models lose the form otherwise, or repeat the prompt.
-            let begun =
-                if settings.begin && settings.thinking == 0 && !memagent && self.model.continues() { prompts::UPDATE_BEGINS } else { "" };
-            let stop = if settings.thinking == 0 && !memagent { vec![prompts::UPDATE_ENDS.to_string()] } else { vec![] };
-            let mut reply = self.chat(prompt, limit, index as u64, begun, stop).await?;
-            reply.text.insert_str(0, begun);
-            let said = spoken(&reply.text, settings.thinking > 0, reply.stop == StopReason::Length);
-            let next = match memagent {
-                true => read_memory(said, &memory, settings.memory, self.tokenizer)?,
-                false => read_update(said, (&memory, &guide), settings.memory, self.tokenizer)?,
-            };
-            memory = next.memory;
-            guide = cut_to(&next.plan, settings.plan, self.tokenizer)?;
-            self.log(ReadEvent::Chunk {
-                index,
-                doc: document.id.clone(),
-                start: chunk.start,
-                end: chunk.end,
-                tokens: chunk.tokens,
-                reply: reply.text,
-                memory: memory.clone(),
-                plan: guide.clone(),
-                outcome: next.outcome,
-                usage: reply.usage,
-            })?;
-        }
-        let answer = match past.answer {
-            Some(answer) => answer,
-            None => self.answer(self.last_prompt(&memory), u64::MAX).await?,
-        };
-        let spans = plan.iter().map(|(number, chunk)| (*number, chunk.start, chunk.end));
-        let (coverage, skipped) = coverage(documents, spans);
-        Ok(Reading { answer, memory, plan: guide, coverage, skipped })
-    }
-
-    fn last_prompt(&self, memory: &str) -> String {
-        match self.settings.mode {
-            Mode::MemAgent => prompts::memagent_answer(&self.core, memory, &self.instruction),
-            _ => prompts::answer(&self.core, memory, &self.instruction),
-        }
-    }
-
-    /// One pass over what truncation or retrieval leaves of the documents.
-    async fn read_a_part(&mut self, documents: &[Document], question: &str, past: Past) -> Result<Reading, ReadError> {
-        let settings = self.settings;
-        let form = self.model.count_prompt(&[Message::user(prompts::single(&self.core, "", &self.instruction))])?;
-        let named = |document: &Document| section(document, 0, 0, documents.len());
-        let mut needed = form + settings.thinking + settings.answer + JOINS + self.tokenizer.count(select::GAP)?;
-        for document in documents {
-            needed += self.tokenizer.count(&named(document))?;
-        }
-        if needed + LEAST > settings.window {
-            return Err(ReadError::WindowTooSmall { window: settings.window, needed: needed + LEAST });
-        }
-        let budget = settings.window - needed;
-        let spans = match settings.mode {
-            Mode::Truncate => select::truncate(documents, budget, self.tokenizer)?,
-            _ => select::retrieve(documents, &self.core, budget, self.tokenizer)?,
-        };
-        (self.progress)(Progress::Planned { chunks: 0, resumed: 0, tokens: budget });
-        if past.chunks.is_none() {
-            self.start(documents, question, 0)?;
-            self.log(ReadEvent::Selected { spans: spans.clone() })?;
-        }
-        let answer = match past.answer {
-            Some(answer) => answer,
-            None => {
-                let text = select::joined(documents, &spans, named);
-                self.answer(prompts::single(&self.core, &text, &self.instruction), u64::MAX).await?
-            }
-        };
-        let number = |span: &Span| documents.iter().position(|document| document.id == span.doc).unwrap_or(0);
-        let (coverage, skipped) = coverage(documents, spans.iter().map(|span| (number(span), span.start, span.end)));
-        Ok(Reading { answer, memory: String::new(), plan: String::new(), coverage, skipped })
-    }
-
-    /// Empty for the paper's way.
-    fn style(&self) -> &'static str {
-        match (self.settings.mode, self.settings.quotes) {
-            (Mode::MemAgent, _) => "memagent",
-            (Mode::Truncate, _) => "truncate",
-            (Mode::Retrieve, _) => "retrieve",
-            (_, true) => "quotes",
-            (_, false) => "",
-        }
-    }
-
-    /// The documents' chunks, each with the number of its document.
-    fn cut(&self, documents: &[Document]) -> Result<Vec<(usize, Chunk)>, ReadError> {
-        let settings = self.settings;
-        let window = settings.window;
-        let count = |prompt: String| self.model.count_prompt(&[Message::user(prompt)]);
-        let update = count(prompts::update(&self.core, "", "", "", settings.quotes))?
-            + 2 * (settings.memory + settings.plan)
-            + FORM
-            + settings.thinking
-            + JOINS;
-        let last = count(self.last_prompt(""))? + settings.memory + settings.answer + settings.thinking + JOINS;
-        let mut header = 0;
-        for document in documents {
-            header = header.max(self.tokenizer.count(&section(document, 0, 0, documents.len()))?);
-        }
-        // The last turn is checked first of all: a read that cannot end must not begin.
-        let needed = last.max(update + header + LEAST);
-        if window < needed {
-            return Err(ReadError::WindowTooSmall { window, needed });
-        }
-        let room = window - update - header;
-        if settings.chunk >= window {
-            return Err(ReadError::ChunkTooLarge { chunk: settings.chunk, window, room });
-        }
-        let mut plan = Vec::new();
-        for (number, document) in documents.iter().enumerate() {
-            let chunks = tokenizer::chunks(self.tokenizer, &document.text, settings.chunk.min(room))?;
-            plan.extend(chunks.into_iter().map(|chunk| (number, chunk)));
-        }
-        Ok(plan)
-    }
-
-    async fn answer(&mut self, prompt: String, turn: u64) -> Result<String, ReadError> {
-        let reply = self.chat(prompt, self.settings.answer + self.settings.thinking, turn, "", vec![]).await?;
-        let text = spoken(&reply.text, self.settings.thinking > 0, reply.stop == StopReason::Length).to_string();
-        self.log(ReadEvent::Answer { text: text.clone(), reply: reply.text, usage: reply.usage })?;
-        Ok(text)
-    }
-
-    /// One call; the reply continues `begun` and ends before any of `stop`. Its seed depends on the turn, not on what ran before, so
-    /// a resumed read goes on as it would have.
-    fn chat<'b>(
-        &'b mut self,
-        prompt: String,
-        limit: usize,
-        turn: u64,
-        begun: &'static str,
-        stop: Vec<String>,
-    ) -> BoxFuture<'b, Result<ChatReply, ReadError>> {
-        Box::pin(async move {
-            let mut messages = vec![Message::user(prompt)];
-            if !begun.is_empty() {
-                messages.push(Message::assistant(begun));
-            }
-            let used = self.model.count_prompt(&messages)?;
-            let max_tokens = limit.min(self.settings.window.saturating_sub(used));
-            if max_tokens == 0 {
-                return Err(ReadError::WindowTooSmall { window: self.settings.window, needed: used + 1 });
-            }
-            let mut sampling = self.settings.sampling;
-            sampling.seed = sampling.seed.wrapping_add(turn.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-            let request = ChatRequest { stop, ..ChatRequest::new(messages, sampling, max_tokens) };
-            let progress = &mut *self.progress;
-            let mut on_text = |text: &str| progress(Progress::Text(text));
-            Ok(self.model.chat(&request, &mut on_text).await?)
-        })
-    }
-
-    fn start(&mut self, documents: &[Document], question: &str, chunks: usize) -> Result<(), ReadError> {
-        let settings = self.settings;
-        let event = ReadEvent::Started {
-            version: ReadEvent::VERSION,
-            model: self.model.name(),
-            question: question.to_string(),
-            documents: documents.iter().zip(&self.fingerprints).map(|(d, f)| (d.id.clone(), f.clone(), d.text.len())).collect(),
-            window: settings.window,
-            chunk: settings.chunk,
-            memory: settings.memory,
-            plan: settings.plan,
-            thinking: settings.thinking,
-            answer: settings.answer,
-            chunks,
-            sampling: settings.sampling,
-            style: self.style().into(),
-        };
-        self.log(event)
-    }
-
-    /// Takes a log of the same read apart; refuses any other.
-    fn check_past(&self, past: &[ReadEvent], asked: &str) -> Result<Past, ReadError> {
-        let Some((first, rest)) = past.split_first() else { return Ok(Past::default()) };
-        let ReadEvent::Started {
-            version,
-            model,
-            question,
-            documents,
-            window,
-            chunk,
-            memory,
-            plan,
-            thinking,
-            answer,
-            chunks,
-            sampling,
-            style,
-        } = first
-        else {
-            return Err(ReadError::OtherRead("its first line"));
-        };
-        let set = self.settings;
-        let checks = [
-            (*version == ReadEvent::VERSION, "the log's version"),
-            (*model == self.model.name(), "the model"),
-            (question == asked, "the question"),
-            (documents.iter().map(|(_, fingerprint, _)| fingerprint).eq(&self.fingerprints), "a document"),
-            ((*window, *chunk, *memory) == (set.window, set.chunk, set.memory), "a size (window, chunk or memory)"),
-            ((*plan, *thinking, *answer) == (set.plan, set.thinking, set.answer), "a budget (plan, thinking or answer)"),
-            (*sampling == set.sampling, "the sampling"),
-            (style == self.style(), "the mode"),
-        ];
-        if let Some((_, what)) = checks.iter().find(|(same, _)| !same) {
-            return Err(ReadError::OtherRead(what));
-        }
-        let mut out = Past { chunks: Some(*chunks), ..Past::default() };
-        for event in rest {
-            match event {
-                ReadEvent::Chunk { index, start, end, memory, plan, .. }
-                    if *index == out.read.len() && *index < *chunks && out.answer.is_none() =>
-                {
-                    out.read.push((*start, *end, memory.clone(), plan.clone()));
-                }
-                ReadEvent::Selected { .. } if *chunks == 0 && out.answer.is_none() => {}
-                ReadEvent::Answer { text, .. } if out.answer.is_none() => out.answer = Some(text.clone()),
-                _ => return Err(ReadError::OtherRead("the order of its lines")),
-            }
-        }
-        Ok(out)
-    }
-
-    fn log(&mut self, event: ReadEvent) -> Result<(), ReadError> {
-        self.sink.append(&event).map_err(ReadError::Log)?;
-        (self.progress)(Progress::Event(&event));
-        Ok(())
-    }
-}
+/// Tells the person who watches; several turns may at once.
+type See<'a> = dyn for<'p> Fn(Progress<'p>) + MaybeSyncFn + 'a;
 
 /// A part of a document as the model sees it; with several documents each part says whose it is.
 fn section(document: &Document, start: usize, end: usize, documents: usize) -> String {

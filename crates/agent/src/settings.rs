@@ -19,6 +19,8 @@ pub enum Mode {
     Retrieve,
     /// A baseline: MemAgent's prompt (arXiv 2507.02259): the whole reply is the memory, and there is no plan.
     MemAgent,
+    /// Each section's notes apart, and an outline put together from them; no question.
+    Outline,
 }
 
 /// Sizes in tokens.

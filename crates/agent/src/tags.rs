@@ -1,7 +1,7 @@
 //! The prompt's own tags inside a document: they are data and must not end the section, close the memory or look like thinking.
 
 /// Every tag a prompt or a reply is parsed by.
-const NAMES: [&str; 7] = ["problem", "previous_memory", "memory", "plan", "section", "text", "think"];
+const NAMES: [&str; 9] = ["problem", "previous_memory", "memory", "plan", "sections", "section", "text", "notes", "think"];
 
 /// Text with the angle brackets of the prompt's own tags turned into square ones: `</section>` becomes `[/section]`. Byte for byte as
 /// long as before, so spans and token counts taken from either are the same places in both. All other markup stays.
@@ -52,7 +52,7 @@ mod tests {
     #[test]
     fn our_tags_become_square_and_all_else_stays() {
         assert_eq!(neutralise("a </section> < Memory >b</ plan\n><p>x < y</p>"), "a [/section] [ Memory ]b[/ plan\n]<p>x < y</p>");
-        assert_eq!(neutralise("<sections> <memory <é> <"), "<sections> <memory <é> <");
+        assert_eq!(neutralise("<sectional> <memory <é> <"), "<sectional> <memory <é> <");
         assert_eq!(neutralise("<<think>>"), "<[think]>");
     }
 

@@ -56,11 +56,12 @@ pub enum ReadEvent {
         chunks: usize,
         /// How tokens are chosen.
         sampling: Sampling,
-        /// Empty for the paper's way; else `quotes`, `memagent`, `truncate` or `retrieve`.
+        /// Empty for the paper's way; else `quotes`, `memagent`, `truncate`, `retrieve`,
+        /// `outline` (each chunk's memory is its own notes), `ask` (answered from notes) or `reread` (only the selected spans were read).
         #[serde(default, skip_serializing_if = "String::is_empty")]
         style: String,
     },
-    /// What a pass over a part of the documents saw.
+    /// What a read of a part of the documents sees.
     Selected {
         /// In the documents' order.
         spans: Vec<Span>,
@@ -87,6 +88,9 @@ pub enum ReadEvent {
         outcome: MemoryOutcome,
         /// Tokens of the call.
         usage: Usage,
+        /// Wall-clock seconds of the turn, where the log's keeper took the time.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seconds: Option<f32>,
     },
     /// The answer.
     Answer {
@@ -96,6 +100,9 @@ pub enum ReadEvent {
         reply: String,
         /// Tokens of the call.
         usage: Usage,
+        /// Wall-clock seconds of the turn, where the log's keeper took the time.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seconds: Option<f32>,
     },
 }
 

@@ -1,0 +1,453 @@
+//! One question on its way through the documents: its memory, its log, its calls.
+
+use data::{BoxFuture, ChatModel, ChatReply, ChatRequest, Document, Message, ReadEvent, Span, StopReason};
+use tokenizer::{Chunk, Tokenizer};
+
+use super::past::Past;
+use super::{Ask, EventSink, LEAST, Progress, ReadError, Reading, See, coverage, section};
+use crate::reply::{cut_to, read_memory, read_update, spoken};
+use crate::settings::{Mode, ReadSettings};
+use crate::{outline, prompts, select};
+
+/// What the form of an update reply takes beside memory and plan.
+const FORM: usize = 32;
+/// Joined texts can take a few tokens more than their sum.
+const JOINS: usize = 32;
+
+/// A question, and where it stands.
+pub struct Thread<'a> {
+    number: usize,
+    model: &'a dyn ChatModel,
+    tokenizer: &'a Tokenizer,
+    settings: &'a ReadSettings,
+    question: &'a str,
+    core: String,
+    instruction: String,
+    sink: &'a mut dyn EventSink,
+    see: &'a See<'a>,
+    sections: &'a [Span],
+    fingerprints: &'a [String],
+    /// Whether the question is put to notes alone.
+    from_notes: bool,
+    /// What an earlier run did.
+    pub past: Past,
+    memory: String,
+    guide: String,
+    /// Chunks behind it.
+    done: usize,
+    /// Each section's own notes (outline only).
+    notes: Vec<String>,
+}
+
+/// The documents' chunks, each with the number of its document.
+pub type Plan = Vec<(usize, Chunk)>;
+
+impl<'a> Thread<'a> {
+    /// A question at its beginning, or where its log leaves it. Refuses an empty one, and the log of another read.
+    pub fn new(
+        number: usize,
+        ask: Ask<'a>,
+        model: &'a dyn ChatModel,
+        tokenizer: &'a Tokenizer,
+        settings: &'a ReadSettings,
+        fingerprints: &'a [String],
+        see: &'a See<'a>,
+    ) -> Result<Self, ReadError> {
+        let Ask { question, past: log, sink, sections, notes } = ask;
+        let (core, instruction) = prompts::split_question(question);
+        if core.is_empty() && settings.mode != Mode::Outline {
+            return Err(ReadError::NoQuestion);
+        }
+        let mut thread = Self {
+            number,
+            model,
+            tokenizer,
+            settings,
+            question,
+            core,
+            instruction,
+            sink,
+            see,
+            sections,
+            fingerprints,
+            from_notes: sections.is_empty() && !notes.trim().is_empty(),
+            past: Past::default(),
+            memory: cut_to(notes, settings.memory, tokenizer)?,
+            guide: String::new(),
+            done: 0,
+            notes: Vec::new(),
+        };
+        if let Some(first) = log.first() {
+            thread.check_same(first)?;
+        }
+        thread.past = Past::new(log)?;
+        Ok(thread)
+    }
+
+    /// Whether only parts are to be read.
+    pub fn has_sections(&self) -> bool {
+        !self.sections.is_empty()
+    }
+
+    /// Whether the question is put to notes alone.
+    pub fn asks_notes(&self) -> bool {
+        self.from_notes
+    }
+
+    /// One call over the notes.
+    pub async fn ask_notes(&mut self, documents: &[Document]) -> Result<Reading, ReadError> {
+        let prompt = prompts::ask(&self.core, &self.memory, &self.instruction);
+        let needed = self.call_tokens(prompt.clone())?;
+        if needed > self.settings.window {
+            return Err(ReadError::WindowTooSmall { window: self.settings.window, needed });
+        }
+        if self.past.chunks.is_none() {
+            self.start(documents, 0)?;
+        }
+        let answer = self.answer(prompt).await?;
+        let (coverage, skipped) = coverage(documents, []);
+        Ok(Reading { answer, memory: self.memory.clone(), plan: String::new(), coverage, skipped })
+    }
+
+    /// Chunks behind it.
+    pub fn done(&self) -> usize {
+        self.done
+    }
+
+    /// Tokens of one call over everything, the reply's room included.
+    pub fn whole_tokens(&self, documents: &[Document]) -> Result<usize, ReadError> {
+        let whole: String = documents.iter().map(|document| section(document, 0, document.text.len(), documents.len())).collect();
+        self.call_tokens(prompts::single(&self.core, &whole, &self.instruction))
+    }
+
+    fn call_tokens(&self, prompt: String) -> Result<usize, ReadError> {
+        Ok(self.model.count_prompt(&[Message::user(prompt)])? + self.settings.thinking + self.settings.answer)
+    }
+
+    /// One call over everything.
+    pub fn read_whole<'b>(&'b mut self, documents: &'b [Document], whole: &'b str) -> BoxFuture<'b, Result<Reading, ReadError>> {
+        Box::pin(async move {
+            let prompt = prompts::single(&self.core, whole, &self.instruction);
+            let needed = self.call_tokens(prompt.clone())?;
+            if needed > self.settings.window {
+                return Err(ReadError::DoesNotFit { tokens: needed, window: self.settings.window });
+            }
+            (self.see)(Progress::Planned { chunks: 0, resumed: 0, tokens: needed });
+            if self.past.chunks.is_none() {
+                self.start(documents, 0)?;
+            }
+            let answer = self.answer(prompt).await?;
+            let total = documents.iter().map(|document| document.text.len()).sum();
+            Ok(Reading { answer, memory: String::new(), plan: String::new(), coverage: (total, total), skipped: vec![] })
+        })
+    }
+
+    /// One call over what truncation or retrieval leaves of the documents.
+    pub async fn read_a_part(&mut self, documents: &[Document]) -> Result<Reading, ReadError> {
+        let settings = self.settings;
+        let form = self.call_tokens(prompts::single(&self.core, "", &self.instruction))?;
+        let named = |document: &Document| section(document, 0, 0, documents.len());
+        let mut needed = form + JOINS + self.tokenizer.count(select::GAP)?;
+        for document in documents {
+            needed += self.tokenizer.count(&named(document))?;
+        }
+        if needed + LEAST > settings.window {
+            return Err(ReadError::WindowTooSmall { window: settings.window, needed: needed + LEAST });
+        }
+        let budget = settings.window - needed;
+        let spans = match settings.mode {
+            Mode::Truncate => select::truncate(documents, budget, self.tokenizer)?,
+            _ => select::retrieve(documents, &self.core, budget, self.tokenizer)?,
+        };
+        (self.see)(Progress::Planned { chunks: 0, resumed: 0, tokens: budget });
+        if self.past.chunks.is_none() {
+            self.start(documents, 0)?;
+            self.log(ReadEvent::Selected { spans: spans.clone() })?;
+        }
+        let text = select::joined(documents, &spans, named);
+        let answer = self.answer(prompts::single(&self.core, &text, &self.instruction)).await?;
+        let number = |span: &Span| documents.iter().position(|document| document.id == span.doc).unwrap_or(0);
+        let (coverage, skipped) = coverage(documents, spans.iter().map(|span| (number(span), span.start, span.end)));
+        Ok(Reading { answer, memory: String::new(), plan: String::new(), coverage, skipped })
+    }
+
+    /// The most document tokens one turn has room for. Errors when the window cannot hold a turn.
+    pub fn room(&self, documents: &[Document]) -> Result<usize, ReadError> {
+        let settings = self.settings;
+        let window = settings.window;
+        let count = |prompt: String| self.model.count_prompt(&[Message::user(prompt)]);
+        let (update, last) = match settings.mode {
+            Mode::Outline => (
+                count(prompts::outline(""))? + settings.memory + FORM + settings.thinking + JOINS,
+                count(prompts::outline_whole(""))? + settings.answer + settings.thinking + JOINS + LEAST,
+            ),
+            _ => (
+                count(prompts::update(&self.core, "", "", "", settings.quotes))?
+                    + 2 * (settings.memory + settings.plan)
+                    + FORM
+                    + settings.thinking
+                    + JOINS,
+                count(self.last_prompt(""))? + settings.memory + settings.answer + settings.thinking + JOINS,
+            ),
+        };
+        let mut header = 0;
+        for document in documents {
+            header = header.max(self.tokenizer.count(&section(document, 0, 0, documents.len()))?);
+        }
+        // The last turn is checked first of all: a read that cannot end must not begin.
+        let needed = last.max(update + header + LEAST);
+        if window < needed {
+            return Err(ReadError::WindowTooSmall { window, needed });
+        }
+        let room = window - update - header;
+        if settings.chunk >= window {
+            return Err(ReadError::ChunkTooLarge { chunk: settings.chunk, window, room });
+        }
+        Ok(room)
+    }
+
+    /// The chunks to read, of at most `room` tokens.
+    pub fn cut(&self, documents: &[Document], room: usize) -> Result<Plan, ReadError> {
+        let most = self.settings.chunk.min(room);
+        let mut plan = Vec::new();
+        if self.has_sections() {
+            for span in self.sections {
+                let found = documents.iter().enumerate().find(|(_, document)| document.id == span.doc);
+                let (number, document) = found.ok_or(ReadError::OtherRead("a document"))?;
+                let text = document.text.get(span.start..span.end).ok_or(ReadError::OtherRead("a document"))?;
+                let chunks = tokenizer::chunks(self.tokenizer, text, most)?;
+                plan.extend(chunks.into_iter().map(|c| (number, Chunk { start: c.start + span.start, end: c.end + span.start, ..c })));
+            }
+            return Ok(plan);
+        }
+        for (number, document) in documents.iter().enumerate() {
+            let chunks = tokenizer::chunks(self.tokenizer, &document.text, most)?;
+            plan.extend(chunks.into_iter().map(|chunk| (number, chunk)));
+        }
+        Ok(plan)
+    }
+
+    /// Writes the log's first line, or takes up where an earlier run stopped.
+    pub fn begin(&mut self, documents: &[Document], plan: &Plan) -> Result<(), ReadError> {
+        if self.past.chunks.is_none() {
+            self.start(documents, plan.len())?;
+            if self.has_sections() {
+                self.log(ReadEvent::Selected { spans: self.sections.to_vec() })?;
+            }
+            return Ok(());
+        }
+        let past = &mut self.past;
+        let same = past.read.iter().zip(plan).all(|((start, end, ..), (_, chunk))| (*start, *end) == (chunk.start, chunk.end));
+        if !same || past.chunks != Some(plan.len()) {
+            return Err(ReadError::OtherRead("the cutting into chunks"));
+        }
+        if past.answer.is_some() && past.read.len() != plan.len() {
+            return Err(ReadError::OtherRead("the number of chunks before the answer"));
+        }
+        self.done = past.read.len();
+        self.notes = past.read.iter().map(|(_, _, memory, _)| memory.clone()).collect();
+        if let Some((_, _, memory, plan)) = past.read.pop() {
+            (self.memory, self.guide) = (memory, plan);
+        }
+        Ok(())
+    }
+
+    /// Reads a chunk.
+    pub fn turn<'b>(
+        &'b mut self,
+        index: usize,
+        documents: &'b [Document],
+        number: usize,
+        chunk: &'b Chunk,
+    ) -> BoxFuture<'b, Result<(), ReadError>> {
+        Box::pin(async move {
+            (self.see)(Progress::Chunk { question: self.number, index, tokens: chunk.tokens });
+            let settings = self.settings;
+            let document = &documents[number];
+            let text = section(document, chunk.start, chunk.end, documents.len());
+            let prompt = match settings.mode {
+                Mode::MemAgent => prompts::memagent_update(&self.core, &self.memory, &text),
+                Mode::Outline => prompts::outline(&text),
+                _ => prompts::update(&self.core, &self.memory, &self.guide, &text, settings.quotes),
+            };
+            let limit = match settings.mode {
+                Mode::Outline => settings.memory + FORM + settings.thinking,
+                _ => settings.memory + settings.plan + FORM + settings.thinking,
+            };
+            // Small models lose the form otherwise, or repeat the prompt.
+            let begun = match settings.mode {
+                _ if settings.thinking > 0 || !settings.begin || !self.model.continues() => "",
+                Mode::MemAgent => "",
+                Mode::Outline => prompts::OUTLINE_BEGINS,
+                _ => prompts::UPDATE_BEGINS,
+            };
+            let with_plan = settings.thinking == 0 && !matches!(settings.mode, Mode::MemAgent | Mode::Outline);
+            let stop = if with_plan { vec![prompts::UPDATE_ENDS.to_string()] } else { vec![] };
+            let mut reply = self.chat(prompt, limit, index as u64, begun, stop).await?;
+            reply.text.insert_str(0, begun);
+            let said = spoken(&reply.text, settings.thinking > 0, reply.stop == StopReason::Length);
+            let next = match settings.mode {
+                Mode::MemAgent => read_memory(said, &self.memory, settings.memory, self.tokenizer)?,
+                Mode::Outline => outline::read_notes(said, &document.text[chunk.start..chunk.end], settings.memory, self.tokenizer)?,
+                _ => read_update(said, (&self.memory, &self.guide), settings.memory, self.tokenizer)?,
+            };
+            self.memory = next.memory;
+            self.guide = cut_to(&next.plan, settings.plan, self.tokenizer)?;
+            self.notes.push(self.memory.clone());
+            self.done = index + 1;
+            self.log(ReadEvent::Chunk {
+                index,
+                doc: document.id.clone(),
+                start: chunk.start,
+                end: chunk.end,
+                tokens: chunk.tokens,
+                reply: reply.text,
+                memory: self.memory.clone(),
+                plan: self.guide.clone(),
+                outcome: next.outcome,
+                usage: reply.usage,
+                seconds: None,
+            })
+        })
+    }
+
+    /// Answers from the last memory.
+    pub fn end<'b>(&'b mut self, documents: &'b [Document], plan: &'b Plan) -> BoxFuture<'b, Result<Reading, ReadError>> {
+        Box::pin(async move {
+            let answer = match self.settings.mode {
+                Mode::Outline => self.outline(documents, plan).await?,
+                _ => self.answer(self.last_prompt(&self.memory)).await?,
+            };
+            let (coverage, skipped) = coverage(documents, plan.iter().map(|(number, chunk)| (*number, chunk.start, chunk.end)));
+            let memory = if self.settings.mode == Mode::Outline { self.notes.join("\n\n") } else { self.memory.clone() };
+            Ok(Reading { answer, memory, plan: self.guide.clone(), coverage, skipped })
+        })
+    }
+
+    fn last_prompt(&self, memory: &str) -> String {
+        match self.settings.mode {
+            Mode::MemAgent => prompts::memagent_answer(&self.core, memory, &self.instruction),
+            _ => prompts::answer(&self.core, memory, &self.instruction),
+        }
+    }
+
+    /// The model says what the whole is; the rest is put together from the sections' notes.
+    async fn outline(&mut self, documents: &[Document], plan: &Plan) -> Result<String, ReadError> {
+        if let Some(answer) = self.past.answer.take() {
+            return Ok(answer);
+        }
+        let settings = self.settings;
+        let form = self.model.count_prompt(&[Message::user(prompts::outline_whole(""))])?;
+        let room = settings.window.saturating_sub(form + settings.answer + settings.thinking + JOINS);
+        let summaries = outline::summaries(&self.notes, room, self.tokenizer)?;
+        let reply = self.chat(prompts::outline_whole(&summaries), settings.answer + settings.thinking, u64::MAX, "", vec![]).await?;
+        let whole = spoken(&reply.text, settings.thinking > 0, reply.stop == StopReason::Length).to_string();
+        let text = outline::compose(&whole, documents, plan, &self.notes);
+        self.log(ReadEvent::Answer { text: text.clone(), reply: reply.text, usage: reply.usage, seconds: None })?;
+        Ok(text)
+    }
+
+    async fn answer(&mut self, prompt: String) -> Result<String, ReadError> {
+        if let Some(answer) = self.past.answer.take() {
+            return Ok(answer);
+        }
+        let reply = self.chat(prompt, self.settings.answer + self.settings.thinking, u64::MAX, "", vec![]).await?;
+        let text = spoken(&reply.text, self.settings.thinking > 0, reply.stop == StopReason::Length).to_string();
+        self.log(ReadEvent::Answer { text: text.clone(), reply: reply.text, usage: reply.usage, seconds: None })?;
+        Ok(text)
+    }
+
+    /// One call; the reply continues `begun` and ends before any of `stop`. Its seed depends on the turn, not on what ran before, so
+    /// a resumed read goes on as it would have.
+    fn chat<'b>(
+        &'b self,
+        prompt: String,
+        limit: usize,
+        turn: u64,
+        begun: &'static str,
+        stop: Vec<String>,
+    ) -> impl Future<Output = Result<ChatReply, ReadError>> + use<'a> {
+        let (model, settings, see) = (self.model, self.settings, self.see);
+        async move {
+            let mut messages = vec![Message::user(prompt)];
+            if !begun.is_empty() {
+                messages.push(Message::assistant(begun));
+            }
+            let used = model.count_prompt(&messages)?;
+            let max_tokens = limit.min(settings.window.saturating_sub(used));
+            if max_tokens == 0 {
+                return Err(ReadError::WindowTooSmall { window: settings.window, needed: used + 1 });
+            }
+            let mut sampling = settings.sampling;
+            sampling.seed = sampling.seed.wrapping_add(turn.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+            let request = ChatRequest { stop, ..ChatRequest::new(messages, sampling, max_tokens) };
+            let mut on_text = |text: &str| see(Progress::Text(text));
+            Ok(model.chat(&request, &mut on_text).await?)
+        }
+    }
+
+    fn start(&mut self, documents: &[Document], chunks: usize) -> Result<(), ReadError> {
+        let settings = self.settings;
+        let event = ReadEvent::Started {
+            version: ReadEvent::VERSION,
+            model: self.model.name(),
+            question: self.question.to_string(),
+            documents: documents.iter().zip(self.fingerprints).map(|(d, f)| (d.id.clone(), f.clone(), d.text.len())).collect(),
+            window: settings.window,
+            chunk: settings.chunk,
+            memory: settings.memory,
+            plan: settings.plan,
+            thinking: settings.thinking,
+            answer: settings.answer,
+            chunks,
+            sampling: settings.sampling,
+            style: self.style().into(),
+        };
+        self.log(event)
+    }
+
+    /// Empty for the paper's way.
+    fn style(&self) -> &'static str {
+        match (self.settings.mode, self.settings.quotes) {
+            _ if self.has_sections() => "reread",
+            _ if self.from_notes => "ask",
+            (Mode::Outline, _) => "outline",
+            (Mode::MemAgent, _) => "memagent",
+            (Mode::Truncate, _) => "truncate",
+            (Mode::Retrieve, _) => "retrieve",
+            (_, true) => "quotes",
+            (_, false) => "",
+        }
+    }
+
+    /// Refuses the log of another read by its first line.
+    fn check_same(&self, first: &ReadEvent) -> Result<(), ReadError> {
+        let ReadEvent::Started {
+            version, model, question, documents, window, chunk, memory, plan, thinking, answer, sampling, style, ..
+        } = first
+        else {
+            return Err(ReadError::OtherRead("its first line"));
+        };
+        let set = self.settings;
+        let checks = [
+            (*version == ReadEvent::VERSION, "the log's version"),
+            (*model == self.model.name(), "the model"),
+            (question == self.question, "the question"),
+            (documents.iter().map(|(_, fingerprint, _)| fingerprint).eq(self.fingerprints), "a document"),
+            ((*window, *chunk, *memory) == (set.window, set.chunk, set.memory), "a size (window, chunk or memory)"),
+            ((*plan, *thinking, *answer) == (set.plan, set.thinking, set.answer), "a budget (plan, thinking or answer)"),
+            (*sampling == set.sampling, "the sampling"),
+            (style == self.style(), "the mode"),
+        ];
+        match checks.iter().find(|(same, _)| !same) {
+            Some((_, what)) => Err(ReadError::OtherRead(what)),
+            None => Ok(()),
+        }
+    }
+
+    fn log(&mut self, event: ReadEvent) -> Result<(), ReadError> {
+        self.sink.append(&event).map_err(ReadError::Log)?;
+        (self.see)(Progress::Event { question: self.number, event: &event });
+        Ok(())
+    }
+}
