@@ -14,7 +14,7 @@ use crate::reply::{NextState, cut_to};
 use crate::tags::neutralise;
 
 /// The lines of a section's notes, as the form asks for them.
-const LABELS: [&str; 4] = ["Summary", "People", "Dates", "Figures"];
+pub const LABELS: [&str; 4] = ["Summary", "People", "Dates", "Figures"];
 /// Entries of a list, those of most sections first.
 const MOST: usize = 24;
 /// The fewest tokens a section's summary is worth having with.
@@ -65,7 +65,8 @@ impl Notes {
                 2 => &mut notes.dates,
                 _ => &mut notes.figures,
             };
-            list.extend(rest.split([';', '；']).map(entry).filter(|entry| !entry.is_empty()));
+            list.extend(rest.split([';', '；']).flat_map(|part| if at == 1 { names(part) } else { vec![entry(part)] }));
+            list.retain(|entry| !entry.is_empty());
         }
         if is_none(&notes.summary) {
             notes.summary.clear();
@@ -197,6 +198,15 @@ fn ranked(notes: &[Notes], list: fn(&Notes) -> &Vec<String>) -> (Vec<String>, us
     (order.into_iter().map(|at| entries[at].0.clone()).collect(), left_out)
 }
 
+/// The names of "Mr. Rayburn, John McCormack and the Congress"; the one of "Ada Lovelace, mathematician".
+fn names(text: &str) -> Vec<String> {
+    let capital = |part: &&str| part.trim().trim_start_matches("the ").starts_with(char::is_uppercase);
+    if text.contains('(') || !text.split(',').all(|part| capital(&part.trim().trim_start_matches("and "))) {
+        return vec![entry(text)];
+    }
+    text.split(',').map(|part| entry(part.trim().trim_start_matches("and "))).collect()
+}
+
 /// An entry without its adornment; empty for "none" and for what is too long to be one.
 fn entry(text: &str) -> String {
     let text = text.trim().trim_start_matches(['-', '*', '•', ' ']).trim_end_matches(['.', ',', '*', ' ']).trim();
@@ -294,6 +304,10 @@ mod tests {
         assert_eq!(parsed("Just a sentence.").summary, "Just a sentence.");
         assert_eq!(parsed("Summary: none\nPeople: none.\nDates: N/A"), Notes::default());
         let bullets = parsed("summary: S\nPeople:\n- Herbert Hoover\n- Nobody\nFigures:\n* 700 in Haiti");
+        assert_eq!(
+            Notes::parse("People: Mr. Rayburn, John McCormack, and Congress; Ada, mathematician").people,
+            ["Mr. Rayburn", "John McCormack", "Congress", "Ada, mathematician"]
+        );
         assert_eq!((bullets.people, bullets.figures), (vec!["Herbert Hoover".to_string()], vec!["700 in Haiti".to_string()]));
     }
 

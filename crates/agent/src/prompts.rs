@@ -22,8 +22,6 @@ pub const UPDATE_BEGINS: &str = "Updated memory:\n<memory>\n";
 /// What nothing need follow in that reply.
 pub const UPDATE_ENDS: &str = "</plan>";
 
-/// What the reply to a section of an outline is to begin with (outline.txt asks for it).
-pub const OUTLINE_BEGINS: &str = "Summary:";
 /// What ask.txt asks for where the notes do not hold the answer.
 pub const NOT_HELD: &str = "Not in the notes";
 

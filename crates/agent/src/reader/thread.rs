@@ -1,11 +1,11 @@
 //! One question on its way through the documents: its memory, its log, its calls.
 
-use data::{BoxFuture, ChatModel, ChatReply, ChatRequest, Document, Message, ReadEvent, Span, StopReason};
+use data::{BoxFuture, ChatModel, ChatReply, ChatRequest, Document, Message, ReadEvent, Span, StopReason, Usage};
 use tokenizer::{Chunk, Tokenizer};
 
 use super::past::Past;
 use super::{Ask, EventSink, LEAST, Progress, ReadError, Reading, See, coverage, section};
-use crate::reply::{cut_to, read_memory, read_update, spoken};
+use crate::reply::{NextState, cut_to, read_memory, read_update, spoken};
 use crate::settings::{Mode, ReadSettings};
 use crate::{outline, prompts, select};
 
@@ -265,31 +265,9 @@ impl<'a> Thread<'a> {
             let settings = self.settings;
             let document = &documents[number];
             let text = section(document, chunk.start, chunk.end, documents.len());
-            let prompt = match settings.mode {
-                Mode::MemAgent => prompts::memagent_update(&self.core, &self.memory, &text),
-                Mode::Outline => prompts::outline(&text),
-                _ => prompts::update(&self.core, &self.memory, &self.guide, &text, settings.quotes),
-            };
-            let limit = match settings.mode {
-                Mode::Outline => settings.memory + FORM + settings.thinking,
-                _ => settings.memory + settings.plan + FORM + settings.thinking,
-            };
-            // Small models lose the form otherwise, or repeat the prompt.
-            let begun = match settings.mode {
-                _ if settings.thinking > 0 || !settings.begin || !self.model.continues() => "",
-                Mode::MemAgent => "",
-                Mode::Outline => prompts::OUTLINE_BEGINS,
-                _ => prompts::UPDATE_BEGINS,
-            };
-            let with_plan = settings.thinking == 0 && !matches!(settings.mode, Mode::MemAgent | Mode::Outline);
-            let stop = if with_plan { vec![prompts::UPDATE_ENDS.to_string()] } else { vec![] };
-            let mut reply = self.chat(prompt, limit, index as u64, begun, stop).await?;
-            reply.text.insert_str(0, begun);
-            let said = spoken(&reply.text, settings.thinking > 0, reply.stop == StopReason::Length);
-            let next = match settings.mode {
-                Mode::MemAgent => read_memory(said, &self.memory, settings.memory, self.tokenizer)?,
-                Mode::Outline => outline::read_notes(said, &document.text[chunk.start..chunk.end], settings.memory, self.tokenizer)?,
-                _ => read_update(said, (&self.memory, &self.guide), settings.memory, self.tokenizer)?,
+            let (reply, next) = match settings.mode {
+                Mode::Outline => self.notes_of(index, &text, &document.text[chunk.start..chunk.end]).await?,
+                _ => self.update(index, &text).await?,
             };
             self.memory = next.memory;
             self.guide = cut_to(&next.plan, settings.plan, self.tokenizer)?;
@@ -309,6 +287,61 @@ impl<'a> Thread<'a> {
                 seconds: None,
             })
         })
+    }
+
+    /// The next memory and plan.
+    async fn update(&mut self, index: usize, text: &str) -> Result<(ChatReply, NextState), ReadError> {
+        let settings = self.settings;
+        let memagent = settings.mode == Mode::MemAgent;
+        let prompt = match memagent {
+            true => prompts::memagent_update(&self.core, &self.memory, text),
+            false => prompts::update(&self.core, &self.memory, &self.guide, text, settings.quotes),
+        };
+        let limit = settings.memory + settings.plan + FORM + settings.thinking;
+        // Small models lose the form otherwise, or repeat the prompt.
+        let begun = if self.begins() && !memagent { prompts::UPDATE_BEGINS } else { "" };
+        let stop = if settings.thinking == 0 && !memagent { vec![prompts::UPDATE_ENDS.to_string()] } else { vec![] };
+        let mut reply = self.chat(prompt, limit, index as u64, begun.into(), stop).await?;
+        reply.text.insert_str(0, begun);
+        let said = spoken(&reply.text, settings.thinking > 0, reply.stop == StopReason::Length);
+        let next = match memagent {
+            true => read_memory(said, &self.memory, settings.memory, self.tokenizer)?,
+            false => read_update(said, (&self.memory, &self.guide), settings.memory, self.tokenizer)?,
+        };
+        Ok((reply, next))
+    }
+
+    /// A section's own notes. A model that continues its reply is given one label of the form after the other, each in a call that shares
+    /// all of its prompt with the one before: small models leave lines out otherwise, or put them into one.
+    async fn notes_of(&mut self, index: usize, text: &str, section: &str) -> Result<(ChatReply, NextState), ReadError> {
+        let settings = self.settings;
+        let prompt = prompts::outline(text);
+        let limit = settings.memory + FORM + settings.thinking;
+        let mut reply =
+            ChatReply { text: String::new(), token_ids: vec![], logprobs: vec![], stop: StopReason::Eos, usage: Usage::default() };
+        if self.begins() {
+            for label in outline::LABELS {
+                if !reply.text.is_empty() {
+                    reply.text.push('\n');
+                }
+                reply.text.push_str(&format!("{label}:"));
+                let stop = vec!["\n".to_string()];
+                let line = self.chat(prompt.clone(), limit / outline::LABELS.len(), index as u64, reply.text.clone(), stop).await?;
+                reply.text.push_str(line.text.trim_end());
+                reply.usage.prompt_tokens += line.usage.prompt_tokens;
+                reply.usage.completion_tokens += line.usage.completion_tokens;
+            }
+        } else {
+            reply = self.chat(prompt, limit, index as u64, String::new(), vec![]).await?;
+        }
+        let said = spoken(&reply.text, settings.thinking > 0, reply.stop == StopReason::Length);
+        let next = outline::read_notes(said, section, settings.memory, self.tokenizer)?;
+        Ok((reply, next))
+    }
+
+    /// Whether replies are begun for the model.
+    fn begins(&self) -> bool {
+        self.settings.thinking == 0 && self.settings.begin && self.model.continues()
     }
 
     /// Answers from the last memory.
@@ -340,7 +373,8 @@ impl<'a> Thread<'a> {
         let form = self.model.count_prompt(&[Message::user(prompts::outline_whole(""))])?;
         let room = settings.window.saturating_sub(form + settings.answer + settings.thinking + JOINS);
         let summaries = outline::summaries(&self.notes, room, self.tokenizer)?;
-        let reply = self.chat(prompts::outline_whole(&summaries), settings.answer + settings.thinking, u64::MAX, "", vec![]).await?;
+        let reply =
+            self.chat(prompts::outline_whole(&summaries), settings.answer + settings.thinking, u64::MAX, String::new(), vec![]).await?;
         let whole = spoken(&reply.text, settings.thinking > 0, reply.stop == StopReason::Length).to_string();
         let text = outline::compose(&whole, documents, plan, &self.notes);
         self.log(ReadEvent::Answer { text: text.clone(), reply: reply.text, usage: reply.usage, seconds: None })?;
@@ -351,7 +385,7 @@ impl<'a> Thread<'a> {
         if let Some(answer) = self.past.answer.take() {
             return Ok(answer);
         }
-        let reply = self.chat(prompt, self.settings.answer + self.settings.thinking, u64::MAX, "", vec![]).await?;
+        let reply = self.chat(prompt, self.settings.answer + self.settings.thinking, u64::MAX, String::new(), vec![]).await?;
         let text = spoken(&reply.text, self.settings.thinking > 0, reply.stop == StopReason::Length).to_string();
         self.log(ReadEvent::Answer { text: text.clone(), reply: reply.text, usage: reply.usage, seconds: None })?;
         Ok(text)
@@ -364,7 +398,7 @@ impl<'a> Thread<'a> {
         prompt: String,
         limit: usize,
         turn: u64,
-        begun: &'static str,
+        begun: String,
         stop: Vec<String>,
     ) -> impl Future<Output = Result<ChatReply, ReadError>> + use<'a> {
         let (model, settings, see) = (self.model, self.settings, self.see);
