@@ -383,7 +383,7 @@ impl Run<'_> {
         }
         let mut plan = Vec::new();
         for (number, document) in documents.iter().enumerate() {
-            let chunks = tokenizer::chunks(self.tokenizer, &document.text, settings.chunk.min(room))?;
+            let chunks = tokenizer::chunks_at(self.tokenizer, &document.text, &document.cuts, settings.chunk.min(room))?;
             plan.extend(chunks.into_iter().map(|chunk| (number, chunk)));
         }
         Ok(plan)

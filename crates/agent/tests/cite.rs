@@ -191,6 +191,9 @@ fn citations_are_described_by_their_place() {
         said("Their fleet: 70 vessels, 12 wings, blue")
     );
     assert_eq!(said("The fleet has 71 vessels."), "no source found");
+    let code = Document { code: true, ..Document::plain("d", "src/fleet.rs", text) };
+    let cited = Sources::new(std::slice::from_ref(&code)).cite("The fleet has 70 vessels and 12 wings.");
+    assert_eq!(describe(&cited[0], &code), "src/fleet.rs:2, “The fleet has 70 vessels and 12 wings in all.”");
     assert_eq!(said("Nothing found yet"), "");
     let long = Document::plain("d", "https://example.org/a/", "word ".repeat(100));
     let citation = Citation {
