@@ -126,11 +126,12 @@ impl Sources {
         }
     }
 
-    /// Whether the sentences are of one document and read.
+    /// Whether the sentences are of one document and read, and of code have no blank or closing line between them.
     fn readable(&self, first: u32, last: u32, read: &Read) -> bool {
         last < self.index.len()
             && (first..=last).all(|number| read.has(self.index.place(number)))
             && self.index.place(first).0 == self.index.place(last).0
+            && (first..last).all(|number| self.index.goes_on(number))
     }
 
     fn source(&self, (first, last): (u32, u32)) -> Source {
