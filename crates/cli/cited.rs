@@ -58,9 +58,10 @@ impl<'a> Cited<'a> {
     fn mark(&self, citation: &Citation) -> String {
         let place = citation.source.as_ref().and_then(|source| {
             let document = self.documents.iter().find(|document| document.id == source.span.doc)?;
-            let places = document.places(source.span.start);
-            let name = std::iter::once(document.source.clone()).filter(|_| self.documents.len() > 1 || places.is_empty());
-            Some(name.chain(places.iter().map(ToString::to_string).filter(|place| !place.is_empty())).collect::<Vec<_>>().join(", "))
+            let (byte, whole) = (source.span.start, document.place(&document.source, source.span.start));
+            // The name of the only document goes without saying, but for `path:line`.
+            let alone = self.documents.len() == 1 && !document.code && !document.places(byte).is_empty();
+            Some(if alone { whole[document.source.len()..].trim_start_matches(", ").to_string() } else { whole })
         });
         match (citation.support, place) {
             (Support::Quoted, Some(place)) => format!("quoted: {place}"),

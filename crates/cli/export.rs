@@ -134,8 +134,7 @@ impl Report {
     fn places(&self, citation: &Citation) -> Option<String> {
         let source = citation.source.as_ref()?;
         let document = self.documents.iter().find(|document| document.id == source.span.doc)?;
-        let places: Vec<String> = document.places(source.span.start).iter().map(ToString::to_string).filter(|p| !p.is_empty()).collect();
-        Some(std::iter::once(document.source.clone()).chain(places).collect::<Vec<_>>().join(", "))
+        Some(document.place(&document.source, source.span.start))
     }
 
     fn json(&self) -> Value {

@@ -136,11 +136,12 @@ impl Sources {
         }
     }
 
-    /// Whether the sentences are of one document and read.
+    /// Whether the sentences are of one document and read, and of code have no blank or closing line between them.
     fn readable(&self, first: u32, last: u32, read: &Read) -> bool {
         last < self.index.len()
             && (first..=last).all(|number| read.has(self.index.place(number)))
             && self.index.place(first).0 == self.index.place(last).0
+            && (first..last).all(|number| self.index.goes_on(number))
     }
 
     fn source(&self, (first, last): (u32, u32)) -> Source {
@@ -155,19 +156,19 @@ impl Sources {
     }
 }
 
-/// A citation in words: `report.pdf, page 12, “…the words of the report…”`. A passage that only agrees says so (`see …, agreement
+/// A citation in words: `report.pdf, page 12, “…the words of the report…”`, of source code `src/main.rs:40, “…”`. A passage that only agrees says so (`see …, agreement
 /// 0.71`); without one it is `no source found`, and nothing for what claims nothing. `document` is the one the source names.
 pub fn describe(citation: &Citation, document: &Document) -> String {
     let Some(source) = &citation.source else {
         return if citation.support == Support::NoClaim { String::new() } else { "no source found".into() };
     };
-    let name = document.source.trim_end_matches(['/', '\\']).rsplit(['/', '\\']).next().unwrap_or(&document.source);
-    let mut parts = vec![name.to_string()];
-    parts.extend(document.places(source.span.start).iter().map(ToString::to_string));
-    parts.push(format!("“{}”", shortened(&source.quote)));
+    // Of source code the whole path: a tree has many a `mod.rs`.
+    let last = document.source.trim_end_matches(['/', '\\']).rsplit(['/', '\\']).next();
+    let name = last.filter(|_| !document.code).unwrap_or(&document.source);
+    let said = format!("{}, “{}”", document.place(name, source.span.start), shortened(&source.quote));
     match citation.support {
-        Support::Supported { score } => format!("see {}, agreement {score:.2}", parts.join(", ")),
-        _ => parts.join(", "),
+        Support::Supported { score } => format!("see {said}, agreement {score:.2}"),
+        _ => said,
     }
 }
 

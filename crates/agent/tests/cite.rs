@@ -191,6 +191,9 @@ fn citations_are_described_by_their_place() {
         said("Their fleet: 70 vessels, 12 wings, blue")
     );
     assert_eq!(said("The fleet has 71 vessels."), "no source found");
+    let code = Document { code: true, ..Document::plain("d", "src/fleet.rs", text) };
+    let cited = Sources::new(std::slice::from_ref(&code)).cite("The fleet has 70 vessels and 12 wings.");
+    assert_eq!(describe(&cited[0], &code), "src/fleet.rs:2, “The fleet has 70 vessels and 12 wings in all.”");
     assert_eq!(said("Nothing found yet"), "");
     let long = Document::plain("d", "https://example.org/a/", "word ".repeat(100));
     let citation = Citation {
@@ -274,5 +277,46 @@ proptest! {
             prop_assert!(text.get(note.note.start..note.note.end).is_some());
         }
         prop_assert_eq!(&sources.recite((&text, &cited), &text, None), &cited);
+    }
+}
+
+/// The source of a crate of ours, as `documents::open` gives it.
+fn source_tree(krate: &str) -> Vec<Document> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(krate).join("src");
+    let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file()).collect();
+    paths.sort();
+    let read = |path: &std::path::PathBuf| {
+        let name = format!("src/{}", path.file_name().unwrap().to_string_lossy());
+        Document { code: true, ..Document::plain(name.clone(), name, std::fs::read_to_string(path).unwrap()) }
+    };
+    paths.iter().map(read).collect()
+}
+
+#[test]
+fn code_is_cited_at_its_line() {
+    let documents = source_tree("tokenizer");
+    let sources = Sources::new(&documents);
+    for (note, file, holds) in [
+        ("`fn chunks` splits a text into chunks of at most `max_tokens` tokens.", "src/chunk.rs", "pub fn chunks(tokenizer"),
+        ("`chunks_at` needs tokenizer, text, cuts and `max_tokens`.", "src/chunk.rs", "pub fn chunks_at("),
+        ("`word_ends` returns the end of each word of the text.", "src/chunk.rs", "The end of each word"),
+        ("Chunks tile the text byte for byte: the first starts at 0.", "src/chunk.rs", "tile the text byte for byte"),
+        ("`StreamDecoder` turns ids into text as they are sampled, never cutting a character.", "src/lib.rs", "StreamDecoder"),
+    ] {
+        let cited = sources.cite(note);
+        let said = cited.iter().find_map(|citation| {
+            let source = citation.source.as_ref()?;
+            let document = documents.iter().find(|d| d.id == source.span.doc)?;
+            Some((source.quote.clone(), describe(citation, document)))
+        });
+        println!("{note}\n  -> {said:?}");
+        let (quote, said) = said.unwrap_or_else(|| panic!("{note}: no source"));
+        assert!(said.contains(&format!("{file}:")) && quote.contains(holds), "{note}: {said}");
+        // A few lines, not half the file.
+        assert!(quote.len() < 700 && quote.lines().count() <= 8, "{quote}");
+    }
+    for none in ["`code_splits` says where source code may be cut.", "`fn tokens` splits a text into chunks of at most `most_words` words."]
+    {
+        assert_eq!(class(&sources.cite(none)[0]), "none", "{none}");
     }
 }

@@ -59,6 +59,37 @@ fn truncation_shows_both_ends_and_says_what_it_left_out() {
     assert!(prompt.len() + 100 + 300 > WINDOW, "{}", prompt.len());
 }
 
+/// Documents that are far larger than the window give both ends too, of whatever they are made.
+#[test]
+fn truncation_of_much_text_looks_at_its_ends() {
+    let long = prose(400_000);
+    let ends = [&long[..500], &long[long.len() - 500..]];
+    let shelves = [
+        vec![document("a", long.clone())],
+        vec![document("a", long.clone()), document("b", "short"), document("c", long.clone())],
+        vec![
+            document("first", long[..700].to_string()),
+            document("a", "字".repeat(90_000)),
+            document("last", long[long.len() - 700..].to_string()),
+        ],
+        vec![document("a", format!("{}{}{}", &long[..600], " ".repeat(300_000), &long[long.len() - 600..]))],
+    ];
+    for documents in shelves {
+        let model = saying();
+        let (reading, log) = read(&model, &documents, &settings(Mode::Truncate), &[]);
+        let reading = reading.unwrap();
+        let ids: Vec<&str> = documents.iter().map(|document| document.id.as_str()).collect();
+        let prompt = model.prompt(0);
+        assert!(ends.iter().all(|end| prompt.contains(end)), "{ids:?}");
+        let ReadEvent::Selected { spans } = &log[1] else { panic!("{:?}", log[1]) };
+        let place = |doc: &str| documents.iter().position(|document| document.id == doc);
+        assert!(spans.windows(2).all(|pair| (place(&pair[0].doc), pair[0].end) <= (place(&pair[1].doc), pair[1].start)), "{spans:?}");
+        assert_eq!(reading.coverage.0, spans.iter().map(|span| span.end - span.start).sum::<usize>());
+        // Both have the same room, and it is used.
+        assert!(prompt.len() + 100 + 300 > WINDOW && prompt.len() < WINDOW, "{ids:?}: {}", prompt.len());
+    }
+}
+
 #[test]
 fn retrieval_shows_what_the_question_names_in_the_documents_order() {
     let mut text = prose(6000);

@@ -17,12 +17,18 @@ pub struct Document {
     /// Whether the text's lines are the source's lines, so that `path:line` can be said.
     #[serde(default)]
     pub lines: bool,
+    /// Whether it is source code: a place in it is said as `path:line`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub code: bool,
+    /// Byte offsets where the text is best cut, ascending. Only advice.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cuts: Vec<usize>,
 }
 
 impl Document {
     /// Plain text, whose lines are the source's lines.
     pub fn plain(id: impl Into<String>, source: impl Into<String>, text: impl Into<Text>) -> Self {
-        Self { id: id.into(), source: source.into(), text: text.into(), marks: Vec::new(), lines: true }
+        Self { id: id.into(), source: source.into(), text: text.into(), marks: Vec::new(), lines: true, code: false, cuts: Vec::new() }
     }
 
     /// The last mark of each kind at or before `byte` (page, heading, cell…), coarsest first, then the line where lines are known.
@@ -36,10 +42,20 @@ impl Document {
         }
         places.sort_by_key(Place::grain);
         if self.lines {
-            let before = &self.text.as_bytes()[..byte.min(self.text.len())];
-            places.push(Place::Line { line: 1 + before.iter().filter(|&&b| b == b'\n').count() as u32 });
+            places.push(Place::Line { line: u32::try_from(self.text.line(byte)).unwrap_or(u32::MAX) });
         }
         places
+    }
+
+    /// The place of `byte` in words, in a document that is called `name`: `report.pdf, page 12`, `notes.txt, line 40`, and of source code
+    /// `src/main.rs:40`.
+    pub fn place(&self, name: &str, byte: usize) -> String {
+        let places = self.places(byte);
+        if let (true, [Place::Line { line }]) = (self.code, &places[..]) {
+            return format!("{name}:{line}");
+        }
+        let said = places.iter().map(Place::to_string).filter(|place| !place.is_empty());
+        std::iter::once(name.to_string()).chain(said).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -158,6 +174,9 @@ mod tests {
         assert_eq!(said(0), ["page 1", "line 1"]);
         assert_eq!(said(4), ["page 2", "A", "line 2"]);
         assert_eq!(said(13), ["page 2", "A › B", "line 3"]);
+        assert_eq!(document.place("d.md", 4), "d.md, page 2, A, line 2");
+        let code = Document { code: true, ..Document::plain("d", "d.rs", "one\ntwo\nthree") };
+        assert_eq!(code.place("src/d.rs", 4), "src/d.rs:2");
     }
 
     #[test]
@@ -171,7 +190,11 @@ mod tests {
         let old = r#"{"id":"a","source":"a.txt","text":"hello"}"#;
         let document: Document = serde_json::from_str(old).unwrap();
         assert_eq!((&*document.text, document.marks.len(), document.lines), ("hello", 0, false));
+        assert!(!document.code && document.cuts.is_empty());
         let line = serde_json::to_string(&Document::plain("a", "a.txt", "x")).unwrap();
+        assert_eq!(line, r#"{"id":"a","source":"a.txt","text":"x","lines":true}"#);
         assert_eq!(serde_json::from_str::<Document>(&line).unwrap(), Document::plain("a", "a.txt", "x"));
+        let code = Document { code: true, cuts: vec![2], ..Document::plain("a", "a.rs", "x\ny") };
+        assert_eq!(serde_json::from_str::<Document>(&serde_json::to_string(&code).unwrap()).unwrap(), code);
     }
 }

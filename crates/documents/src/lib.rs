@@ -108,6 +108,8 @@ pub fn convert(name: &str, bytes: impl Into<Bytes>) -> Result<Converted> {
         format => return Err(DocumentError::NotBuiltIn { format }),
     };
     let writer::Written { text, marks, lines, title, remarks } = converted;
-    let document = Document { id: name.to_string(), source: name.to_string(), text, marks, lines };
+    let code = format == Format::Code;
+    let cuts = if code { code_cuts(name, &text).unwrap_or_default() } else { Vec::new() };
+    let document = Document { id: name.to_string(), source: name.to_string(), text, marks, lines, code, cuts };
     Ok(Converted { document, format, title, remarks })
 }

@@ -83,3 +83,16 @@ fn this_crates_functions_are_all_found() {
     }
     assert!(functions > 150, "{functions}");
 }
+
+#[test]
+fn documents_of_source_code_have_their_cuts() {
+    let text = "/// One.\nfn one() {\n}\n\n/// Two.\nfn two() {\n}\n";
+    let document = |name: &str| documents::convert(name, text.as_bytes()).unwrap().document;
+    let code = document("src/a.rs");
+    assert_eq!((code.code, code.cuts.clone()), (true, code_cuts("a.rs", text).unwrap()));
+    assert!(code.cuts.iter().any(|&cut| text[cut..].starts_with("/// Two.")));
+    assert_eq!(code.place("src/a.rs", text.find("fn two").unwrap()), "src/a.rs:6");
+    let (style, prose) = (document("a.css"), document("a.txt"));
+    assert_eq!((style.code, style.cuts.len()), (true, 0));
+    assert_eq!((prose.code, prose.cuts.len(), prose.place("a.txt", 9)), (false, 0, "a.txt, line 2".into()));
+}

@@ -38,11 +38,18 @@ struct Segment {
 /// only else between two characters. Time is linear in the text: it is encoded about twice, once in segments to find the cuts, once
 /// in chunks because tokens do not add up exactly.
 pub fn chunks(tokenizer: &Tokenizer, text: &str, max_tokens: usize) -> Result<Vec<Chunk>> {
+    chunks_at(tokenizer, text, &[], max_tokens)
+}
+
+/// As [`chunks`], with places where the text is best cut (of source code, between its functions): ascending byte offsets. A chunk ends
+/// at the last of them that fits where that leaves it at least half full, else as in [`chunks`]. Offsets that are not between two
+/// characters inside the text are passed over.
+pub fn chunks_at(tokenizer: &Tokenizer, text: &str, cuts: &[usize], max_tokens: usize) -> Result<Vec<Chunk>> {
     if text.is_empty() {
         return Err(TokenizerError::EmptyDocument);
     }
     let mut segments = Vec::new();
-    Segmenter { tokenizer, text, max_tokens, segments: &mut segments }.lines()?;
+    let best = Segmenter { tokenizer, text, max_tokens, segments: &mut segments }.lines(cuts)?;
     // sums[i]: the tokens before segment i.
     let mut sums = Vec::with_capacity(segments.len() + 1);
     sums.push(0usize);
@@ -55,7 +62,7 @@ pub fn chunks(tokenizer: &Tokenizer, text: &str, max_tokens: usize) -> Result<Ve
     while first < segments.len() {
         let mut limit = max_tokens;
         let (next, tokens) = loop {
-            let next = choose(&segments, &sums, first, limit, max_tokens);
+            let next = choose(&segments, &sums, &best, first, limit, max_tokens);
             let tokens = tokenizer.count(&text[start..segments[next - 1].end])?;
             // A lone segment was counted alone, so it fits.
             if tokens <= max_tokens || next == first + 1 {
@@ -72,8 +79,9 @@ pub fn chunks(tokenizer: &Tokenizer, text: &str, max_tokens: usize) -> Result<Ve
     Ok(chunks)
 }
 
-/// One past the last segment of a chunk that starts with segment `first` and takes about `limit` tokens at most.
-fn choose(segments: &[Segment], sums: &[usize], first: usize, limit: usize, max_tokens: usize) -> usize {
+/// One past the last segment of a chunk that starts with segment `first` and takes about `limit` tokens at most. `best`: the numbers of
+/// segments that begin where the text is best cut, ascending.
+fn choose(segments: &[Segment], sums: &[usize], best: &[usize], first: usize, limit: usize, max_tokens: usize) -> usize {
     let before = sums[first];
     let left = sums[sums.len() - 1] - before;
     if left <= limit {
@@ -82,6 +90,14 @@ fn choose(segments: &[Segment], sums: &[usize], first: usize, limit: usize, max_
     // Two chunks will do for what is left: share it, so that the last is no stub.
     let (low, high) = if left <= limit + limit / 2 { (left.saturating_sub(max_tokens), left * 5 / 8) } else { (0, limit) };
     let (high, low) = (high.min(limit), low.max(high / 2));
+    // The last place that is at most this far and not too near.
+    let place = |most: usize| {
+        let next = *best[..best.partition_point(|&next| sums[next] <= before + most)].last()?;
+        (next > first && sums[next] - before >= low).then_some(next)
+    };
+    if let Some(next) = place(high).or_else(|| place(limit)) {
+        return next;
+    }
     let last = sums.partition_point(|&sum| sum <= before + high).saturating_sub(1).max(first + 1);
     let mut best = last;
     for next in (first + 1..last).rev() {
@@ -104,16 +120,31 @@ struct Segmenter<'a> {
 }
 
 impl Segmenter<'_> {
-    fn lines(&mut self) -> Result<()> {
+    /// Adds the whole text. Lines are parted at `cuts` as well; says the numbers of the segments that begin there.
+    fn lines(&mut self, cuts: &[usize]) -> Result<Vec<usize>> {
+        let inside = |cut: &usize| 0 < *cut && *cut < self.text.len() && self.text.is_char_boundary(*cut);
+        let mut cuts = cuts.iter().copied().filter(inside).collect::<Vec<_>>().into_iter().peekable();
+        let mut best = Vec::new();
         let mut start = 0;
         for end in line_ends(self.text) {
+            while let Some(cut) = cuts.next_if(|&cut| cut < end) {
+                if cut > start {
+                    self.add(start, cut, Cut::Char, Cut::Line)?;
+                    best.push(self.segments.len());
+                    start = cut;
+                }
+            }
             let rest = &self.text[end..];
             // A blank line after this one: a paragraph ends, but its blank lines still belong to it.
             let cut = if is_blank(&self.text[start..end]) && !rest.starts_with(['\n', '\r']) { Cut::Paragraph } else { Cut::Line };
             self.add(start, end, cut, Cut::Line)?;
+            while cuts.next_if(|&cut| cut <= end).is_some() {
+                best.push(self.segments.len());
+            }
             start = end;
         }
-        Ok(())
+        best.dedup();
+        Ok(best)
     }
 
     /// Adds `start..end`, whole if it is small, else in the next smaller units than `unit`.

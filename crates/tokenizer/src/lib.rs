@@ -5,7 +5,7 @@
 //! - [`StreamDecoder`] turns ids into text as they are sampled, never cutting a character.
 //! - [`ChatTemplate`] renders a model's own Jinja template as Transformers does; [`ChatTemplate::encode`] is the way to a prompt's ids
 //!   when the messages carry text nobody vouches for.
-//! - [`chunks`] tiles a document in pieces of at most so many tokens, cut where a reader would.
+//! - [`chunks`] tiles a document in pieces of at most so many tokens, cut where a reader would; [`chunks_at`] where it is told.
 //!
 //! Nothing here opens a file or starts a thread: the browser runs the same code.
 
@@ -21,7 +21,7 @@ mod stream;
 mod template;
 mod tokenizer;
 
-pub use chunk::{Chunk, chunks};
+pub use chunk::{Chunk, chunks, chunks_at};
 pub use error::{Result, TokenizerError};
 pub use gguf::GgufVocab;
 pub use stream::StreamDecoder;

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use data::Message;
 use proptest::prelude::*;
 use serde_json::json;
-use tokenizer::{ChatTemplate, GgufVocab, TemplateOptions, Tokenizer, TokenizerError, chunks};
+use tokenizer::{ChatTemplate, Chunk, GgufVocab, TemplateOptions, Tokenizer, TokenizerError, chunks, chunks_at};
 
 /// GPT-2's byte alphabet, spelled out again: the test must not share the code it tests.
 fn alphabet() -> Vec<String> {
@@ -278,7 +278,10 @@ fn guarded_prompts_keep_normalised_special_tokens_out() {
 
 /// Tiles exactly, fits, counts right.
 fn check_chunks(tokenizer: &Tokenizer, text: &str, max_tokens: usize) -> usize {
-    let chunks = chunks(tokenizer, text, max_tokens).unwrap();
+    check_tiles(tokenizer, text, max_tokens, &chunks(tokenizer, text, max_tokens).unwrap())
+}
+
+fn check_tiles(tokenizer: &Tokenizer, text: &str, max_tokens: usize, chunks: &[Chunk]) -> usize {
     let mut at = 0;
     for (index, chunk) in chunks.iter().enumerate() {
         assert_eq!((chunk.index, chunk.start), (index, at));
@@ -297,6 +300,53 @@ proptest! {
         static TOKENIZERS: LazyLock<[Tokenizer; 2]> =
             LazyLock::new(|| [byte_level(), sentencepiece()].map(|vocab| Tokenizer::from_gguf(vocab).unwrap()));
         TOKENIZERS.iter().for_each(|tokenizer| { check_chunks(tokenizer, &text, max_tokens); });
+    }
+
+    #[test]
+    fn chunks_tile_whatever_the_cuts(
+        text in "(?:\\PC{1,12}|[ \n\t\r]{1,3}|the cat|[.!?。]){1,60}",
+        cuts in prop::collection::vec(0usize..900, 0..20),
+        max_tokens in 12usize..90,
+        sorted: bool,
+    ) {
+        static TOKENIZERS: LazyLock<[Tokenizer; 2]> =
+            LazyLock::new(|| [byte_level(), sentencepiece()].map(|vocab| Tokenizer::from_gguf(vocab).unwrap()));
+        let mut cuts = cuts;
+        if sorted {
+            cuts.sort_unstable();
+        }
+        for tokenizer in TOKENIZERS.iter() {
+            let cut = chunks_at(tokenizer, &text, &cuts, max_tokens).unwrap();
+            check_tiles(tokenizer, &text, max_tokens, &cut);
+            // Cuts that are none leave everything as it was.
+            let none: Vec<usize> = cuts.iter().copied().filter(|&cut| !text.is_char_boundary(cut) || cut == 0 || cut == text.len()).collect();
+            prop_assert_eq!(chunks_at(tokenizer, &text, &none, max_tokens).unwrap(), chunks(tokenizer, &text, max_tokens).unwrap());
+        }
+    }
+
+    /// With a token a byte and lines of known length, what a chunk should end at can be said from outside.
+    #[test]
+    fn a_chunk_ends_at_the_last_cut_that_fits(lines in prop::collection::vec((1usize..20, any::<bool>()), 1..60), max_tokens in 20usize..90) {
+        static TOKENIZER: LazyLock<Tokenizer> = LazyLock::new(|| Tokenizer::from_gguf(byte_level()).unwrap());
+        let (mut text, mut cuts) = (String::new(), Vec::new());
+        for (length, cut) in &lines {
+            if *cut {
+                cuts.push(text.len());
+            }
+            text += &"x".repeat(*length);
+            text.push('\n');
+        }
+        let cut = chunks_at(&TOKENIZER, &text, &cuts, max_tokens).unwrap();
+        check_tiles(&TOKENIZER, &text, max_tokens, &cut);
+        for chunk in &cut {
+            let left = text.len() - chunk.start;
+            if left > max_tokens + max_tokens / 2 {
+                let best = cuts.iter().copied().rfind(|cut| (chunk.start + max_tokens / 2..=chunk.start + max_tokens).contains(cut));
+                if let Some(best) = best {
+                    prop_assert_eq!(chunk.end, best, "{:?} {:?}", text, cuts);
+                }
+            }
+        }
     }
 
     #[test]
@@ -339,6 +389,31 @@ fn chunks_cut_where_a_reader_would() {
     assert_eq!(chunks(&tokenizer, "", 10), Err(TokenizerError::EmptyDocument));
     assert_eq!(chunks(&tokenizer, "ab中", 2), Err(TokenizerError::ChunkTooSmall { max_tokens: 2, at: 2, needed: 3 }));
     assert!(chunks(&tokenizer, "a", 0).is_err());
+}
+
+#[test]
+fn code_is_cut_between_its_functions() {
+    let tokenizer = Tokenizer::from_gguf(byte_level()).unwrap();
+    let function = |name: &str, lines: usize| format!("fn {name}() {{\n{}}}\n", "    step();\n\n".repeat(lines));
+    let parts = [function("one", 2), function("two", 3), function("three", 2), function("four", 9), function("five", 2)];
+    let text = parts.concat();
+    let mut cuts = Vec::new();
+    for part in &parts {
+        cuts.push(cuts.last().unwrap_or(&0) + part.len());
+    }
+    let cut = |cuts: &[usize]| {
+        let chunks = chunks_at(&tokenizer, &text, cuts, 120).unwrap();
+        check_tiles(&tokenizer, &text, 120, &chunks);
+        chunks.iter().map(|chunk| text[chunk.start..chunk.end].to_owned()).collect::<Vec<_>>()
+    };
+    // The third would fill a half alone, the fourth goes on where it has to.
+    let got = cut(&cuts);
+    assert_eq!(got[0], parts[..2].concat());
+    assert!(
+        got[1].starts_with("fn three") && got.iter().any(|chunk| chunk.ends_with("}\nfn five() {\n    step();\n\n    step();\n\n}\n")),
+        "{got:?}"
+    );
+    assert_ne!(cut(&[])[0], got[0], "without cuts a blank line inside a function is as good");
 }
 
 #[test]

@@ -39,6 +39,7 @@ pub(crate) struct Index {
 pub(crate) struct Indexed {
     pub id: String,
     pub text: Text,
+    code: bool,
     /// Number of its first sentence.
     first: u32,
 }
@@ -60,9 +61,14 @@ impl Index {
         let mut words = Vec::new();
         for document in documents {
             let text = document.text.clone();
-            index.documents.push(Indexed { id: document.id.clone(), text: text.clone(), first: index.sentences.len() as u32 });
+            index.documents.push(Indexed {
+                id: document.id.clone(),
+                text: text.clone(),
+                code: document.code,
+                first: index.sentences.len() as u32,
+            });
             let mut winnow = Winnow::default();
-            for (start, end) in sentences(&text, Lines::Wrapped) {
+            for (start, end) in sentences(&text, if document.code { Lines::Code } else { Lines::Wrapped }) {
                 let number = index.sentences.len() as u32;
                 index.sentences.push((start, end));
                 words.clear();
@@ -154,6 +160,13 @@ impl Index {
         let document = self.documents.partition_point(|document| document.first <= sentence).saturating_sub(1);
         let (start, end) = self.sentences[sentence as usize];
         (document, start, end)
+    }
+
+    /// Whether the sentence and the next, of the same document, may be read as one passage: code ends at a line without words.
+    pub fn goes_on(&self, sentence: u32) -> bool {
+        let ((document, _, end), (_, next, _)) = (self.place(sentence), self.place(sentence + 1));
+        let document = &self.documents[document];
+        !document.code || document.text[end..next].matches('\n').count() <= 1
     }
 
     /// The sentences of `read` that agree with the words most, best first.

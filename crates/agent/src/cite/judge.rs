@@ -24,7 +24,7 @@ use super::index::Index;
 use super::numbers::Number;
 use super::passage::{Passage, REACH, Spelled};
 use super::roles::{DENY, FUNCTION, HEDGE, SPEAKS, WRAPPER};
-use super::words::{Kind, hash, mix, terms, words};
+use super::words::{Kind, Token, hash, mix, terms, words};
 
 /// Words in a row that make a quotation.
 const RUN: f32 = 6.0;
@@ -105,6 +105,8 @@ pub(crate) struct Claim {
     /// The name that speaks, and what it does: "President Kennedy urges".
     speaker: HashSet<u64>,
     numbers: Vec<Number>,
+    /// Names of code: `code_cuts`, `` `fn chunks` ``.
+    identifiers: Vec<Vec<Token>>,
     denials: usize,
     /// The two units after each word that denies, at most [`REACH`] words on.
     denied: Vec<Vec<u64>>,
@@ -143,6 +145,7 @@ impl Claim {
             denied: Vec::new(),
             often: HashMap::new(),
             empty: false,
+            identifiers: identifiers(text, &words),
             numbers,
             words,
         };
@@ -231,7 +234,7 @@ impl Claim {
             return Verdict { quoted: false, score };
         }
         let run = self.run(passage) >= RUN;
-        let specific = !self.specifics.is_empty() && self.units.len() >= 3 && passage.sentences == 1;
+        let specific = !(self.specifics.is_empty() && self.identifiers.is_empty()) && self.units.len() >= 3 && passage.sentences == 1;
         let in_order = self.in_order(passage) >= IN_ORDER;
         Verdict { quoted: (run || specific) && in_order, score }
     }
@@ -247,6 +250,7 @@ impl Claim {
     /// - 0.6 for each name that does not (a word with a capital that the documents nowhere write small; 0.65 where they do), but for
     ///   whoever is said to say or want it ("Kennedy proposes…"): a speech does not name its speaker, so those two words weigh half
     ///   unless the passage lets someone speak;
+    /// - 0.6 where a name of code (with an underscore, or between backticks) does not stand there as it is written;
     /// - 0.55 where one denies what the other does not, and 0.55 where a number stands in other company;
     /// - 0.6 where a name is only in a sentence before the one that has most of the claim, and that one names others, or only after it;
     /// - less than 1 where its units are spread over more than seven words of the passage each;
@@ -282,6 +286,10 @@ impl Claim {
         if all == 0.0 {
             return (0.0, false);
         }
+        // Code is called by its exact name.
+        if !self.identifiers.iter().all(|name| passage.has_name(name)) {
+            (factor, complete) = (factor * NO_NAME, false);
+        }
         let denials = passage.denials_among(&self.order);
         let alike = self.denies_alike(passage, denials);
         if !alike {
@@ -297,7 +305,7 @@ impl Claim {
         }
         factor *= match self.units.iter().filter(|unit| !self.speaker.contains(&unit.key)).count() {
             0 => 0.0,
-            1 if self.specifics.is_empty() => 0.0,
+            1 if self.specifics.is_empty() && self.identifiers.is_empty() => 0.0,
             1 => 0.65,
             2 => 0.85,
             _ => 1.0,
@@ -433,6 +441,22 @@ impl Claim {
         }
         last[last.len() - 1] as f32 / self.order.len().max(1) as f32
     }
+}
+
+/// The names of code in a text: words with underscores between them, and what stands between backticks.
+fn identifiers(text: &str, words: &Spelled) -> Vec<Vec<Token>> {
+    let beside = |a: &Token, b: &Token| b.word.tied && text[a.word.end..b.word.start].bytes().all(|byte| byte == b'_');
+    let mut names: Vec<Vec<Token>> = words.tokens.chunk_by(beside).filter(|name| name.len() > 1).map(<[Token]>::to_vec).collect();
+    // Of `` `fn chunks(text)` `` the name.
+    for quoted in text.split('`').skip(1).step_by(2) {
+        let from = quoted.as_ptr() as usize - text.as_ptr() as usize;
+        let to = from + quoted.find(['(', '<', '[', '{', '!']).filter(|&at| at > 0).unwrap_or(quoted.len());
+        let name: Vec<Token> = words.tokens.iter().filter(|t| from <= t.word.start && t.word.end <= to).copied().collect();
+        if (1..=6).contains(&name.len()) {
+            names.push(name);
+        }
+    }
+    names
 }
 
 /// The key a sentence is recognised by when it stands in another memory: its words, without what typesetting adds.

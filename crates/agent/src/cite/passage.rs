@@ -140,6 +140,14 @@ impl Passage {
         passage
     }
 
+    /// Whether a name of code stands here as it is written, and not as a part of a longer one.
+    pub fn has_name(&self, name: &[Token]) -> bool {
+        self.words.windows(name.len()).enumerate().any(|(at, words)| {
+            let same = words.iter().zip(name).all(|(a, b)| (a.exact, a.word.tied) == (b.exact, b.word.tied));
+            same && !self.words.get(at + name.len()).is_some_and(|next| next.word.tied)
+        })
+    }
+
     /// The denials among the words that `units` cover, and up to [`REACH`] words before them.
     pub fn denials_among(&self, units: &[u64]) -> usize {
         let units: HashSet<&u64> = units.iter().collect();

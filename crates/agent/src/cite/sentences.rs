@@ -3,6 +3,9 @@
 /// The most bytes of one sentence; longer ones are cut at white space. Bounds the work on text that has no sentences.
 pub(crate) const LONGEST: usize = 2_000;
 
+/// The most bytes of a comment's sentence. Code that is taken for a comment is not joined further either.
+const LONGEST_COMMENT: usize = 600;
+
 /// How line ends are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lines {
@@ -10,6 +13,8 @@ pub(crate) enum Lines {
     Ends,
     /// A line end inside a paragraph of wrapped lines does not: documents.
     Wrapped,
+    /// Every line of code is a sentence; comments are read as the prose they are, over their lines: source code.
+    Code,
 }
 
 /// The byte ranges of the sentences of `text`: ascending, apart, without the white space around them, never empty.
@@ -17,8 +22,13 @@ pub(crate) enum Lines {
 /// A sentence ends with `.`, `!`, `?` or `…` (and closing quotes or brackets) before white space, or with `。`, `！`, `？`. A full stop
 /// does not end it after a title ("Mr.", "Dr."), an initial ("H. G. Wells"), "e.g.", a number that counts ("No. 5"), or before a small
 /// letter; after "U.S.", "Inc.", "etc." it does where a word follows that begins sentences ("The", "In"…). Lines of a table are whole.
+/// In code, lines without a letter or digit are none.
 pub(crate) fn sentences(text: &str, lines: Lines) -> Vec<(usize, usize)> {
     let mut out = Vec::new();
+    if lines == Lines::Code {
+        code(text, &mut out);
+        return out;
+    }
     let (mut start, mut at, mut line) = (0, 0, 0);
     let mut table = begins_table_line(text);
     let mut cut = |start: &mut usize, end: usize| {
@@ -68,6 +78,73 @@ pub(crate) fn sentences(text: &str, lines: Lines) -> Vec<(usize, usize)> {
     }
     cut(&mut start, text.len());
     out
+}
+
+/// Source code line by line.
+fn code(text: &str, out: &mut Vec<(usize, usize)>) {
+    // What closes the comment that is open.
+    let mut closes: Option<&str> = None;
+    // Where the last comment's last sentence begins that goes on in the next line.
+    let mut open: Option<usize> = None;
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        let start = at;
+        at += line.len();
+        let words = line.trim();
+        let inside = closes.is_some();
+        closes = match closes {
+            Some(close) => Some(close).filter(|close| !words.contains(close)),
+            None => opened(words),
+        };
+        let mark = comment_mark(words);
+        if mark == 0 && !inside {
+            open = None;
+            if words.contains(char::is_alphanumeric) {
+                add(text, start, at, out);
+            }
+            continue;
+        }
+        // The comment's own words: sentences, of which the first may go on from the line before and the last into the next.
+        let from = start + (line.len() - line.trim_start().len()) + mark;
+        let own = &text[from.min(at)..at];
+        let mut parts = sentences(own, Lines::Ends);
+        parts.retain(|&(a, b)| own[a..b].contains(char::is_alphanumeric));
+        let goes_on = open.take().filter(|_| !parts.is_empty() && marker(own) == own.len() - own.trim_start_matches([' ', '\t']).len());
+        let ends = |words: &str| words.trim_end_matches(['"', '\'', ')', '*', '`']).ends_with(['.', '!', '?', ':', '。', '！', '？']);
+        let last = parts.len();
+        for (number, (a, b)) in parts.into_iter().enumerate() {
+            let mut begin = from + a;
+            if number == 0
+                && let Some(earlier) = goes_on.filter(|earlier| from + b - earlier <= LONGEST_COMMENT)
+            {
+                out.pop();
+                begin = earlier;
+            }
+            out.push((begin, from + b));
+            open = (number + 1 == last && !ends(&own[a..b])).then_some(begin);
+        }
+    }
+}
+
+/// What closes the comment (or the long string, which is read alike) that a line opens and does not close.
+fn opened(words: &str) -> Option<&'static str> {
+    let begun = [("/*", "*/"), ("<!--", "-->")].into_iter().find(|(open, close)| words.starts_with(open) && !words.contains(close));
+    let quoted = || ["\"\"\"", "'''"].into_iter().find(|quotes| words.matches(quotes).count() % 2 == 1);
+    begun.map(|(_, close)| close).or_else(quoted)
+}
+
+/// The bytes of the mark that a line of a comment begins with; 0 for code.
+fn comment_mark(words: &str) -> usize {
+    for mark in ["///", "//!", "//", "/**", "/*", "\"\"\"", "'''", "<!--"] {
+        if words.starts_with(mark) {
+            return mark.len();
+        }
+    }
+    // Marks that are operators too stand apart from what follows.
+    let signs = words.len() - words.trim_start_matches(['#', '*', '-', ';', '%']).len();
+    let alone = words.len() == signs || words[signs..].starts_with([' ', '\t']) || words.starts_with("*/");
+    let known = words.starts_with(['#', '*', ';', '%']) || words.starts_with("--");
+    if known && alone { signs } else { 0 }
 }
 
 /// Adds `start..end` trimmed, in pieces of at most [`LONGEST`] bytes.
@@ -244,7 +321,29 @@ mod tests {
         assert!(split(&"字".repeat(3_000), Lines::Wrapped).len() > 3);
     }
 
+    #[test]
+    fn code_is_lines_and_comments_are_prose() {
+        let text = "//! Cuts text\n//! where a reader would. Fast.\n\n/// - one\n/// - two\n#[inline]\nfn cut(&self) {\n    a.b = c? + 1; // no. 5\n}\n";
+        let want =
+            ["Cuts text\n//! where a reader would.", "Fast.", "one", "two", "#[inline]", "fn cut(&self) {", "a.b = c? + 1; // no. 5"];
+        assert_eq!(split(text, Lines::Code), want);
+        let python = "def f(x):\n    \"\"\"Says what\n    it does.\n\n    More.\n    \"\"\"\n    # Now\n    # then.\n    y = '''a\n    b.\n    '''\n    return y\n";
+        let want = ["def f(x):", "Says what\n    it does.", "More.", "Now\n    # then.", "y = '''a", "b.", "return y"];
+        assert_eq!(split(python, Lines::Code), want);
+        assert_eq!(split("/* One\n * two.\n */\nint x = *y;\n* z;", Lines::Code), ["One\n * two.", "int x = *y;", "z;"]);
+    }
+
     proptest! {
+        #[test]
+        fn code_lines_ascend_apart(text in "(?:\\PC|[ \n.!#*-]|///? |/\\*|\\*/|\"\"\"|<!--|word ){0,120}") {
+            let mut from = 0;
+            for (start, end) in sentences(&text, Lines::Code) {
+                prop_assert!(from <= start && start < end && end - start <= LONGEST);
+                prop_assert_eq!(text[start..end].trim(), &text[start..end]);
+                from = end;
+            }
+        }
+
         #[test]
         fn ranges_ascend_and_hold_all_but_white_space_and_markers(text in "(\\PC|[ \n.!?。\"-]){0,200}", ends: bool) {
             let lines = if ends { Lines::Ends } else { Lines::Wrapped };

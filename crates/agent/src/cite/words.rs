@@ -24,6 +24,8 @@ pub(crate) struct Word {
     pub kind: Kind,
     /// Written with a capital first letter.
     pub capital: bool,
+    /// Right behind an underscore, as the second word of `code_cuts`.
+    pub tied: bool,
 }
 
 /// Calls `each` with the normal form of every word of `text`, in order.
@@ -43,7 +45,7 @@ pub(crate) fn words(text: &str, mut each: impl FnMut(&str, Word)) {
             continue;
         }
         if c.is_alphanumeric() && !unspaced(c) {
-            let fresh = Word { start, end: at, kind: Kind::Letters, capital: c.is_uppercase() };
+            let fresh = Word { start, end: at, kind: Kind::Letters, capital: c.is_uppercase(), tied: text[..start].ends_with('_') };
             word.get_or_insert(fresh).end = at;
             fold(c, &mut buffer);
             continue;
@@ -83,7 +85,7 @@ pub(crate) fn words(text: &str, mut each: impl FnMut(&str, Word)) {
         dotted = false;
         if unspaced(c) {
             buffer.push(c);
-            each(&buffer, Word { start, end: at, kind: Kind::Unspaced, capital: false });
+            each(&buffer, Word { start, end: at, kind: Kind::Unspaced, capital: false, tied: false });
             buffer.clear();
         }
     }

@@ -215,13 +215,15 @@ impl<'a> Thread<'a> {
                 let found = documents.iter().enumerate().find(|(_, document)| document.id == span.doc);
                 let (number, document) = found.ok_or(ReadError::OtherRead("a document"))?;
                 let text = document.text.get(span.start..span.end).ok_or(ReadError::OtherRead("a document"))?;
-                let chunks = tokenizer::chunks(self.tokenizer, text, most)?;
+                let cuts: Vec<usize> =
+                    document.cuts.iter().filter(|&&cut| cut > span.start && cut < span.end).map(|cut| cut - span.start).collect();
+                let chunks = tokenizer::chunks_at(self.tokenizer, text, &cuts, most)?;
                 plan.extend(chunks.into_iter().map(|c| (number, Chunk { start: c.start + span.start, end: c.end + span.start, ..c })));
             }
             return Ok(plan);
         }
         for (number, document) in documents.iter().enumerate() {
-            let chunks = tokenizer::chunks(self.tokenizer, &document.text, most)?;
+            let chunks = tokenizer::chunks_at(self.tokenizer, &document.text, &document.cuts, most)?;
             plan.extend(chunks.into_iter().map(|chunk| (number, chunk)));
         }
         Ok(plan)
