@@ -3,12 +3,13 @@
 //! A memory that is rewritten forgets what its question does not ask for; notes of sections do not. The model writes four lines a
 //! section; people, dates and figures that do not stand in the section are left out, so that a list is never longer than its text.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use data::{Document, MemoryOutcome};
 use tokenizer::{Tokenizer, TokenizerError};
 
-use crate::cite::words::{Kind, words};
+use crate::cite::words::{Kind, Token, tokens, words};
+use crate::cite::{SentenceLines, split_sentences};
 use crate::reader::Plan;
 use crate::reply::{NextState, cut_to};
 use crate::tags::neutralise;
@@ -74,13 +75,16 @@ impl Notes {
         notes
     }
 
-    /// Leaves out what the section does not hold: names whose words do not follow one another in it, dates and figures without a number or
-    /// with one that is not there. Also what is said twice.
+    /// Leaves out what the section does not hold: names whose words do not follow one another in it; dates and figures without a number, or
+    /// whose words and numbers (those of a date up to its colon) no single sentence of it holds. Also what is said twice.
     fn verify(&mut self, section: &str) {
-        let place = Words::of(section);
+        let place = Place::of(section);
         self.people.retain(|entry| place.holds_run(name_of(entry)));
-        self.dates.retain(|entry| has_number(entry) && place.holds_numbers(entry));
-        self.figures.retain(|entry| has_number(entry) && place.holds_numbers(entry));
+        self.dates.retain(|entry| {
+            let date = &entry[..entry.find([':', '：']).unwrap_or(entry.len())];
+            has_number(date) && place.holds_together(date, 1.0) && place.holds_together(entry, 0.5)
+        });
+        self.figures.retain(|entry| has_number(entry) && place.holds_together(entry, 0.5));
         // A date is no figure as well.
         let dates: Vec<String> = self.dates.iter().map(|date| key(date)).collect();
         self.figures.retain(|entry| !dates.contains(&key(entry)));
@@ -204,6 +208,7 @@ fn names(text: &str) -> Vec<String> {
     if text.contains('(') || !text.split(',').all(|part| capital(&part.trim().trim_start_matches("and "))) {
         return vec![entry(text)];
     }
+    let text = text.split_once(" mentions ").map_or(text, |(_, names)| names);
     text.split(',').map(|part| entry(part.trim().trim_start_matches("and "))).collect()
 }
 
@@ -241,23 +246,26 @@ fn has_number(entry: &str) -> bool {
 }
 
 /// A section's words, to look entries up in.
-struct Words {
+struct Place {
+    /// All of them, one space before and after each.
     run: String,
-    numbers: Vec<String>,
+    /// Those of each sentence: numbers, and stems of other words.
+    sentences: Vec<HashSet<u64>>,
 }
 
-impl Words {
+impl Place {
     fn of(section: &str) -> Self {
-        let (mut run, mut numbers) = (String::from(" "), Vec::new());
-        words(section, |text, word| {
+        let mut run = String::from(" ");
+        words(section, |text, _| {
             run.push_str(text);
             run.push(' ');
-            if matches!(word.kind, Kind::Number | Kind::Mixed) {
-                numbers.push(text.to_string());
-            }
         });
-        numbers.sort_unstable();
-        Self { run, numbers }
+        let sentence = |(start, end): (usize, usize)| {
+            let mut found = Vec::new();
+            tokens(&section[start..end], &mut found);
+            found.into_iter().map(|token| token.stem).collect()
+        };
+        Self { run, sentences: split_sentences(section, SentenceLines::Wrapped).into_iter().map(sentence).collect() }
     }
 
     fn holds_run(&self, name: &str) -> bool {
@@ -265,14 +273,17 @@ impl Words {
         !key.is_empty() && self.run.contains(&format!(" {key}"))
     }
 
-    fn holds_numbers(&self, entry: &str) -> bool {
-        let mut all = true;
-        words(entry, |text, word| {
-            if matches!(word.kind, Kind::Number | Kind::Mixed) {
-                all &= self.numbers.binary_search_by(|number| number.as_str().cmp(text)).is_ok();
-            }
-        });
-        all
+    /// Whether one sentence has every number of the entry and at least `share` of its other words, short ones apart.
+    fn holds_together(&self, entry: &str, share: f32) -> bool {
+        let mut all = Vec::new();
+        tokens(entry, &mut all);
+        let number = |token: &&Token| matches!(token.word.kind, Kind::Number | Kind::Mixed);
+        let (numbers, others): (Vec<&Token>, Vec<&Token>) = all.iter().partition(|token| number(token));
+        let others: Vec<_> = others.into_iter().filter(|token| token.word.end - token.word.start > 3).collect();
+        self.sentences.iter().any(|sentence| {
+            let held = others.iter().filter(|token| sentence.contains(&token.stem)).count();
+            numbers.iter().all(|token| sentence.contains(&token.stem)) && held as f32 >= share * others.len() as f32
+        })
     }
 }
 
@@ -290,11 +301,11 @@ mod tests {
 
     #[test]
     fn notes_keep_what_the_section_holds() {
-        let reply = "Summary: The President wrote.\n**People:** Herbert Hoover (President); Calvin Coolidge; the Congress\nDates: 3 December 1929: the letter; 4 July 1776\nFigures: 1,600 marines in Nicaragua; 1600 marines in Nicaragua; 900 in Cuba; many ships; none";
+        let reply = "Summary: The President wrote.\n**People:** Herbert Hoover (President); Calvin Coolidge; the Congress\nDates: 3 December 1929: a letter to Congress; 4 July 1776; March 1929\nFigures: 1,600 marines in Nicaragua; 1600 marines in Nicaragua; 700 soldiers elsewhere; 900 in Cuba; many ships; none";
         let notes = parsed(reply);
         assert_eq!(notes.summary, "The President wrote.");
         assert_eq!(notes.people, ["Herbert Hoover (President)", "the Congress"]);
-        assert_eq!(notes.dates, ["3 December 1929: the letter"]);
+        assert_eq!(notes.dates, ["3 December 1929: a letter to Congress"]);
         assert_eq!(notes.figures, ["1,600 marines in Nicaragua"]);
         assert_eq!(Notes::parse(&notes.text()), notes);
     }
