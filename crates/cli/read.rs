@@ -36,7 +36,7 @@ pub enum ReadMode {
 /// Reads files and folders (text, Markdown, HTML, PDF, DOCX, EPUB, CSV, XLSX, JSON, source code) and answers a question from them.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Example:\n  longhand read annual-report.txt --ask \"How much was spent on research?\" --model ./Qwen3-4B\n  longhand read ./my-project --ask \"Where are sessions closed?\" --model openai:http://127.0.0.1:8080/v1#qwen3-4b\n\nThe same command again resumes a read that was stopped, re-reading at most one chunk."
+    after_help = "Example:\n  longhand read annual-report.txt --ask \"How much was spent on research?\"\n  longhand read ./my-project --ask \"Where are sessions closed?\" --model openai:http://127.0.0.1:8080/v1#qwen3-4b\n\nThe same command again resumes a read that was stopped, re-reading at most one chunk."
 )]
 pub struct ReadArgs {
     /// Files or folders to read, in order. In a folder .gitignore holds.
@@ -91,8 +91,9 @@ pub struct ReadOptions {
 /// Runs the verb.
 pub fn run(args: &ReadArgs) -> Result<()> {
     let documents = documents::open(&args.documents)?;
-    let opened = mind::open(&args.model, args.options.window)?;
-    read(&opened.mind(), &documents, &args.ask, &args.options, args.sampling.sampling())?;
+    let opened = mind::open_for(&args.model, &args.options, &documents)?;
+    let mind = opened.mind();
+    read(&mind, &documents, &args.ask, &args.options, args.sampling.sampling(mind.entry))?;
     opened.say_spent();
     Ok(())
 }
@@ -100,7 +101,7 @@ pub fn run(args: &ReadArgs) -> Result<()> {
 /// Reads with a model that is already there. Shared with `demo`.
 pub fn read(mind: &Mind<'_>, documents: &[Document], question: &str, options: &ReadOptions, sampling: data::Sampling) -> Result<Reading> {
     let model = mind.model;
-    let mut settings = ReadSettings::for_window(model.window(), mind.thinks);
+    let mut settings = mind.settings();
     settings.sampling = sampling;
     settings.quotes = options.quotes;
     settings.begin = mind.begin;
