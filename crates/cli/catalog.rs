@@ -112,7 +112,10 @@ pub fn entries() -> Result<&'static [Entry]> {
     let own = all.len();
     all.extend(parse(EMBEDDED, None).context("configs/models.toml, which this binary carries, is not a list of models")?);
     if let Some(twice) = (own..all.len()).find(|&i| all[..own].iter().any(|entry| entry.alias == all[i].alias)) {
-        anyhow::bail!("models.toml in LONGHAND_MODELS names a model {}, which is a published one's: choose another alias", all[twice].alias);
+        anyhow::bail!(
+            "models.toml in LONGHAND_MODELS names a model {}, which is a published one's: choose another alias",
+            all[twice].alias
+        );
     }
     Ok(ENTRIES.get_or_init(|| all))
 }

@@ -20,6 +20,8 @@ use crate::speeds::{self, Record, Speeds};
 
 /// Longer than this, a person is asked first.
 pub const LIMIT: f64 = 600.0;
+/// Parameters of the smallest model that was published for what a reader does: Qwen3-0.6B has 596 million.
+const SMALLEST: u64 = 500_000_000;
 /// Activations and the program itself.
 const BESIDE: u64 = 256 << 20;
 /// Taken for free where the system does not say.
@@ -146,6 +148,11 @@ impl Candidate {
         })
     }
 
+    /// Whether it is in no list, and smaller than what is.
+    fn is_tiny(&self) -> bool {
+        self.entry.is_none() && self.config.parameters() < SMALLEST
+    }
+
     /// Bytes of cache for one position.
     fn cache(&self, kv: KvKind) -> u64 {
         let dtype = kv.dtype(self.dtype == DType::F32);
@@ -254,11 +261,15 @@ impl Candidate {
     }
 }
 
-/// The first of `candidates` (biggest first) that fits and takes at most [`LIMIT`]; if none is that fast, the fastest that fits.
+/// The first of `candidates` (biggest first) that fits and takes at most [`LIMIT`]; if none is that fast, the fastest that fits. A
+/// model that no list knows and that is smaller than all listed ones is only taken where nothing else fits: it would often be wrong.
 pub fn select(candidates: &[Candidate], machine: &Machine, task: &Task) -> Option<(usize, Judged)> {
     let judged = candidates.iter().enumerate().map(|(i, candidate)| (i, candidate.judge(machine, task)));
     // A model whose experts would come from the disk is only taken when it is named.
-    let fitting: Vec<(usize, Judged)> = judged.filter(|(_, judged)| judged.fit == Fit::Yes).collect();
+    let mut fitting: Vec<(usize, Judged)> = judged.filter(|(_, judged)| judged.fit == Fit::Yes).collect();
+    if fitting.iter().any(|(i, _)| !candidates[*i].is_tiny()) {
+        fitting.retain(|(i, _)| !candidates[*i].is_tiny());
+    }
     let quick = fitting.iter().find(|(_, judged)| judged.seconds <= LIMIT);
     quick.or_else(|| fitting.iter().min_by(|a, b| a.1.seconds.total_cmp(&b.1.seconds))).copied()
 }
@@ -284,7 +295,8 @@ pub fn candidates(hub: &Hub, device: &str) -> Result<Vec<Candidate>> {
         let mut published = Candidate::entry(entry);
         published.here = hub.here(&entry.name);
         // The published file is among those that are here; by its own name it gives the same run.
-        let same = same.into_iter().filter(|c| published.here.is_none() || c.here.as_deref().map(real) != published.here.as_deref().map(real));
+        let same =
+            same.into_iter().filter(|c| published.here.is_none() || c.here.as_deref().map(real) != published.here.as_deref().map(real));
         all.extend(same);
         all.push(published);
     }
@@ -348,7 +360,10 @@ pub fn auto(args: &MachineArgs, task: &Task, yes: bool) -> Result<String> {
             }
         }
     };
-    eprintln!("model   {}: {}", candidate.shown, reason(&candidate, &judged, &all, &machine, task));
+    eprintln!("model   {}: {}", candidate.shown, reason(&judged, &machine));
+    for other in all.iter().take_while(|other| other.name != candidate.name) {
+        eprintln!("        not {}: {}", other.shown, against(other, &machine, task));
+    }
     match &candidate.here {
         Some(path) => eprintln!("        here already: {}", path.display()),
         None => eprintln!("        {:.2} GB to download ({}), {}", candidate.bytes as f64 / 1e9, candidate.name, licence(&candidate)),
@@ -375,26 +390,26 @@ pub fn say_time(candidate: &Candidate, judged: &Judged, task: &Task) {
     eprintln!("time    about {} for {what}: {ground}; download and loading not counted", duration(judged.seconds));
 }
 
-/// Why it is this one, and what speaks against the next larger ones.
-fn reason(candidate: &Candidate, judged: &Judged, all: &[Candidate], machine: &Machine, task: &Task) -> String {
+/// Why it is this one.
+fn reason(judged: &Judged, machine: &Machine) -> String {
     let free = bytes(machine.free.unwrap_or(UNKNOWN_MEMORY));
-    let why = if judged.seconds <= LIMIT {
-        format!("the largest that fits {free} of free memory and is done in {} minutes", LIMIT as u64 / 60)
+    let minutes = LIMIT as u64 / 60;
+    if judged.seconds <= LIMIT {
+        format!("the largest that fits {free} of free memory and is done in {minutes} minutes")
     } else {
-        format!("no model is done in {} minutes here; of those that fit {free} of free memory this one is the fastest", LIMIT as u64 / 60)
-    };
-    let larger = all.iter().take_while(|other| other.name != candidate.name).map(|other| {
-        let judged = other.judge(machine, task);
-        let against = match judged.fit {
-            Fit::Yes => format!("would take about {}", duration(judged.seconds)),
-            Fit::Window => format!("has only {} positions", other.config.max_positions),
-            Fit::Experts => format!("needs {} (fewer if experts are read from disk, which is slow: only when named)", bytes(judged.needs)),
-            Fit::No => format!("needs {}", bytes(judged.needs)),
-        };
-        format!("{} {against}", other.shown)
-    });
-    let larger: Vec<String> = larger.collect();
-    if larger.is_empty() { why } else { format!("{why}; {}", larger.join("; ")) }
+        format!("no model is done in {minutes} minutes here; of those that fit {free} of free memory it is the fastest")
+    }
+}
+
+/// What speaks against a larger one.
+fn against(candidate: &Candidate, machine: &Machine, task: &Task) -> String {
+    let judged = candidate.judge(machine, task);
+    match judged.fit {
+        Fit::Yes => format!("about {}", duration(judged.seconds)),
+        Fit::Window => format!("it has {} positions", candidate.config.max_positions),
+        Fit::Experts => format!("{} of memory; slower with experts read from disk, and that only when it is named", bytes(judged.needs)),
+        Fit::No => format!("{} of memory", bytes(judged.needs)),
+    }
 }
 
 /// What to say when nothing fits.
@@ -497,6 +512,17 @@ mod tests {
     }
 
     #[test]
+    fn a_tiny_model_is_the_last_resort() {
+        let mut all = published();
+        let mut tiny = all.last().unwrap().clone();
+        (tiny.shown, tiny.entry, tiny.config.layers, tiny.bytes) = ("tiny".into(), None, 4, 100_000_000);
+        all.push(tiny.clone());
+        assert_eq!(chosen(&all, &machine(22.0, 1.0), &read(4_000_000)).as_deref(), Some("qwen3-0.6b"));
+        assert_eq!(chosen(&all, &machine(0.9, 1.0), &read(1000)).as_deref(), Some("tiny"));
+        assert_eq!(chosen(&[tiny], &machine(22.0, 1.0), &read(4_000_000)).as_deref(), Some("tiny"));
+    }
+
+    #[test]
     fn experts_from_disk_are_never_chosen_but_told() {
         let all = published();
         let few = machine(22.0, 1000.0);
@@ -531,15 +557,8 @@ mod tests {
         assert_eq!(chosen(&all, &here, &past), None, "a window past a model's positions counts");
         let mut slower = all.clone();
         let at = slower.iter().position(|candidate| Some(&candidate.shown) == right.as_ref()).unwrap();
-        slower[at].record = Some(Record {
-            model: "m".into(),
-            bytes: 1,
-            device: "d".into(),
-            prompt: 1000.0,
-            prefill: 0.1,
-            context: 1000.0,
-            decode: 0.1,
-        });
+        slower[at].record =
+            Some(Record { model: "m".into(), bytes: 1, device: "d".into(), prompt: 1000.0, prefill: 0.1, context: 1000.0, decode: 0.1 });
         assert_ne!(chosen(&slower, &here, &read(10_000)), right, "what was measured counts");
     }
 
@@ -566,15 +585,8 @@ mod tests {
     fn a_record_is_met_exactly_at_its_own_lengths() {
         let mut candidate = published().pop().unwrap();
         let machine = machine(8.0, 1.0);
-        candidate.record = Some(Record {
-            model: "m".into(),
-            bytes: 1,
-            device: "d".into(),
-            prompt: 1024.0,
-            prefill: 64.0,
-            context: 1024.5,
-            decode: 8.0,
-        });
+        candidate.record =
+            Some(Record { model: "m".into(), bytes: 1, device: "d".into(), prompt: 1024.0, prefill: 64.0, context: 1024.5, decode: 8.0 });
         let (read, write) = candidate.rates(&machine);
         assert!((read - 64.0).abs() < 1e-6 && (write - 8.0).abs() < 0.01, "{read} {write}");
     }

@@ -40,12 +40,7 @@ pub fn checkpoint(name: &str) -> Result<(Checkpoint, PathBuf)> {
 }
 
 /// Loads the model for sequences of up to `window` tokens (`None`: all the model offers, at most 8192).
-pub fn model(
-    name: &str,
-    machine: &MachineArgs,
-    default: Precision,
-    window: Option<usize>,
-) -> Result<(Arc<Model>, Checkpoint, KvDType)> {
+pub fn model(name: &str, machine: &MachineArgs, default: Precision, window: Option<usize>) -> Result<(Arc<Model>, Checkpoint, KvDType)> {
     let (checkpoint, path) = checkpoint(name)?;
     let device = device(machine, default)?;
     let most = checkpoint.config().max_positions;

@@ -1,5 +1,7 @@
 //! `longhand models`: what `--model auto` chooses from, and which of it fits this machine.
 
+use std::io::Write;
+
 use anyhow::Result;
 use kernels::DType;
 use serde_json::json;
@@ -29,8 +31,11 @@ pub fn run(args: &ModelsArgs) -> Result<()> {
     let dtypes: Vec<DType> = all.iter().map(|candidate| candidate.dtype).collect();
     let (machine, _) = Machine::here(&args.machine, &dtypes)?;
     machine.say_unknown(args.machine.device);
+    let mut out = std::io::stdout().lock();
     if args.json {
-        all.iter().for_each(|candidate| println!("{}", object(candidate, &machine)));
+        for candidate in &all {
+            writeln!(out, "{}", object(candidate, &machine))?;
+        }
         return Ok(());
     }
     let head = ["name", "licence", "parameters", "size", "window", "fits here", "here", "tokens/s read, written"].map(str::to_string);
@@ -38,11 +43,10 @@ pub fn run(args: &ModelsArgs) -> Result<()> {
     let widths: Vec<usize> = (0..8).map(|i| rows.iter().map(|row| row[i].chars().count()).max().unwrap_or(0)).collect();
     for row in &rows {
         let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}")).collect();
-        println!("{}", cells.join("  ").trim_end());
+        writeln!(out, "{}", cells.join("  ").trim_end())?;
     }
-    println!();
-    println!("Device: {device}; {} of memory free.", machine.free.map_or("an unknown amount".into(), choose::bytes));
-    println!("Window: tokens of a call that memory allows. ≈: estimated from a short measurement of this machine; without it: measured.");
+    writeln!(out, "\nDevice: {device}; {} of memory free.", machine.free.map_or("an unknown amount".into(), choose::bytes))?;
+    writeln!(out, "Window: tokens of a call that memory allows. ≈: estimated from a short measurement of this machine; else measured.")?;
     Ok(())
 }
 
