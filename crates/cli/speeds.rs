@@ -20,8 +20,8 @@ const ROWS: usize = 512;
 const WIDTH: usize = 2048;
 /// Tokens of the attention that is measured.
 const CONTEXT: usize = 1024;
-/// f32 values that are copied: 64 MiB, more than a cache holds.
-const COPIED: usize = 1 << 24;
+/// Matrices that are met one after the other with one row, as in writing a token: 71 MB in Q8_0, more than most caches hold.
+const MATRICES: usize = 16;
 /// Records that are kept; the oldest go first.
 const KEPT: usize = 200;
 
@@ -32,12 +32,12 @@ pub struct Speeds {
     pub matmul: Vec<(DType, f64)>,
     /// FLOP of attention over a prompt.
     pub attention: f64,
-    /// Bytes read and written by a plain copy.
-    pub copy: f64,
+    /// Bytes of weights met with one row. Unlike a plain copy's rate it feels what two busy threads lose by waiting for each other.
+    pub stream: f64,
 }
 
 impl Speeds {
-    /// Measures for under a second on a CPU: matrix products of `dtypes`, attention, a copy.
+    /// Measures for about a second on a CPU: matrix products of `dtypes`, attention, products of one row.
     pub fn measure(device: &Device, dtypes: &[DType]) -> Result<Self> {
         let noise = |shape: &[usize]| -> Result<Tensor> {
             let values: Vec<f32> = (0..shape.iter().product::<usize>()).map(|i| (i * 7919 % 997) as f32 / 997.0 - 0.5).collect();
@@ -64,10 +64,12 @@ impl Speeds {
         let took = seconds(device, || Ok(attention::forward(device, &q, &cache, 0, &batch, 0.1, &mut out)?))?;
         // Each query meets the keys at or before it: q·k and p·v, two FLOP each.
         let attention = 2.0 * (CONTEXT * CONTEXT * heads * head_dim) as f64 / took;
-        // Written once, so that the pages of both are there.
-        let (from, mut to) = (device.f32_tensor(&[COPIED], &vec![1.0; COPIED])?, device.zeros(&[COPIED], DType::F32)?);
-        let copy = 8.0 * COPIED as f64 / seconds(device, || Ok(device.copy(&from, &mut to, COPIED)?))?;
-        Ok(Self { matmul: rates, attention, copy })
+        let bytes = model::random::weight_bytes(DType::Q8_0, WIDTH * WIDTH, 7);
+        let weight = || Weight::new(device, WIDTH, WIDTH, DType::Q8_0, 1, bytes.clone().into());
+        let matrices = (0..MATRICES).map(|_| weight()).collect::<kernels::Result<Vec<_>>>()?;
+        let took =
+            seconds(device, || matrices.iter().try_for_each(|w| Ok(matmul::forward(device, &x, w, None, &mut y, 1, Output::Store)?)))?;
+        Ok(Self { matmul: rates, attention, stream: (MATRICES * bytes.len()) as f64 / took })
     }
 
     /// FLOP a second with weights in `dtype`; the slowest that was measured where that format was not.
@@ -288,7 +290,7 @@ mod tests {
         for rate in [speeds.matmul(DType::Q8_0), speeds.matmul(DType::BF16), speeds.attention] {
             assert!((1e8..1e14).contains(&rate), "{rate}");
         }
-        assert!((1e8..1e13).contains(&speeds.copy), "{}", speeds.copy);
+        assert!((1e8..1e13).contains(&speeds.stream), "{}", speeds.stream);
         let slowest = speeds.matmul.iter().map(|(_, rate)| *rate).fold(f64::INFINITY, f64::min);
         assert_eq!(speeds.matmul(DType::Q4_0), slowest);
     }
