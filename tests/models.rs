@@ -110,6 +110,8 @@ fn checkpoint(to: &Path) {
         };
         vocab.insert(char::from_u32(letter).unwrap().to_string(), json!(byte));
     }
+    // The model's vocabulary has 320.
+    vocab.extend((258..320).map(|id| (format!("word{id}"), json!(id))));
     let special = |id: u32, text: &str| json!({"id": id, "content": text, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true});
     let level = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false});
     let tokenizer = json!({"version": "1.0", "added_tokens": [special(256, "<|im_start|>"), special(257, "<|im_end|>")],
@@ -253,7 +255,8 @@ fn what_cannot_be_used_is_named_and_passed_over() {
     fs::remove_file(home.models().join("b/tokenizer.json")).unwrap();
     let message = good(&home.read(&[], &[]));
     assert!(message.contains("broken.gguf cannot be chosen") && message.contains("no chat template"), "{message}");
-    refused(&home.read(&["--window", "9000"], &[("HF_HUB_OFFLINE", "1")]), &["8192 positions", "9000"]);
+    let wide = home.run(&["read", "d.txt", "--ask", "Who?", "--window", "9000"], &[("HF_HUB_OFFLINE", "1")]);
+    refused(&wide, &["8192 positions", "9000"]);
     // Plumbing wants a name.
     refused(&home.run(&["generate", "--prompt", "x"], &[]), &["--model"]);
 }
