@@ -164,7 +164,7 @@ fn a_servers_model_is_not_told_which_device_to_use() {
 fn help_has_an_example_for_every_verb() {
     let help = longhand(&["--help"]);
     let help = String::from_utf8_lossy(&help.stdout).into_owned();
-    let verbs = ["read", "export", "demo", "chat", "inspect", "doctor", "bench", "generate", "logits"];
+    let verbs = ["read", "export", "demo", "chat", "models", "inspect", "doctor", "bench", "generate", "logits"];
     for verb in verbs {
         assert!(help.contains(verb), "{verb}");
         let own = longhand(&[verb, "--help"]);

@@ -28,10 +28,37 @@ pub enum KvKind {
     Q8,
 }
 
-/// Model and device.
+impl KvKind {
+    /// The cache's dtype for a checkpoint whose weights are (or are not) all f32.
+    pub fn dtype(self, weights_are_f32: bool) -> KvDType {
+        match self {
+            Self::Auto if weights_are_f32 => KvDType::F32,
+            Self::Auto | Self::F16 => KvDType::F16,
+            Self::F32 => KvDType::F32,
+            Self::Q8 => KvDType::Q8,
+        }
+    }
+}
+
+/// Model and device, where a model can be chosen.
 #[derive(Args, Clone, Debug)]
 pub struct ModelArgs {
-    /// A folder with config.json and safetensors, a .gguf file, a hub id (owner/name); for `read` also openai:URL#NAME.
+    /// `auto` (the largest that fits this machine and the work), a short name that `longhand models` shows, a folder with config.json
+    /// and safetensors, a .gguf file, a hub id (owner/name, owner/name:file.gguf); for `read` also openai:URL#NAME.
+    #[arg(long, value_name = "M", default_value = "auto")]
+    pub model: String,
+    /// Go on without asking when `--model auto` will take more than ten minutes.
+    #[arg(long)]
+    pub yes: bool,
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
+/// Model and device, where the model has to be named.
+#[derive(Args, Clone, Debug)]
+pub struct NamedArgs {
+    /// A short name that `longhand models` shows, a folder with config.json and safetensors, a .gguf file, or a hub id (owner/name,
+    /// owner/name:file.gguf).
     #[arg(long, value_name = "M")]
     pub model: String,
     #[command(flatten)]
@@ -73,12 +100,7 @@ impl MachineArgs {
 
     /// The cache's dtype for a checkpoint whose weights are (or are not) all f32.
     pub fn kv_dtype(&self, weights_are_f32: bool) -> KvDType {
-        match self.kv {
-            KvKind::Auto if weights_are_f32 => KvDType::F32,
-            KvKind::Auto | KvKind::F16 => KvDType::F16,
-            KvKind::F32 => KvDType::F32,
-            KvKind::Q8 => KvDType::Q8,
-        }
+        self.kv.dtype(weights_are_f32)
     }
 }
 

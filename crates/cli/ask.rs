@@ -171,7 +171,7 @@ fn open(args: &AskArgs, kept: &Kept) -> Result<(Opened, ReadSettings)> {
         answer: *answer,
         begin: mind.begin,
         mode: Mode::Memory,
-        sampling: args.sampling.sampling(),
+        sampling: args.sampling.sampling(mind.entry),
         ..ReadSettings::for_window(*window, mind.thinks)
     };
     Ok((opened, settings))

@@ -1,5 +1,6 @@
 //! `longhand bench`: how fast this machine is, as a model and op by op.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,7 +10,9 @@ use model::random::RandomWeights;
 use model::{Engine, EngineSettings, Model, ModelConfig, Request};
 use serde_json::json;
 
-use crate::args::{MachineArgs, ModelArgs};
+use crate::args::MachineArgs;
+use crate::choose::Candidate;
+use crate::speeds::{self, Record};
 use crate::{bench_ops, load};
 
 /// Prefill and decode of a model (or of a shape with random weights), or every op alone.
@@ -62,10 +65,11 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         return bench_ops::run(&args.machine, args.size, args.rows, args.runs, args.json);
     }
     let window = args.prefill.max(2 * args.decode) + 1;
+    let mut identity = None;
     let (model, kv, name) = match (&args.model, &args.random) {
         (Some(path), _) => {
-            let model_args = ModelArgs { model: path.clone(), machine: args.machine.clone() };
-            let (model, _, kv) = load::model(&model_args, Precision::Fast, Some(window))?;
+            let (model, checkpoint, kv) = load::model(path, &args.machine, Precision::Fast, Some(window))?;
+            identity = Some(Candidate::checkpoint(path, Path::new(checkpoint.name()), &checkpoint)?);
             (model, kv, path.clone())
         }
         (None, Some(shape)) => {
@@ -103,6 +107,12 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         }
     }
     let (prefill, decode) = (Spread::of(prefill), Spread::of(decode));
+    if let Some(Candidate { key, bytes, .. }) = identity.filter(|_| !args.machine.exact) {
+        // After `decode` tokens of prompt, as many again.
+        let (prompt, context) = (args.prefill as f64, 1.5 * args.decode as f64);
+        let device = device.clone();
+        speeds::keep(Record { model: key, bytes, device, prompt, prefill: prefill.median, context, decode: decode.median });
+    }
     if args.json {
         println!(
             "{}",

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use data::{Document, Sampling};
 
-use crate::args::{MachineArgs, ModelArgs};
+use crate::args::MachineArgs;
 use crate::mind::Mind;
 use crate::read::ReadOptions;
 use crate::{fetch, load, read};
@@ -27,13 +27,12 @@ pub struct DemoArgs {
 /// Runs the verb.
 pub fn run(args: &DemoArgs) -> Result<()> {
     let path = fetch::demo_model()?;
-    let model = ModelArgs { model: path.display().to_string(), machine: args.machine.clone() };
     let window = args.options.window.unwrap_or(2048);
-    let model = load::chat(&model, Some(window))?;
+    let model = load::chat(&path.display().to_string(), &args.machine, Some(window))?;
     let document = Document::plain("demo", "demo.txt", TEXT);
     let question = args.ask.as_deref().unwrap_or(QUESTION).trim();
     eprintln!("A demonstration: a 135-million-parameter model reads {} bytes through a window of {window} tokens.", TEXT.len());
     eprintln!("It shows the machinery; a model this small is often wrong. question: {question}\n");
-    let mind = Mind { model: &model, tokenizer: model.tokenizer(), thinks: model.thinks(), begin: false };
+    let mind = Mind { model: &model, tokenizer: model.tokenizer(), thinks: model.thinks(), begin: false, entry: None };
     read::read(&mind, &[document], &[question], &args.options, Sampling::GREEDY).map(drop)
 }

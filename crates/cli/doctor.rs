@@ -45,6 +45,7 @@ pub fn run(args: &DoctorArgs) -> Result<()> {
     if let Some(bytes) = memory {
         println!("memory: {:.1} GiB free", bytes as f64 / f64::from(1 << 30));
     }
+    println!("models: `longhand models` shows which fit");
     if adapters.is_empty() {
         println!("GPU: no Vulkan, Metal or DirectX 12 adapter. Install your GPU's driver; to try the GPU path without one, install");
         println!(

@@ -4,13 +4,14 @@ use std::io::{BufRead, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use data::{ChatModel, ChatRequest, Message, Sampling, StopReason};
+use data::{ChatRequest, Message, Sampling, StopReason};
 use kernels::Precision;
 use model::{Engine, EngineSettings, Request};
 use serde_json::json;
 
-use crate::args::{Case, ModelArgs};
-use crate::load;
+use crate::args::{Case, ModelArgs, NamedArgs};
+use crate::catalog::Entry;
+use crate::{catalog, load, mind};
 
 /// How tokens are chosen.
 #[derive(clap::Args, Clone, Debug)]
@@ -18,15 +19,15 @@ pub struct SamplingArgs {
     /// Always the most likely token; ties go to the lowest id.
     #[arg(long)]
     pub greedy: bool,
-    /// Sampling temperature.
-    #[arg(long, value_name = "T", default_value_t = 0.7)]
-    pub temperature: f32,
-    /// Keep the smallest set of tokens that reaches this probability.
-    #[arg(long, value_name = "P", default_value_t = 0.95)]
-    pub top_p: f32,
-    /// Keep the K most likely tokens; 0 keeps all.
-    #[arg(long, value_name = "K", default_value_t = 0)]
-    pub top_k: u32,
+    /// Sampling temperature; the model's own where `longhand models` knows it, else 0.7.
+    #[arg(long, value_name = "T")]
+    pub temperature: Option<f32>,
+    /// Keep the smallest set of tokens that reaches this probability; the model's own, else 0.95.
+    #[arg(long, value_name = "P")]
+    pub top_p: Option<f32>,
+    /// Keep the K most likely tokens; 0 keeps all; the model's own, else 0.
+    #[arg(long, value_name = "K")]
+    pub top_k: Option<u32>,
     /// Drop tokens below this share of the most likely one.
     #[arg(long, value_name = "P", default_value_t = 0.0)]
     pub min_p: f32,
@@ -36,12 +37,19 @@ pub struct SamplingArgs {
 }
 
 impl SamplingArgs {
-    /// As the engine takes it.
-    pub fn sampling(&self) -> Sampling {
+    /// As the engine takes it. What is not said is `entry`'s, else the paper's.
+    pub fn sampling(&self, entry: Option<&Entry>) -> Sampling {
         if self.greedy {
             return Sampling::GREEDY;
         }
-        Sampling { temperature: self.temperature, top_k: self.top_k, top_p: self.top_p, min_p: self.min_p, seed: self.seed }
+        let own = entry.map_or(Sampling::PAPER, |entry| entry.sampling);
+        Sampling {
+            temperature: self.temperature.unwrap_or(own.temperature),
+            top_k: self.top_k.unwrap_or(own.top_k),
+            top_p: self.top_p.unwrap_or(own.top_p),
+            min_p: self.min_p,
+            seed: self.seed,
+        }
     }
 }
 
@@ -52,7 +60,7 @@ impl SamplingArgs {
 )]
 pub struct GenerateArgs {
     #[command(flatten)]
-    model: ModelArgs,
+    model: NamedArgs,
     #[command(flatten)]
     sampling: SamplingArgs,
     /// {"ids": [...]}: continue these tokens, no BOS added.
@@ -81,7 +89,8 @@ pub struct GenerateArgs {
 /// Runs `generate`.
 pub fn run(args: &GenerateArgs) -> Result<()> {
     let case = args.ids.as_ref().map(Case::read).transpose()?;
-    let (checkpoint, _) = load::checkpoint(&args.model.model)?;
+    let (checkpoint, path) = load::checkpoint(&args.model.model)?;
+    let entry = catalog::identify(&args.model.model, &path, checkpoint.config())?;
     let text_tokenizer = match &args.prompt {
         Some(_) => Some(model::TextParts::new(&checkpoint).context("a text prompt needs the model's tokenizer; --ids does not")?.tokenizer),
         None => None,
@@ -92,11 +101,11 @@ pub fn run(args: &GenerateArgs) -> Result<()> {
         _ => anyhow::bail!("give --ids or --prompt"),
     };
     let window = prompt.len() + args.max_new_tokens;
-    let (model, checkpoint, kv) = load::model(&args.model, Precision::Exact, Some(window))?;
+    let (model, checkpoint, kv) = load::model(&args.model.model, &args.model.machine, Precision::Exact, Some(window))?;
     let settings = EngineSettings { step_rows: args.step_rows.clamp(1, window), ..EngineSettings::single(window, kv) };
     let mut engine = Engine::new(model, settings)?;
     let stop_ids = if args.ignore_eos { vec![] } else { checkpoint.config().eos.clone() };
-    let sampling = args.sampling.sampling();
+    let sampling = args.sampling.sampling(entry);
     let mut decoder = text_tokenizer.as_ref().filter(|_| !args.json).map(|tokenizer| tokenizer.decoder());
     let mut out = std::io::stdout().lock();
     let mut show = |id: u32| -> Result<()> {
@@ -152,7 +161,7 @@ fn without_cache(
 
 /// A conversation on the terminal.
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  longhand chat --model ./Qwen3-0.6B")]
+#[command(after_help = "Example:\n  longhand chat\n  longhand chat --model ./Qwen3-0.6B")]
 pub struct ChatArgs {
     #[command(flatten)]
     model: ModelArgs,
@@ -171,7 +180,9 @@ pub struct ChatArgs {
 
 /// Runs `chat`.
 pub fn chat(args: &ChatArgs) -> Result<()> {
-    let model = load::chat(&args.model, args.window)?;
+    let opened = mind::open(&args.model, args.window)?;
+    let mind = opened.mind();
+    let model = mind.model;
     eprintln!("{}, window {} tokens. An empty line or end of input leaves.", model.name(), model.window());
     let mut messages: Vec<Message> = args.system.iter().map(Message::system).collect();
     let mut lines = std::io::stdin().lock().lines();
@@ -187,7 +198,7 @@ pub fn chat(args: &ChatArgs) -> Result<()> {
             eprintln!("The window of {} tokens is full; start a new chat.", model.window());
             break;
         }
-        let request = ChatRequest::new(messages.clone(), args.sampling.sampling(), args.max_new_tokens.min(room));
+        let request = ChatRequest::new(messages.clone(), args.sampling.sampling(mind.entry), args.max_new_tokens.min(room));
         let mut print = |text: &str| {
             print!("{text}");
             let _ = std::io::stdout().flush();
@@ -196,5 +207,6 @@ pub fn chat(args: &ChatArgs) -> Result<()> {
         println!();
         messages.push(Message::assistant(reply.text));
     }
+    opened.say_spent();
     Ok(())
 }

@@ -47,11 +47,6 @@ pub struct ModelId {
     pub file: Option<String>,
 }
 
-/// The folder or .gguf file that `name` stands for, downloaded if need be.
-pub fn resolve(name: &str) -> Result<PathBuf> {
-    Hub::from_env()?.resolve(name)
-}
-
 impl ModelId {
     /// Reads a hub id; `None` where the text cannot be one.
     pub fn parse(text: &str) -> Option<Self> {
@@ -107,7 +102,7 @@ impl Hub {
         })
     }
 
-    /// See [`resolve`].
+    /// The folder or .gguf file that `name` stands for, downloaded if need be.
     pub fn resolve(&self, name: &str) -> Result<PathBuf> {
         for path in [Some(PathBuf::from(name)), self.models.as_ref().map(|dir| dir.join(name))].into_iter().flatten() {
             if path.exists() {
@@ -122,6 +117,44 @@ impl Hub {
         }
         ensure!(!self.offline, "{name} is not in {} (or not whole), and HF_HUB_OFFLINE forbids to fetch it", self.cache.display());
         self.fetch(&id).with_context(|| format!("cannot get {name} from {}", self.endpoint))
+    }
+
+    /// Whether `name` is a path, or one in `$LONGHAND_MODELS`.
+    pub fn is_on_disk(&self, name: &str) -> bool {
+        Path::new(name).exists() || self.models.as_ref().is_some_and(|dir| dir.join(name).exists())
+    }
+
+    /// Where the model of a hub id is, without asking the network.
+    pub fn here(&self, name: &str) -> Option<PathBuf> {
+        let kept = self.models.as_ref().map(|dir| dir.join(name)).filter(|path| path.exists());
+        kept.and_then(|path| local(&path).ok()).or_else(|| self.cached(&ModelId::parse(name)?))
+    }
+
+    /// Asks whether the hub can be reached and has the repository, waiting for a few seconds at most.
+    pub fn answers(&self, id: &ModelId) -> Result<()> {
+        let client = Client::new(self.token.clone(), Duration::from_secs(5), 1);
+        client.json(&format!("{}/api/models/{}/revision/{}", self.endpoint, id.repo, id.revision.replace('/', "%2F"))).map(drop)
+    }
+
+    /// Every folder with whole weights and every .gguf file in `$LONGHAND_MODELS` and in the cache, each once.
+    pub fn all_here(&self) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        if let Some(models) = &self.models {
+            collect(models, 2, &mut found);
+        }
+        for folder in sorted(&self.cache) {
+            if !folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with("models--")) {
+                continue;
+            }
+            // What a branch points at; older snapshots hold the same model again.
+            let branches = sorted(&folder.join("refs")).into_iter().filter_map(|path| fs::read_to_string(path).ok());
+            for commit in branches.map(|commit| commit.trim().to_string()).filter(|commit| is_word(commit)) {
+                collect(&folder.join("snapshots").join(commit), 1, &mut found);
+            }
+        }
+        let mut seen = BTreeSet::new();
+        found.retain(|path| seen.insert(path.canonicalize().unwrap_or_else(|_| path.clone())));
+        found
     }
 
     fn folder(&self, id: &ModelId) -> PathBuf {
@@ -186,6 +219,28 @@ impl Hub {
         let _ = fs::remove_file(&link);
         place(&blob, &link, name.matches('/').count()).with_context(|| format!("cannot make {}", link.display()))
     }
+}
+
+/// Models in `folder`, and `depth` folders below it.
+fn collect(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) {
+    if folder.join("config.json").is_file() && weights_are_whole(folder) {
+        found.push(folder.to_path_buf());
+        return;
+    }
+    for path in sorted(folder) {
+        if path.is_file() && is_gguf(&path.to_string_lossy()) {
+            found.push(path);
+        } else if path.is_dir() && depth > 0 {
+            collect(&path, depth - 1, found);
+        }
+    }
+}
+
+/// What a folder holds, in order; nothing where it cannot be looked into.
+fn sorted(folder: &Path) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())).collect();
+    paths.sort();
+    paths
 }
 
 #[cfg(unix)]

@@ -1,18 +1,19 @@
 //! From a `--model` argument to a model on a device, with a progress bar.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use kernels::attention::KvDType;
 use kernels::gpu::GpuOptions;
-use kernels::{Device, Precision};
-use model::source::Checkpoint;
+use kernels::{DType, Device, Precision};
+use model::source::{Checkpoint, TokenizerMaterial};
 use model::{ChatEngine, EngineSettings, Model};
 use server::{Client, ClientSettings};
 
-use crate::args::{DeviceKind, MachineArgs, ModelArgs};
-use crate::{hub, progress};
+use crate::args::{DeviceKind, MachineArgs};
+use crate::hub::Hub;
+use crate::{catalog, progress};
 
 /// Opens the device that was asked for; never another.
 pub fn device(args: &MachineArgs, default: Precision) -> Result<Device> {
@@ -29,17 +30,19 @@ pub fn device(args: &MachineArgs, default: Precision) -> Result<Device> {
     }
 }
 
-/// Opens the checkpoint behind `--model`.
+/// Opens the checkpoint behind `--model`: what is on the disk under that name, else the entry of that name, else a hub id.
 pub fn checkpoint(name: &str) -> Result<(Checkpoint, PathBuf)> {
-    let path = hub::resolve(name)?;
+    let hub = Hub::from_env()?;
+    let full = if hub.is_on_disk(name) { None } else { catalog::named(name)?.map(|entry| entry.name.as_str()) };
+    let path = hub.resolve(full.unwrap_or(name))?;
     let checkpoint = Checkpoint::open(&path).with_context(|| format!("cannot use the model at {}", path.display()))?;
     Ok((checkpoint, path))
 }
 
 /// Loads the model for sequences of up to `window` tokens (`None`: all the model offers, at most 8192).
-pub fn model(args: &ModelArgs, default: Precision, window: Option<usize>) -> Result<(Arc<Model>, Checkpoint, KvDType)> {
-    let (checkpoint, path) = checkpoint(&args.model)?;
-    let device = device(&args.machine, default)?;
+pub fn model(name: &str, machine: &MachineArgs, default: Precision, window: Option<usize>) -> Result<(Arc<Model>, Checkpoint, KvDType)> {
+    let (checkpoint, path) = checkpoint(name)?;
+    let device = device(machine, default)?;
     let most = checkpoint.config().max_positions;
     let window = window.unwrap_or(most.min(8192));
     anyhow::ensure!(window <= most, "a window of {window} tokens is past the {most} positions of {}", path.display());
@@ -47,16 +50,21 @@ pub fn model(args: &ModelArgs, default: Precision, window: Option<usize>) -> Res
     let model = Model::load(&checkpoint, device, window, |done, _| bar.set_position(done))
         .with_context(|| format!("cannot load {}", path.display()))?;
     bar.finish_and_clear();
-    let kv = args.machine.kv_dtype(weights_are_f32(&checkpoint));
+    let kv = machine.kv_dtype(weights_are_f32(&checkpoint));
     Ok((Arc::new(model), checkpoint, kv))
 }
 
 /// A chat model over one sequence of `window` tokens.
-pub fn chat(args: &ModelArgs, window: Option<usize>) -> Result<ChatEngine> {
-    let (model, checkpoint, kv) = model(args, Precision::Fast, window)?;
+pub fn chat(name: &str, machine: &MachineArgs, window: Option<usize>) -> Result<ChatEngine> {
+    let (model, checkpoint, kv) = model(name, machine, Precision::Fast, window)?;
     let settings = EngineSettings::single(model.max_positions, kv);
-    let name = std::path::Path::new(&args.model).file_stem().map_or(args.model.clone(), |stem| stem.to_string_lossy().into_owned());
-    ChatEngine::new(model, &checkpoint, settings, name).context("cannot set up the chat model")
+    ChatEngine::new(model, &checkpoint, settings, display_name(name)).context("cannot set up the chat model")
+}
+
+/// A path's or a hub id's last word, without `.gguf`.
+pub fn display_name(name: &str) -> String {
+    let word = Path::new(name).file_name().map_or(name.into(), |word| word.to_string_lossy());
+    word.strip_suffix(".gguf").unwrap_or(&word).to_string()
 }
 
 /// The model behind `openai:URL#NAME`. Replies are kept beside the runs, so that none is paid for twice.
@@ -70,6 +78,46 @@ pub fn client(name: &str, window: Option<usize>) -> Result<Client> {
 /// Whether every tensor is stored as f32.
 pub fn weights_are_f32(checkpoint: &Checkpoint) -> bool {
     checkpoint.tensors().iter().all(|tensor| tensor.dtype == kernels::DType::F32)
+}
+
+/// The format most weights are stored in.
+pub fn main_dtype(checkpoint: &Checkpoint) -> DType {
+    let bytes = |dtype: DType| -> usize {
+        checkpoint.tensors().iter().filter(|tensor| tensor.dtype == dtype).map(|tensor| tensor.bytes.as_slice().len()).sum()
+    };
+    DType::WEIGHTS.into_iter().max_by_key(|&dtype| bytes(dtype)).unwrap_or(DType::F32)
+}
+
+/// Whether it has a tokenizer and a chat template, or ChatML's marks.
+pub fn can_chat(checkpoint: &Checkpoint) -> bool {
+    let chatml = "<|im_start|>";
+    template(checkpoint).is_some()
+        || match checkpoint.tokenizer() {
+            TokenizerMaterial::HuggingFace { tokenizer_json: Some(json), .. } => holds(json.as_slice(), chatml),
+            TokenizerMaterial::Gguf(material) => material.vocab.tokens.iter().any(|token| token == chatml),
+            _ => false,
+        }
+}
+
+/// Whether its chat template knows thinking blocks.
+pub fn thinks(checkpoint: &Checkpoint) -> bool {
+    template(checkpoint).is_some_and(|template| holds(template, "<think>"))
+}
+
+/// The bytes that hold the chat template, if there is one beside a tokenizer.
+fn template(checkpoint: &Checkpoint) -> Option<&[u8]> {
+    match checkpoint.tokenizer() {
+        TokenizerMaterial::HuggingFace { tokenizer_json: Some(_), chat_template: Some(template), .. } => Some(template.as_slice()),
+        TokenizerMaterial::HuggingFace { tokenizer_json: Some(_), tokenizer_config: Some(config), .. } => {
+            Some(config.as_slice()).filter(|config| holds(config, "\"chat_template\""))
+        }
+        TokenizerMaterial::Gguf(material) => material.chat_template.as_deref().map(str::as_bytes),
+        _ => None,
+    }
+}
+
+fn holds(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|window| window == text.as_bytes())
 }
 
 /// Bytes of memory that can be taken without swapping, where the system says so.

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use kernels::Precision;
 use safetensors::tensor::{Dtype, TensorView};
 
-use crate::args::{Case, ModelArgs};
+use crate::args::{Case, NamedArgs};
 use crate::load;
 
 /// Needs only config.json and weights. Temperature 1; KV as `--kv` says.
@@ -16,7 +16,7 @@ use crate::load;
 )]
 pub struct LogitsArgs {
     #[command(flatten)]
-    model: ModelArgs,
+    model: NamedArgs,
     /// {"ids": [...], "loss_mask": [...]} (the mask is optional).
     #[arg(long, value_name = "CASE.json")]
     ids: PathBuf,
@@ -34,7 +34,7 @@ pub struct LogitsArgs {
 /// Runs the verb.
 pub fn run(args: &LogitsArgs) -> Result<()> {
     let case = Case::read(&args.ids)?;
-    let (model, _, kv) = load::model(&args.model, Precision::Exact, Some(case.ids.len()))?;
+    let (model, _, kv) = load::model(&args.model.model, &args.model.machine, Precision::Exact, Some(case.ids.len()))?;
     let score = pollster::block_on(model.score_tokens(&case.ids, 1.0, kv, args.step_rows, !args.no_logits))?;
     let (t, v) = (case.ids.len(), model.config.vocab);
     let bytes = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();

@@ -4,6 +4,8 @@ mod args;
 mod ask;
 mod bench;
 mod bench_ops;
+mod catalog;
+mod choose;
 mod cited;
 mod demo;
 mod doctor;
@@ -18,14 +20,16 @@ mod load;
 mod log;
 mod logits;
 mod mind;
+mod models;
 mod progress;
 mod read;
+mod speeds;
 
 use clap::{Parser, Subcommand};
 
 /// Reads documents far past the context window, with a model that runs on this machine.
 #[derive(Parser)]
-#[command(name = "longhand", version, about, after_help = "Example:\n  longhand read report.txt --ask \"What changed in 2019?\" --model ./Qwen3-4B\n\nRead     read, ask, export, demo, chat\nMachine  inspect, doctor, bench\nPlumbing generate, logits", help_template = HELP)]
+#[command(name = "longhand", version, about, after_help = "Example:\n  longhand read report.txt --ask \"What changed in 2019?\"\n\nRead     read, ask, export, demo, chat\nMachine  models, inspect, doctor, bench\nPlumbing generate, logits", help_template = HELP)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -45,6 +49,8 @@ enum Verb {
     Demo(demo::DemoArgs),
     /// Talk to a model.
     Chat(generate::ChatArgs),
+    /// The models to choose from, and which fit this machine.
+    Models(models::ModelsArgs),
     /// What a model is, and what of it fits where.
     Inspect(inspect::InspectArgs),
     /// What this machine offers, what works, what to install.
@@ -65,6 +71,7 @@ fn main() -> std::process::ExitCode {
         Verb::Export(args) => export::run(&args),
         Verb::Demo(args) => demo::run(&args),
         Verb::Chat(args) => generate::chat(&args),
+        Verb::Models(args) => models::run(&args),
         Verb::Inspect(args) => inspect::run(&args),
         Verb::Doctor(args) => doctor::run(&args),
         Verb::Bench(args) => bench::run(&args),

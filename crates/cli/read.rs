@@ -37,7 +37,7 @@ pub enum ReadMode {
 /// without a question, outlines them.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  longhand read annual-report.pdf --ask \"How much was spent on research?\" --ask \"Who audits?\" --model ./Qwen3-4B\n  longhand read ./my-project --ask \"Where are sessions closed?\" --model openai:http://127.0.0.1:8080/v1#qwen3-4b\n  longhand read novel.epub --save novel --model ./Qwen3-4B\n\nThe same command again resumes a read that was stopped, re-reading at most one chunk a question. A read kept with --save can be\nexported (`longhand export`) and asked further (`longhand ask`)."
+    after_help = "Examples:\n  longhand read annual-report.pdf --ask \"How much was spent on research?\" --ask \"Who audits?\"\n  longhand read ./my-project --ask \"Where are sessions closed?\" --model openai:http://127.0.0.1:8080/v1#qwen3-4b\n  longhand read novel.epub --save novel\n\nThe same command again resumes a read that was stopped, re-reading at most one chunk a question. A read kept with --save can be\nexported (`longhand export`) and asked further (`longhand ask`)."
 )]
 pub struct ReadArgs {
     /// Files or folders to read, in order. In a folder .gitignore holds.
@@ -93,9 +93,10 @@ pub struct ReadOptions {
 /// Runs the verb.
 pub fn run(args: &ReadArgs) -> Result<()> {
     let documents = documents::open(&args.documents)?;
-    let opened = mind::open(&args.model, args.options.window)?;
+    let opened = mind::open_for(&args.model, &args.options, &documents, args.ask.len())?;
+    let mind = opened.mind();
     let questions: Vec<&str> = args.ask.iter().map(String::as_str).collect();
-    read(&opened.mind(), &documents, &questions, &args.options, args.sampling.sampling())?;
+    read(&mind, &documents, &questions, &args.options, args.sampling.sampling(mind.entry))?;
     opened.say_spent();
     Ok(())
 }
@@ -144,7 +145,7 @@ pub fn read(
 
 /// The settings that options, model and sampling make.
 fn settings(mind: &Mind<'_>, options: &ReadOptions, sampling: data::Sampling, outline: bool) -> Result<ReadSettings> {
-    let mut settings = ReadSettings::for_window(mind.model.window(), mind.thinks);
+    let mut settings = mind.settings();
     settings.sampling = sampling;
     settings.quotes = options.quotes;
     settings.begin = mind.begin;
