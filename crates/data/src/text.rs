@@ -111,4 +111,22 @@ mod tests {
         assert_eq!((Text::from("").line(0), Text::from("\n").line(1)), (1, 2));
         assert_eq!(Text::from("\n".repeat(STEP)).line(STEP), STEP + 1);
     }
+
+    /// `cargo test --release -p longhand-data -- --ignored --nocapture`
+    #[test]
+    #[ignore = "a measurement"]
+    fn speed() {
+        let text =
+            Text::from("A line of a log, about as long as such lines are: 2026-01-01T00:00:00Z INFO 200 in 17 ms\n".repeat(2_200_000));
+        let places: Vec<usize> = (1..=300).map(|n| text.len() / 301 * n).collect();
+        let timed = |what: &str, line: &dyn Fn(usize) -> usize| {
+            let start = std::time::Instant::now();
+            let sum: usize = places.iter().map(|&byte| line(byte)).sum();
+            println!("{what}: {} places in {} MB: {:?}", places.len(), text.len() / 1_000_000, start.elapsed());
+            sum
+        };
+        let counted = timed("counting from the start", &|byte| 1 + text.as_bytes()[..byte].iter().filter(|&&b| b == b'\n').count());
+        assert_eq!(timed("first time", &|byte| text.line(byte)), counted);
+        assert_eq!(timed("again", &|byte| text.line(byte)), counted);
+    }
 }

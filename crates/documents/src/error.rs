@@ -32,7 +32,9 @@ pub enum DocumentError {
         reason: String,
     },
     /// A PDF of pictures.
-    #[error("none of the {pages} pages of this PDF has text: it was scanned; run it through OCR first")]
+    #[error(
+        "none of the {pages} pages of this PDF has text: it was scanned; run it through OCR first (or, if it was not, fetch the file again: a part is missing)"
+    )]
     NoText {
         /// How many pages.
         pages: usize,

@@ -13,6 +13,9 @@ pub struct Chunk {
     pub tokens: usize,
 }
 
+/// Bytes that [`exceeds`] counts at a time.
+const PART: usize = 16 << 10;
+
 /// Where text may be cut, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Cut {
@@ -77,6 +80,24 @@ pub fn chunks_at(tokenizer: &Tokenizer, text: &str, cuts: &[usize], max_tokens: 
         (first, start) = (next, end);
     }
     Ok(chunks)
+}
+
+/// Whether `text` takes more than `max_tokens` tokens for certain, without looking at more of it than it takes to know: of a gigabyte
+/// that no window holds, the beginning. Text that takes but a few tokens more than `max_tokens` may be let pass.
+pub fn exceeds(tokenizer: &Tokenizer, text: &str, max_tokens: usize) -> Result<bool> {
+    // Joined, two parts take at most a few tokens less than apart.
+    const JOIN: usize = 8;
+    let (mut at, mut tokens) = (0, 0);
+    while at < text.len() {
+        let most = text.floor_char_boundary(at + PART);
+        let end = text[at..most].rfind('\n').filter(|_| most < text.len()).map_or(most, |line| at + line + 1);
+        tokens += tokenizer.count(&text[at..end])?.saturating_sub(JOIN);
+        if tokens > max_tokens {
+            return Ok(true);
+        }
+        at = end;
+    }
+    Ok(false)
 }
 
 /// One past the last segment of a chunk that starts with segment `first` and takes about `limit` tokens at most. `best`: the numbers of

@@ -21,7 +21,7 @@ mod stream;
 mod template;
 mod tokenizer;
 
-pub use chunk::{Chunk, chunks, chunks_at};
+pub use chunk::{Chunk, chunks, chunks_at, exceeds};
 pub use error::{Result, TokenizerError};
 pub use gguf::GgufVocab;
 pub use stream::StreamDecoder;

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use data::Message;
 use proptest::prelude::*;
 use serde_json::json;
-use tokenizer::{ChatTemplate, Chunk, GgufVocab, TemplateOptions, Tokenizer, TokenizerError, chunks, chunks_at};
+use tokenizer::{ChatTemplate, Chunk, GgufVocab, TemplateOptions, Tokenizer, TokenizerError, chunks, chunks_at, exceeds};
 
 /// GPT-2's byte alphabet, spelled out again: the test must not share the code it tests.
 fn alphabet() -> Vec<String> {
@@ -414,6 +414,25 @@ fn code_is_cut_between_its_functions() {
         "{got:?}"
     );
     assert_ne!(cut(&[])[0], got[0], "without cuts a blank line inside a function is as good");
+}
+
+#[test]
+fn text_that_no_window_holds_is_known_by_its_beginning() {
+    let tokenizer = Tokenizer::from_gguf(byte_level()).unwrap();
+    for unit in ["some words here\n", "a", "中", "\n"] {
+        let text = unit.repeat(400_000 / unit.len());
+        let tokens = tokenizer.count(&text).unwrap();
+        let parts = text.len() / 10_000;
+        for most in [0, tokens / 2, tokens - 9 * parts] {
+            assert!(exceeds(&tokenizer, &text, most).unwrap(), "{unit:?} {most} of {tokens}");
+        }
+        assert!(!exceeds(&tokenizer, &text, tokens).unwrap(), "{unit:?}");
+    }
+    assert!(!exceeds(&tokenizer, "", 0).unwrap());
+    // All of it would take seconds to count.
+    let start = std::time::Instant::now();
+    assert!(exceeds(&tokenizer, &"some words here\n".repeat(4 << 20), 10_000).unwrap());
+    assert!(start.elapsed() < std::time::Duration::from_secs(20));
 }
 
 #[test]
