@@ -3,6 +3,7 @@
 //! A document is cut into chunks; for each, the model rewrites its memory and its plan; the last memory answers. Nothing here
 //! knows how the model runs ([`data::ChatModel`]) or where the log is kept ([`EventSink`]).
 
+mod changes;
 mod cite;
 mod prompts;
 mod reader;
@@ -12,6 +13,7 @@ mod select;
 mod settings;
 mod tags;
 
+pub use changes::{Change, ChangeKind, Piece, changes};
 pub use cite::{CheckedQuote, NoteQuote, QuoteFound, Sources, describe, note_quotes};
 pub use prompts::{NO_MEMORY, NO_PLAN, split_question};
 pub use reader::{EventSink, Progress, ReadError, Reading, coverage, read};
