@@ -422,3 +422,56 @@ fn what_is_no_kept_read_is_refused() {
     refused("holds no read");
     assert_eq!(export(&[&run]).status.code(), Some(2));
 }
+
+/// The page after a script clicked on everything, as a browser has it.
+fn in_a_browser(html: &str, script: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("page.html");
+    fs::write(&page, html.replace("</body>", &format!("<script>{script}</script></body>"))).unwrap();
+    let program = std::env::var("CHROMIUM").unwrap_or("chromium".into());
+    let output = Command::new(&program)
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"])
+        .arg(format!("--user-data-dir={}", folder.path().join("profile").display()))
+        .arg(format!("file://{}", page.display()))
+        .output()
+        .unwrap_or_else(|error| panic!("{program}: {error}"));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+#[ignore = "needs Chromium: cargo test --test export -- --ignored"]
+fn the_page_works_in_a_browser_and_hostile_text_is_text_there() {
+    let folder = tempfile::tempdir().unwrap();
+    kept(folder.path());
+    let hostile = "</script><script>alert(1)</script> <img src=x onerror=alert(2)> **<i>x</i>** `<b>y</b>`";
+    let events = [
+        started(hostile, 2, "quotes"),
+        section(0, &format!("- {hostile} “1,600 marines remain in Nicaragua”")),
+        section(1, hostile),
+        answer(&format!("# {hostile}\n- {hostile}")),
+    ];
+    log(folder.path().join("events-2.jsonl"), &events);
+    log(folder.path().join("asks/1.jsonl"), &[started("Later?", 0, hostile), answer("Mara Voss sold it in 1931.")]);
+    let script = r##"
+        const said = [];
+        addEventListener("error", e => said.push(e.message));
+        const count = query => document.querySelectorAll(query).length;
+        for (const number of data.reads.keys()) {
+            document.querySelectorAll("#questions button")[number].click();
+            for (const button of document.querySelectorAll("main section button, main #answer button, #back")) if (!button.disabled) button.click();
+            by("earlier").click();
+            if (!by("changing").checked) by("changing").click();
+            said.push([by("question").textContent.slice(0, 6), count("img"), count("#answer strong"), count("#notes ins"), count("#notes del"), count("mark") > 0, by("changed").textContent].join("|"));
+        }
+        const result = document.createElement("pre");
+        result.id = "result";
+        result.textContent = said.join("\n");
+        document.body.append(result);
+    "##;
+    let dom = in_a_browser(&html(folder.path()), script);
+    let start = dom.find("<pre id=\"result\">").unwrap_or_else(|| panic!("the page's script did not run:\n{dom}"));
+    let result = &dom[start + 17..][..dom[start + 17..].find("</pre>").unwrap()];
+    let lines: Vec<&str> = result.lines().collect();
+    let expected = ["Who so|0|0|4|0|true|first notes: 2 added", "&lt;/scri|0|2|3|0|true|first notes: 1 added", "Later?|0|0|0|0|true|"];
+    assert_eq!(lines, expected, "{result}");
+}

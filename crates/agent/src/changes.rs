@@ -58,7 +58,9 @@ pub fn changes<'a>(before: &'a str, after: &'a str) -> Vec<Change<'a>> {
     let (old, new) = (items(before), items(after));
     let mut out = Vec::new();
     let mut at = (0, 0);
-    let stands = align(&keys(&old), &keys(&new));
+    let words = |item: &Item<'a>| item.body.split_whitespace().collect::<Vec<&str>>();
+    let (keys_old, keys_new) = numbered(old.iter().map(words), new.iter().map(words));
+    let stands = align(&keys_old, &keys_new);
     for (i, j) in stands.into_iter().chain([(old.len(), new.len())]) {
         between(&old[at.0..i], &new[at.1..j], &mut out);
         if let (Some(old), Some(new)) = (old.get(i), new.get(j)) {
@@ -102,13 +104,19 @@ fn items(text: &str) -> Vec<Item<'_>> {
     out
 }
 
-fn keys(items: &[Item]) -> Vec<u64> {
-    items.iter().map(|item| hash(item.body.split_whitespace())).collect()
+/// The same number for equal things, another for others.
+fn numbered<T: Hash + Eq>(a: impl Iterator<Item = T>, b: impl Iterator<Item = T>) -> (Vec<u64>, Vec<u64>) {
+    let mut numbers: HashMap<T, u64> = HashMap::new();
+    let mut number = |thing: T| {
+        let next = numbers.len() as u64;
+        *numbers.entry(thing).or_insert(next)
+    };
+    (a.map(&mut number).collect(), b.map(&mut number).collect())
 }
 
-fn hash<'a>(words: impl Iterator<Item = &'a str>) -> u64 {
+fn hash(word: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
-    words.for_each(|word| word.hash(&mut hasher));
+    word.hash(&mut hasher);
     hasher.finish()
 }
 
@@ -165,7 +173,7 @@ fn alike(old: &[Item], new: &[Item]) -> Vec<(usize, usize)> {
     out
 }
 
-/// The words of an item, sorted, each with its letters.
+/// The words of an item (their hashes, sorted), each with its letters.
 struct Bag {
     words: Vec<(u64, usize)>,
     letters: usize,
@@ -173,7 +181,7 @@ struct Bag {
 
 impl Bag {
     fn new(item: &Item) -> Self {
-        let said = item.body.unicode_words().map(|word| (hash([&*word.to_lowercase()].into_iter()), word.chars().count()));
+        let said = item.body.unicode_words().map(|word| (hash(&word.to_lowercase()), word.chars().count()));
         let mut words: Vec<(u64, usize)> = said.collect();
         words.sort_unstable();
         Self { letters: words.iter().map(|(_, letters)| letters).sum(), words }
@@ -246,11 +254,10 @@ fn is_word(word: &str) -> bool {
 /// Ascending pairs of equal words, and of equal punctuation and white space between them: words decide, so that a common space is no
 /// reason to keep other words apart.
 fn align_words(old: &[&str], new: &[&str]) -> Vec<(usize, usize)> {
-    let hashes = |words: &[&str]| words.iter().map(|&word| hash([word].into_iter())).collect::<Vec<_>>();
     let places = |words: &[&str]| (0..words.len()).filter(|&at| is_word(words[at])).collect::<Vec<_>>();
-    let (all_old, all_new) = (hashes(old), hashes(new));
+    let (all_old, all_new) = numbered(old.iter(), new.iter());
     let (said_old, said_new) = (places(old), places(new));
-    let pick = |hashes: &[u64], places: &[usize]| places.iter().map(|&at| hashes[at]).collect::<Vec<_>>();
+    let pick = |numbers: &[u64], places: &[usize]| places.iter().map(|&at| numbers[at]).collect::<Vec<_>>();
     let said = align(&pick(&all_old, &said_old), &pick(&all_new, &said_new));
     let mut out = Vec::new();
     let mut from = (0, 0);
