@@ -47,7 +47,8 @@ pub fn run(args: &AskArgs) -> Result<()> {
     ensure!(!args.question.trim().is_empty(), "the question is empty");
     ensure!(args.sections > 0, "--sections must be at least 1");
     let kept = Kept::open(&args.run)?;
-    let evidence = Notes::gather(kept.logs.iter().map(Vec::as_slice)).evidence(&args.question, &Sources::new(&kept.documents));
+    let evidence =
+        Notes::gather(kept.logs.iter().map(|log| log.events.as_slice())).evidence(&args.question, &Sources::new(&kept.documents));
     if !args.json {
         eprintln!("the notes name {:.0} % of what the question names", 100.0 * evidence.share);
     }
@@ -158,7 +159,7 @@ fn chosen(args: &AskArgs, kept: &Kept) -> Result<Vec<Span>> {
 
 /// The model, and the sizes the kept read was made with.
 fn open(args: &AskArgs, kept: &Kept) -> Result<(Opened, ReadSettings)> {
-    let Some(ReadEvent::Started { window, chunk, memory, plan, thinking, answer, .. }) = kept.logs[0].first() else {
+    let Some(ReadEvent::Started { window, chunk, memory, plan, thinking, answer, .. }) = kept.logs[0].events.first() else {
         bail!("{} holds no read", args.run.display())
     };
     let opened = mind::open(&args.model, Some(*window))?;
@@ -190,7 +191,7 @@ fn path(args: &AskArgs, kind: &str) -> Result<PathBuf> {
 /// Document tokens of sections that the logs know.
 fn tokens(kept: &Kept, sections: &[Span]) -> Option<usize> {
     let known = |span: &Span| {
-        kept.logs.iter().flatten().find_map(|event| match event {
+        kept.events().find_map(|event| match event {
             ReadEvent::Chunk { doc, start, end, tokens, .. } if (doc, start, end) == (&span.doc, &span.start, &span.end) => Some(*tokens),
             _ => None,
         })

@@ -20,8 +20,18 @@ pub const DOCUMENTS: &str = "documents.jsonl";
 pub struct Kept {
     /// What was read.
     pub documents: Vec<Document>,
-    /// Each question's log, in the order they were asked; later questions last.
-    pub logs: Vec<Vec<ReadEvent>>,
+    /// Each question's log, in the order they were asked; later questions last. Never empty.
+    pub logs: Vec<Log>,
+}
+
+/// A question's log.
+pub struct Log {
+    /// The file.
+    pub path: PathBuf,
+    /// Asked when the read was over.
+    pub later: bool,
+    /// Its lines; at least the first.
+    pub events: Vec<ReadEvent>,
 }
 
 impl Kept {
@@ -35,23 +45,32 @@ impl Kept {
             .enumerate()
             .map(|(line, text)| serde_json::from_str(text).with_context(|| format!("{}, line {}", path.display(), line + 1)))
             .collect::<Result<Vec<Document>>>()?;
-        let paths = logs(run)?;
-        ensure!(!paths.is_empty(), "{} is missing: this is no kept read", run.join("events.jsonl").display());
         let mut logs = Vec::new();
-        for log in paths {
+        for (log, later) in self::logs(run)? {
             let (_, events) = log::open(&log)?;
-            let Some(ReadEvent::Started { documents: named, .. }) = events.first() else { bail!("{} holds no read", log.display()) };
+            let named = match events.first() {
+                None => continue,
+                Some(ReadEvent::Started { documents, .. }) => documents,
+                Some(_) => bail!("{} holds no read", log.display()),
+            };
             let same = named.iter().map(|(id, _, bytes)| (id.as_str(), *bytes)).eq(documents.iter().map(|d| (d.id.as_str(), d.text.len())));
             ensure!(same, "{} holds other documents than {} was made from", path.display(), log.display());
-            logs.push(events);
+            logs.push(Log { path: log, later, events });
         }
+        ensure!(!logs.is_empty(), "{} is missing: this is no kept read", run.join("events.jsonl").display());
         Ok(Self { documents, logs })
+    }
+
+    /// Every event of every log.
+    pub fn events(&self) -> impl Iterator<Item = &ReadEvent> {
+        self.logs.iter().flat_map(|log| &log.events)
     }
 
     /// The chunks of the first log that has any, in order.
     pub fn chunks(&self) -> Vec<Span> {
-        let spans = |log: &Vec<ReadEvent>| -> Vec<Span> {
-            log.iter()
+        let spans = |log: &Log| -> Vec<Span> {
+            log.events
+                .iter()
                 .filter_map(|event| match event {
                     ReadEvent::Chunk { doc, start, end, .. } => Some(Span { doc: doc.clone(), start: *start, end: *end }),
                     _ => None,
@@ -66,6 +85,7 @@ impl Kept {
         let all = || self.documents.iter().map(|d| Span { doc: d.id.clone(), start: 0, end: d.text.len() });
         let mut spans = Vec::new();
         for log in &self.logs {
+            let log = &log.events;
             let Some(ReadEvent::Started { chunks, style, .. }) = log.first() else { continue };
             let ended = log.iter().any(|event| matches!(event, ReadEvent::Answer { .. }));
             let parts = log.iter().any(|event| matches!(event, ReadEvent::Selected { .. }));
@@ -86,7 +106,7 @@ impl Kept {
     /// Seconds a token of a chunk's turn took, where the logs say.
     pub fn seconds_per_token(&self) -> Option<f64> {
         let (mut seconds, mut tokens) = (0.0, 0);
-        for event in self.logs.iter().flatten() {
+        for event in self.events() {
             if let ReadEvent::Chunk { seconds: Some(took), tokens: read, .. } = event {
                 seconds += f64::from(*took);
                 tokens += read;
@@ -101,23 +121,24 @@ pub fn log_path(run: &Path, number: usize) -> PathBuf {
     run.join(if number == 0 { "events.jsonl".into() } else { format!("events-{}.jsonl", number + 1) })
 }
 
-/// The logs that are there: questions in order, then later ones by name.
-pub fn logs(run: &Path) -> Result<Vec<PathBuf>> {
-    let mut found: Vec<PathBuf> = (0..).map(|number| log_path(run, number)).take_while(|path| path.exists()).collect();
+/// The logs that are there, and whether they were asked later: questions in order, then later ones, `2` before `10`.
+fn logs(run: &Path) -> Result<Vec<(PathBuf, bool)>> {
+    let mut found: Vec<(PathBuf, bool)> =
+        (0..).map(|number| log_path(run, number)).take_while(|path| path.exists()).map(|path| (path, false)).collect();
     let asks = run.join("asks");
     if asks.is_dir() {
         let entries = std::fs::read_dir(&asks).with_context(|| format!("cannot list {}", asks.display()))?;
         let mut later: Vec<PathBuf> =
             entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.extension().is_some_and(|e| e == "jsonl")).collect();
-        later.sort();
-        found.append(&mut later);
+        later.sort_by_key(|path| (path.as_os_str().len(), path.clone()));
+        found.extend(later.into_iter().map(|path| (path, true)));
     }
     Ok(found)
 }
 
 /// Removes the logs of an earlier run.
 pub fn clear(run: &Path) -> Result<()> {
-    for path in logs(run)? {
+    for (path, _) in logs(run)? {
         std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
     }
     Ok(())

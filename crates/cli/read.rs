@@ -16,6 +16,9 @@ use crate::generate::SamplingArgs;
 use crate::mind::Mind;
 use crate::{documents, kept, log, mind, progress};
 
+/// Bytes of text whose cutting into chunks takes long enough to be said.
+const LARGE: usize = 16 << 20;
+
 /// Whole or through memory.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub enum ReadMode {
@@ -130,10 +133,15 @@ pub fn read(
         "window  {} tokens, chunk {}, memory {}, thinking {}, answer {}",
         settings.window, settings.chunk, settings.memory, settings.thinking, settings.answer
     );
-    eprintln!("log     {}", directory.display());
+    let shown = if questions.len() == 1 { kept::log_path(&directory, 0) } else { directory.clone() };
+    eprintln!("log     {}", shown.display());
+    let bytes: usize = documents.iter().map(|document| document.text.len()).sum();
+    if bytes > LARGE {
+        eprintln!("cutting {} MB into chunks, which takes a while…", bytes / 1_000_000);
+    }
     let asks = logs.iter_mut().zip(questions).map(|((sink, past), question)| Ask::new(question, past, sink)).collect();
     let (readings, watcher) = run_all(mind, documents, asks, &settings, options.json)
-        .with_context(|| format!("the read stopped; run the same command again to go on from {}", directory.display()))?;
+        .with_context(|| format!("the read stopped; run the same command again to go on from {}", shown.display()))?;
     for (number, (reading, question)) in readings.iter().zip(questions).enumerate() {
         if questions.len() > 1 && !options.json {
             println!("{}# {question}\n", if number > 0 { "\n" } else { "" });
@@ -174,7 +182,7 @@ pub fn run_all<'d>(
     settings: &ReadSettings,
     json: bool,
 ) -> Result<(Vec<Reading>, Watcher<'d>)> {
-    let mut watcher = Watcher::new(json, documents, asks.len());
+    let mut watcher = Watcher::new(json, documents, asks.len(), settings.quotes);
     for (number, ask) in asks.iter().enumerate() {
         ask.past.iter().for_each(|event| watcher.note(number, event));
     }
@@ -202,9 +210,10 @@ pub struct Watcher<'a> {
 }
 
 impl<'a> Watcher<'a> {
-    fn new(json: bool, documents: &'a [Document], questions: usize) -> Self {
+    fn new(json: bool, documents: &'a [Document], questions: usize, quotes: bool) -> Self {
         let live = std::io::stderr().is_terminal() && !json;
-        let cited = (0..questions).map(|_| Cited::new(documents)).collect();
+        let index = Cited::new(documents);
+        let cited = (0..questions).map(|_| index.afresh().with_quotes(quotes)).collect();
         Self { cited, json, bar: ProgressBar::hidden(), chunks: 0, since: Instant::now(), turns: 0, live, outline: false }
     }
 
@@ -291,7 +300,7 @@ impl<'a> Watcher<'a> {
         let mut read = None;
         let skipped = |document: &Document| reading.skipped.iter().any(|span| span.doc == document.id);
         if !documents.iter().any(skipped) {
-            let mut cited = Cited::new(documents);
+            let mut cited = self.cited[question].afresh();
             cited.add_all();
             read = Some(cited);
         }

@@ -3,6 +3,7 @@
 //! A document is cut into chunks; for each, the model rewrites its memory and its plan; the last memory answers. Nothing here
 //! knows how the model runs ([`data::ChatModel`]) or where the log is kept ([`EventSink`]).
 
+mod changes;
 mod cite;
 mod followup;
 mod outline;
@@ -14,6 +15,7 @@ mod select;
 mod settings;
 mod tags;
 
+pub use changes::{Change, ChangeKind, Piece, changes};
 pub use cite::{CheckedQuote, NoteQuote, QuoteFound, Sources, describe, note_quotes};
 pub use followup::{Evidence, Notes, sections_for};
 pub use prompts::{NO_MEMORY, NO_PLAN, NOT_HELD, split_question};

@@ -13,7 +13,7 @@ pub(crate) use self::thread::Plan;
 use self::thread::Thread;
 use self::together::together;
 use crate::settings::{Mode, ReadSettings};
-use crate::tags::neutralise;
+use crate::tags::{first_tag, neutralise};
 
 /// The fewest tokens a section, a memory or a plan is worth having with.
 const LEAST: usize = 16;
@@ -114,6 +114,12 @@ pub enum ReadError {
         /// The window.
         window: usize,
     },
+    /// As before; so much that it was not counted.
+    #[error("the document takes more than the {window} tokens of the window: read it with memory, or with a larger window")]
+    FarTooLong {
+        /// The window.
+        window: usize,
+    },
     /// The log belongs to another read.
     #[error("the log is of another read: {0} differs; choose another log or the same inputs as then")]
     OtherRead(&'static str),
@@ -122,10 +128,17 @@ pub enum ReadError {
     Log(String),
     /// The model failed.
     #[error("the model failed: {0}")]
-    Model(#[from] ChatError),
+    Model(ChatError),
     /// The tokenizer failed.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
+}
+
+// Not its source: the message above says it already.
+impl From<ChatError> for ReadError {
+    fn from(error: ChatError) -> Self {
+        Self::Model(error)
+    }
 }
 
 /// The outcome of a read.
@@ -204,10 +217,8 @@ pub async fn read_all(
     }
     check_settings(settings, model.window())?;
     // What the prompts are made of: the same bytes at the same places, without our own tags.
-    let shown: Vec<Document> =
-        documents.iter().map(|document| Document { text: neutralise(&document.text).into(), ..document.clone() }).collect();
-    let fingerprints: Vec<String> =
-        shown.iter().map(|document| fingerprint(&section(document, 0, document.text.len(), shown.len()))).collect();
+    let shown: Vec<Document> = documents.iter().map(shown).collect();
+    let fingerprints: Vec<String> = shown.iter().map(|document| fingerprint(document, shown.len())).collect();
     let progress = Mutex::new(progress);
     let see = |event: Progress<'_>| (*progress.lock().unwrap_or_else(PoisonError::into_inner))(event);
     let mut threads = Vec::new();
@@ -258,7 +269,11 @@ fn way(threads: &[Thread<'_>], shown: &[Document], settings: &ReadSettings) -> R
         _ if threads.iter().any(Thread::has_sections) => false,
         (Mode::Auto, Some(&chunks)) => chunks == 0,
         (Mode::Auto, None) => {
-            threads.iter().map(|thread| thread.whole_tokens(shown)).collect::<Result<Vec<_>, _>>()?.iter().all(|&n| n <= settings.window)
+            let mut fit = true;
+            for thread in threads {
+                fit = fit && thread.fits_whole(shown)?;
+            }
+            fit
         }
     };
     if begun.iter().any(|&chunks| (chunks == 0) != in_one) {
@@ -362,10 +377,20 @@ pub fn coverage(documents: &[Document], spans: impl IntoIterator<Item = (usize, 
     ((covered, documents.iter().map(|d| d.text.len()).sum()), skipped)
 }
 
+/// The document without our own tags. Texts may be large: one that has none is shared, not copied.
+fn shown(document: &Document) -> Document {
+    match first_tag(&document.text) < document.text.len() {
+        true => Document { text: neutralise(&document.text).into(), ..document.clone() },
+        false => document.clone(),
+    }
+}
+
 /// 128 bits of FNV-1a over the text as the model sees it, in hex: tells a changed document from the one a log was made with.
-fn fingerprint(text: &str) -> String {
+fn fingerprint(document: &Document, documents: usize) -> String {
+    let empty = section(document, 0, 0, documents);
+    let (before, after) = empty.split_at(empty.len().saturating_sub(1));
     let mut hash: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
-    for byte in text.bytes() {
+    for byte in before.bytes().chain(document.text.bytes()).chain(after.bytes()) {
         hash = (hash ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
     }
     format!("{hash:032x}")

@@ -238,10 +238,7 @@ fn what_cannot_work_is_refused_before_the_first_turn() {
         reading.unwrap_err()
     };
     let long = [document("a", text)];
-    assert!(matches!(
-        refused(&long, ReadSettings { mode: Mode::Single, ..settings() }, WINDOW),
-        ReadError::DoesNotFit { window: WINDOW, .. }
-    ));
+    assert!(matches!(refused(&long, ReadSettings { mode: Mode::Single, ..settings() }, WINDOW), ReadError::FarTooLong { window: WINDOW }));
     assert!(matches!(
         refused(&long, ReadSettings { window: 1000, ..settings() }, WINDOW),
         ReadError::WindowTooSmall { window: 1000, needed: 1001.. }

@@ -114,10 +114,20 @@ impl<'a> Thread<'a> {
         self.done
     }
 
-    /// Tokens of one call over everything, the reply's room included.
-    pub fn whole_tokens(&self, documents: &[Document]) -> Result<usize, ReadError> {
+    /// Whether one call has room for everything, and the reply.
+    pub fn fits_whole(&self, documents: &[Document]) -> Result<bool, ReadError> {
+        let window = self.settings.window;
+        for document in documents {
+            // Far too much need not be counted.
+            if tokenizer::exceeds(self.tokenizer, &document.text, window)? {
+                return Ok(false);
+            }
+        }
         let whole: String = documents.iter().map(|document| section(document, 0, document.text.len(), documents.len())).collect();
-        self.call_tokens(prompts::single(&self.core, &whole, &self.instruction))
+        if tokenizer::exceeds(self.tokenizer, &whole, window)? {
+            return Ok(false);
+        }
+        Ok(self.call_tokens(prompts::single(&self.core, &whole, &self.instruction))? <= window)
     }
 
     fn call_tokens(&self, prompt: String) -> Result<usize, ReadError> {
@@ -127,10 +137,14 @@ impl<'a> Thread<'a> {
     /// One call over everything.
     pub fn read_whole<'b>(&'b mut self, documents: &'b [Document], whole: &'b str) -> BoxFuture<'b, Result<Reading, ReadError>> {
         Box::pin(async move {
+            let window = self.settings.window;
+            if tokenizer::exceeds(self.tokenizer, whole, window)? {
+                return Err(ReadError::FarTooLong { window });
+            }
             let prompt = prompts::single(&self.core, whole, &self.instruction);
             let needed = self.call_tokens(prompt.clone())?;
-            if needed > self.settings.window {
-                return Err(ReadError::DoesNotFit { tokens: needed, window: self.settings.window });
+            if needed > window {
+                return Err(ReadError::DoesNotFit { tokens: needed, window });
             }
             (self.see)(Progress::Planned { chunks: 0, resumed: 0, tokens: needed });
             if self.past.chunks.is_none() {
