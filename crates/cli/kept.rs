@@ -123,16 +123,22 @@ pub fn log_path(run: &Path, number: usize) -> PathBuf {
 
 /// The logs that are there, and whether they were asked later: questions in order, then later ones, `2` before `10`.
 fn logs(run: &Path) -> Result<Vec<(PathBuf, bool)>> {
-    let mut found: Vec<(PathBuf, bool)> =
-        (0..).map(|number| log_path(run, number)).take_while(|path| path.exists()).map(|path| (path, false)).collect();
-    let asks = run.join("asks");
-    if asks.is_dir() {
-        let entries = std::fs::read_dir(&asks).with_context(|| format!("cannot list {}", asks.display()))?;
-        let mut later: Vec<PathBuf> =
-            entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.extension().is_some_and(|e| e == "jsonl")).collect();
-        later.sort_by_key(|path| (path.as_os_str().len(), path.clone()));
-        found.extend(later.into_iter().map(|path| (path, true)));
+    let question = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name == "events.jsonl" || name.starts_with("events-")
+    };
+    let first = jsonl_files(run)?.into_iter().filter(question).map(|path| (path, false));
+    Ok(first.chain(jsonl_files(&run.join("asks"))?.into_iter().map(|path| (path, true))).collect())
+}
+
+fn jsonl_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    if !folder.is_dir() {
+        return Ok(Vec::new());
     }
+    let entries = std::fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?;
+    let mut found: Vec<PathBuf> =
+        entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.extension().is_some_and(|e| e == "jsonl")).collect();
+    found.sort_by_key(|path| (path.as_os_str().len(), path.clone()));
     Ok(found)
 }
 
