@@ -12,7 +12,7 @@ use model::{ChatEngine, EngineSettings, Model};
 use server::{Client, ClientSettings};
 
 use crate::args::{DeviceKind, MachineArgs, ModelArgs};
-use crate::{hub, progress};
+use crate::{hub, mapped, progress};
 
 /// Opens the device that was asked for; never another.
 pub fn device(args: &MachineArgs, default: Precision) -> Result<Device> {
@@ -43,6 +43,7 @@ pub fn model(args: &ModelArgs, default: Precision, window: Option<usize>) -> Res
     let most = checkpoint.config().max_positions;
     let window = window.unwrap_or(most.min(8192));
     anyhow::ensure!(window <= most, "a window of {window} tokens is past the {most} positions of {}", path.display());
+    mapped::say(&checkpoint, &device);
     let bar = progress::bytes(checkpoint.total_bytes(), "loading");
     let model = Model::load(&checkpoint, device, window, |done, _| bar.set_position(done))
         .with_context(|| format!("cannot load {}", path.display()))?;

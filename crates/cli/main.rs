@@ -15,6 +15,7 @@ mod inspect;
 mod load;
 mod log;
 mod logits;
+mod mapped;
 mod mind;
 mod progress;
 mod read;

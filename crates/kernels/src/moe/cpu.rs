@@ -99,6 +99,17 @@ pub fn sort(_device: &CpuDevice, routes: &mut Routes, rows: usize) -> Result<()>
     Ok(())
 }
 
+/// Experts the routes chose, in order.
+fn chosen(routes: &Routes) -> Result<impl Iterator<Item = usize>> {
+    let offsets = &routes.offsets.u32s("moe")?[..=routes.experts];
+    Ok(offsets.windows(2).enumerate().filter(|(_, pair)| pair[0] < pair[1]).map(|(e, _)| e))
+}
+
+pub fn will_read(routes: &Routes, w: &CpuWeight, unit_rows: usize) -> Result<()> {
+    chosen(routes)?.for_each(|e| w.will_read(e, e * unit_rows..(e + 1) * unit_rows));
+    Ok(())
+}
+
 pub fn grouped_matmul(
     device: &CpuDevice,
     x: &Tensor,
@@ -127,9 +138,11 @@ pub fn grouped_matmul(
             continue;
         }
         let source = |i: usize| if from == Rows::Tokens { order[i] as usize / top_k } else { i };
+        let w_rows = e * unit_rows..(e + 1) * unit_rows;
+        w.inspect(OP, e, w_rows.clone())?;
         let mut padded = Vec::new();
         let operand = Operand::new(x, w.cols, sorted.clone().map(source), &mut padded);
-        product(device, &operand, w, e * unit_rows..(e + 1) * unit_rows, |i, n, values| {
+        product(device, &operand, w, w_rows, |i, n, values| {
             let at = (sorted.start + i) * unit_rows + n;
             // SAFETY: every output is emitted once.
             unsafe { y.slice(at..at + values.len()) }.copy_from_slice(values);
