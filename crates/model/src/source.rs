@@ -22,9 +22,9 @@ pub use crate::names::Role;
 use crate::tensor::first_non_finite;
 pub use crate::tensor::{TensorData, TensorInfo};
 use assemble::Slot;
+pub use material::{GgufTokenizer, TokenizerMaterial};
 #[cfg(not(target_arch = "wasm32"))]
 pub use open::free_memory;
-pub use material::{GgufTokenizer, TokenizerMaterial};
 
 /// An opened checkpoint. Cloning bytes out of it shares them.
 pub struct Checkpoint {

@@ -120,12 +120,14 @@ impl CpuWeight {
         self.first_use = Some(FirstUse { seen: (0..units).map(|_| AtomicBool::new(false)).collect(), inspect });
     }
 
-    /// Looks at expert `unit`, whose rows are `rows`, if nobody has; errors with what is wrong with it.
+    /// Whether expert `unit` is to be looked at before its use.
+    pub(crate) fn is_unseen(&self, unit: usize) -> bool {
+        self.first_use.as_ref().is_some_and(|first_use| !first_use.seen[unit].load(Ordering::Relaxed))
+    }
+
+    /// Looks at expert `unit`, whose rows are `rows`; errors with what is wrong with it.
     pub(crate) fn inspect(&self, op: &'static str, unit: usize, rows: Range<usize>) -> Result<()> {
         let Some(first_use) = &self.first_use else { return Ok(()) };
-        if first_use.seen[unit].load(Ordering::Relaxed) {
-            return Ok(());
-        }
         if let Some(message) = (first_use.inspect)(unit, &self.bytes.as_slice()[self.span(rows)]) {
             return Err(KernelError::Value { op, message });
         }

@@ -110,6 +110,22 @@ pub fn will_read(routes: &Routes, w: &CpuWeight, unit_rows: usize) -> Result<()>
     Ok(())
 }
 
+/// Looks at the chosen experts that nobody has looked at. All threads do: it is what waits for the disk.
+fn inspect(device: &CpuDevice, op: &'static str, routes: &Routes, w: &CpuWeight, unit_rows: usize) -> Result<()> {
+    let unseen: Vec<usize> = chosen(routes)?.filter(|&e| w.is_unseen(e)).collect();
+    let mut results: Vec<Result<()>> = unseen.iter().map(|_| Ok(())).collect();
+    let shared = SharedMut::new(&mut results);
+    for_each_range(device, unseen.len(), 1, |range| {
+        for i in range {
+            let e = unseen[i];
+            // SAFETY: each expert is one item.
+            let result = unsafe { shared.slice(i..i + 1) };
+            result[0] = w.inspect(op, e, e * unit_rows..(e + 1) * unit_rows);
+        }
+    });
+    results.into_iter().collect()
+}
+
 pub fn grouped_matmul(
     device: &CpuDevice,
     x: &Tensor,
@@ -131,6 +147,7 @@ pub fn grouped_matmul(
     if let Some(&bad) = order.iter().find(|&&i| i as usize >= count) {
         return Err(value(OP, format!("assignment {bad} is out of range: there are {count}")));
     }
+    inspect(device, OP, routes, w, unit_rows)?;
     let y = SharedMut::new(y.f32s_mut(OP)?);
     for e in 0..experts {
         let sorted = offsets[e] as usize..offsets[e + 1] as usize;
@@ -139,7 +156,6 @@ pub fn grouped_matmul(
         }
         let source = |i: usize| if from == Rows::Tokens { order[i] as usize / top_k } else { i };
         let w_rows = e * unit_rows..(e + 1) * unit_rows;
-        w.inspect(OP, e, w_rows.clone())?;
         let mut padded = Vec::new();
         let operand = Operand::new(x, w.cols, sorted.clone().map(source), &mut padded);
         product(device, &operand, w, w_rows, |i, n, values| {
