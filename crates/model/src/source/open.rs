@@ -137,9 +137,11 @@ impl Holder for Mapped {
         self.stays
     }
 
-    #[cfg(unix)]
     fn will_read(&self, range: Range<usize>) {
-        // Refused advice leaves pages to be read when they are touched, as without it.
+        // Refused advice (or none, on Windows) leaves pages to be read when they are touched, with read-ahead around each.
+        #[cfg(unix)]
         let _ = self.map.advise_range(memmap2::Advice::WillNeed, range.start, range.len());
+        #[cfg(not(unix))]
+        let _ = range;
     }
 }
