@@ -12,13 +12,14 @@ use serde_json::json;
 
 use crate::args::MachineArgs;
 use crate::choose::Candidate;
+use crate::mapped::First;
 use crate::speeds::{self, Record};
 use crate::{bench_ops, load};
 
 /// Prefill and decode of a model (or of a shape with random weights), or every op alone.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  longhand bench --model SmolLM2-135M-Instruct.Q4_1.gguf\n  longhand bench --random qwen3-0.6b --dtype bf16 --device gpu\n  longhand bench --ops\n  longhand bench --ops --device gpu --size 256 --rows 64"
+    after_help = "Examples:\n  longhand bench --model SmolLM2-135M-Instruct.Q4_1.gguf\n  longhand bench --random qwen3-0.6b --dtype bf16 --device gpu\n  longhand bench --model Qwen3-30B-A3B-Q4_K_M.gguf --first --decode 16\n  longhand bench --ops\n  longhand bench --ops --device gpu --size 256 --rows 64"
 )]
 pub struct BenchArgs {
     /// A model to measure.
@@ -47,6 +48,9 @@ pub struct BenchArgs {
     /// Runs; the median and the best are printed.
     #[arg(long, value_name = "N", default_value_t = 5)]
     runs: usize,
+    /// Measure the first use after loading, once, and the memory it takes: load, first token, decode.
+    #[arg(long, conflicts_with = "ops")]
+    first: bool,
     /// Hidden size of the op measurement: a multiple of 256.
     #[arg(long, value_name = "N", default_value_t = 1536)]
     size: usize,
@@ -66,6 +70,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     }
     let window = args.prefill.max(2 * args.decode) + 1;
     let mut identity = None;
+    let loading = Instant::now();
     let (model, kv, name) = match (&args.model, &args.random) {
         (Some(path), _) => {
             let (model, checkpoint, kv) = load::model(path, &args.machine, Precision::Fast, Some(window))?;
@@ -90,6 +95,10 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     // A different prompt each run, so that no page is shared with the run before.
     let prompt = |run: usize, len: usize| (0..len as u32).map(|i| (i * 7919 + 13 + 101 * run as u32) % vocab).collect::<Vec<_>>();
     let request = |prompt, max_new_tokens| Request { prompt, max_new_tokens, sampling: data::Sampling::GREEDY, stop_ids: vec![] };
+    if args.first {
+        First::measure(&mut engine, loading, prompt(0, args.decode), args.decode)?.print(&name, &device, args.json);
+        return Ok(());
+    }
     let (mut prefill, mut decode) = (Vec::new(), Vec::new());
     for run in 0..=args.runs {
         let started = Instant::now();

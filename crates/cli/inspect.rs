@@ -6,7 +6,7 @@ use kernels::attention::KvDType;
 use model::{ModelConfig, Role};
 use serde_json::json;
 
-use crate::load;
+use crate::{load, mapped};
 
 /// WebGPU's default limit of one storage binding, which every adapter has.
 const BINDING: u64 = 128 << 20;
@@ -52,6 +52,9 @@ pub fn run(args: &InspectArgs) -> Result<()> {
         }
         None => {
             let (checkpoint, _) = load::checkpoint(&args.model)?;
+            if let Some(warning) = load::free_memory().and_then(|free| mapped::warning(&checkpoint, free)) {
+                eprintln!("{warning}");
+            }
             let config = checkpoint.config().clone();
             let groups = stored(&config, &checkpoint);
             let listed = checkpoint.tensors().iter().map(|t| (t.name.clone(), t.dtype, t.shape.clone())).collect();

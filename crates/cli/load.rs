@@ -13,7 +13,7 @@ use server::{Client, ClientSettings};
 
 use crate::args::{DeviceKind, MachineArgs};
 use crate::hub::Hub;
-use crate::{catalog, progress};
+use crate::{catalog, mapped, progress};
 
 /// Opens the device that was asked for; never another.
 pub fn device(args: &MachineArgs, default: Precision) -> Result<Device> {
@@ -46,6 +46,7 @@ pub fn model(name: &str, machine: &MachineArgs, default: Precision, window: Opti
     let most = checkpoint.config().max_positions;
     let window = window.unwrap_or(most.min(8192));
     anyhow::ensure!(window <= most, "a window of {window} tokens is past the {most} positions of {}", path.display());
+    mapped::say(&checkpoint, &device);
     let bar = progress::bytes(checkpoint.total_bytes(), "loading");
     let model = Model::load(&checkpoint, device, window, |done, _| bar.set_position(done))
         .with_context(|| format!("cannot load {}", path.display()))?;
@@ -122,7 +123,5 @@ fn holds(bytes: &[u8], text: &str) -> bool {
 
 /// Bytes of memory that can be taken without swapping, where the system says so.
 pub fn free_memory() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find(|line| line.starts_with("MemAvailable:"))?;
-    Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? * 1024)
+    model::source::free_memory()
 }

@@ -19,6 +19,7 @@ mod kept;
 mod load;
 mod log;
 mod logits;
+mod mapped;
 mod mind;
 mod models;
 mod progress;

@@ -29,4 +29,4 @@ pub use device::{Device, Precision};
 pub use dtype::DType;
 pub use error::{KernelError, Result};
 pub use tensor::{Storage, Tensor};
-pub use weight::{Bytes, Weight};
+pub use weight::{Bytes, Holder, Inspect, Weight};

@@ -78,12 +78,28 @@ pub fn sort(device: &Device, routes: &mut Routes, rows: usize) -> Result<()> {
     }
 }
 
+/// Says which experts the next [`grouped_matmul`]s read of each weight, once the routes are sorted. Where weights lie in a file,
+/// all of them are fetched at once instead of one after the other. Changes no result.
+pub fn will_read(routes: &Routes, weights: &[&Weight]) -> Result<()> {
+    const OP: &str = "moe";
+    for w in weights.iter().filter(|w| w.is_on_cpu()) {
+        expect_experts(OP, w, routes)?;
+        cpu::will_read(routes, w.cpu(OP)?, w.unit_rows)?;
+    }
+    Ok(())
+}
+
+fn expect_experts(op: &'static str, w: &Weight, routes: &Routes) -> Result<()> {
+    if w.unit_rows * routes.experts != w.rows {
+        return Err(KernelError::shape(op, format!("{} rows are not {} experts of {}", w.rows, routes.experts, w.unit_rows)));
+    }
+    Ok(())
+}
+
 /// `y[i] = x[row(i)] · W_eᵀ` for sorted rows i of expert e. `w` stacks experts [E·N, K]; y: [R·k, N].
 pub fn grouped_matmul(device: &Device, x: &Tensor, from: Rows, w: &Weight, routes: &Routes, y: &mut Tensor, rows: usize) -> Result<()> {
     const OP: &str = "moe matmul";
-    if w.unit_rows * routes.experts != w.rows {
-        return Err(KernelError::shape(OP, format!("{} rows are not {} experts of {}", w.rows, routes.experts, w.unit_rows)));
-    }
+    expect_experts(OP, w, routes)?;
     let x_rows = if from == Rows::Tokens { rows } else { rows * routes.top_k };
     x.expect(OP, "x", DType::F32, x_rows, w.cols)?;
     y.expect(OP, "y", DType::F32, rows * routes.top_k, w.unit_rows)?;

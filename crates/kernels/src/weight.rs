@@ -6,30 +6,62 @@ use std::sync::Arc;
 use crate::error::{KernelError, Result};
 use crate::{DType, Device, cpu, gpu};
 
+/// What keeps bytes: a vector, a file mapped by whoever opened it.
+pub trait Holder: Send + Sync {
+    /// All of them.
+    fn bytes(&self) -> &[u8];
+
+    /// `range` of them is read next: a mapped file begins to fetch what is not in memory. Only advice; memory has nothing to do.
+    fn will_read(&self, _range: Range<usize>) {}
+
+    /// Whether bytes that were read once are in memory from then on.
+    fn stays(&self) -> bool {
+        true
+    }
+}
+
+impl Holder for Vec<u8> {
+    fn bytes(&self) -> &[u8] {
+        self
+    }
+}
+
 /// Bytes that are owned or mapped from a file, shared without copying.
 #[derive(Clone)]
 pub struct Bytes {
-    owner: Arc<dyn AsRef<[u8]> + Send + Sync>,
+    holder: Arc<dyn Holder>,
     range: Range<usize>,
 }
 
 impl Bytes {
-    /// All of `owner`.
-    pub fn new(owner: Arc<dyn AsRef<[u8]> + Send + Sync>) -> Self {
-        let len = (*owner).as_ref().len();
-        Self { owner, range: 0..len }
+    /// All of `holder`'s.
+    pub fn new(holder: Arc<dyn Holder>) -> Self {
+        let len = holder.bytes().len();
+        Self { holder, range: 0..len }
     }
 
     /// A part of these bytes; `None` if it reaches past the end.
     pub fn slice(&self, range: Range<usize>) -> Option<Self> {
         let start = self.range.start.checked_add(range.start)?;
         let end = self.range.start.checked_add(range.end)?;
-        (start <= end && end <= self.range.end).then(|| Self { owner: self.owner.clone(), range: start..end })
+        (start <= end && end <= self.range.end).then(|| Self { holder: self.holder.clone(), range: start..end })
     }
 
     /// The bytes.
     pub fn as_slice(&self) -> &[u8] {
-        &(*self.owner).as_ref()[self.range.clone()]
+        &self.holder.bytes()[self.range.clone()]
+    }
+
+    /// `range` of these bytes is read next; see [`Holder::will_read`]. A range past the end is no advice.
+    pub fn will_read(&self, range: Range<usize>) {
+        if let Some(part) = self.slice(range) {
+            self.holder.will_read(part.range);
+        }
+    }
+
+    /// See [`Holder::stays`].
+    pub fn stay(&self) -> bool {
+        self.holder.stays()
     }
 }
 
@@ -38,6 +70,9 @@ impl From<Vec<u8>> for Bytes {
         Self::new(Arc::new(bytes))
     }
 }
+
+/// Looks at an expert before its first use: its number and bytes; the answer is what is wrong with them.
+pub type Inspect = Arc<dyn Fn(usize, &[u8]) -> Option<String> + Send + Sync>;
 
 /// A weight matrix `[N, K]` on a device. Stacked experts are `[E * N, K]` with `unit_rows = N`.
 pub struct Weight {
@@ -81,6 +116,22 @@ impl Weight {
             Device::Gpu(device) => WeightStorage::Gpu(gpu::GpuWeight::new(device, rows, cols, dtype, unit_rows, bytes)?),
         };
         Ok(Self { rows, cols, dtype, unit_rows, storage })
+    }
+
+    /// Has every expert looked at before its first use, where the bytes were not searched when they were loaded: what is never
+    /// used is never read. [`crate::moe::grouped_matmul`] fails with what `inspect` answers.
+    ///
+    /// Only on the CPU: a GPU takes all bytes when the weight is made.
+    pub fn inspect_on_use(&mut self, inspect: Inspect) -> Result<()> {
+        match &mut self.storage {
+            WeightStorage::Cpu(weight) => weight.inspect_on_use(self.unit_rows, inspect),
+            WeightStorage::Gpu(_) => return Err(KernelError::WrongDevice { op: "weight", device: "cpu".into() }),
+        }
+        Ok(())
+    }
+
+    pub(crate) fn is_on_cpu(&self) -> bool {
+        matches!(self.storage, WeightStorage::Cpu(_))
     }
 
     pub(crate) fn cpu(&self, op: &'static str) -> Result<&cpu::CpuWeight> {

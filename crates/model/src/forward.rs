@@ -121,6 +121,7 @@ impl Model {
                 matmul::forward(device, normed, router, None, &mut space.logits, rows, Output::Store)?;
                 moe::route(device, &space.logits, renormalise, &mut space.routes, rows)?;
                 moe::sort(device, &mut space.routes, rows)?;
+                moe::will_read(&space.routes, &[gate, up, down])?;
                 moe::grouped_matmul(device, normed, Rows::Tokens, gate, &space.routes, &mut space.gate, rows)?;
                 moe::grouped_matmul(device, normed, Rows::Tokens, up, &space.routes, &mut space.up, rows)?;
                 swiglu::forward(device, &mut space.gate, &space.up, rows * space.routes.top_k)?;

@@ -11,8 +11,9 @@ mod material;
 mod open;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use kernels::{Bytes, DType};
+use kernels::{Bytes, DType, Inspect};
 
 use crate::config::ModelConfig;
 use crate::error::{ModelError, Result};
@@ -22,6 +23,8 @@ use crate::tensor::first_non_finite;
 pub use crate::tensor::{TensorData, TensorInfo};
 use assemble::Slot;
 pub use material::{GgufTokenizer, TokenizerMaterial};
+#[cfg(not(target_arch = "wasm32"))]
+pub use open::free_memory;
 
 /// An opened checkpoint. Cloning bytes out of it shares them.
 pub struct Checkpoint {
@@ -153,6 +156,32 @@ impl Checkpoint {
         self.tensor(role, layer)
     }
 
+    /// A layer's experts as [`Checkpoint::finite_tensor`] gives them, but without reading those that are shared with the file:
+    /// the search is handed out instead, to be made on each expert before its first use.
+    ///
+    /// A token uses a few experts of many, so reading all of them first would keep it waiting for most of the file.
+    pub fn unread_experts(&self, role: Role, layer: usize) -> Result<Option<(TensorData, Option<Inspect>)>> {
+        match self.slots.get(&(role, layer)) {
+            Some(&Slot::Whole(number)) if !self.trusted => {
+                let tensor = self.tensors[number].clone();
+                let inspect = move |expert: usize, bytes: &[u8]| {
+                    let before = expert * (bytes.len() / tensor.dtype.block_bytes()) * tensor.dtype.block_len();
+                    let index = first_non_finite(tensor.dtype, bytes)?;
+                    Some(non_finite(&tensor, before + index).to_string())
+                };
+                Ok(self.tensor(role, layer)?.map(|data| (data, Some(Arc::new(inspect) as Inspect))))
+            }
+            _ => Ok(self.finite_tensor(role, layer)?.map(|data| (data, None))),
+        }
+    }
+
+    /// Bytes of the experts that are used where they lie in the file; what a layout needs copied is not among them.
+    pub fn shared_expert_bytes(&self) -> u64 {
+        let experts = self.slots.iter().filter(|((role, _), _)| matches!(role, Role::ExpertGate | Role::ExpertUp | Role::ExpertDown));
+        let shared = experts.filter_map(|(_, slot)| if let Slot::Whole(number) = slot { Some(*number) } else { None });
+        shared.map(|number| self.tensors[number].bytes.as_slice().len() as u64).sum()
+    }
+
     /// Loads without the search: for weights known to be sound, where the pass over their bytes is not wanted.
     pub fn trust(&mut self) {
         self.trusted = true;
@@ -170,11 +199,15 @@ impl Checkpoint {
 fn finite(tensor: &TensorInfo) -> Result<()> {
     match first_non_finite(tensor.dtype, tensor.bytes.as_slice()) {
         None => Ok(()),
-        Some(index) => Err(ModelError::NonFinite {
-            file: tensor.file.clone(),
-            tensor: tensor.name.clone(),
-            index,
-            offset: tensor.offset + (index / tensor.dtype.block_len() * tensor.dtype.block_bytes()) as u64,
-        }),
+        Some(index) => Err(non_finite(tensor, index)),
+    }
+}
+
+fn non_finite(tensor: &TensorInfo, index: usize) -> ModelError {
+    ModelError::NonFinite {
+        file: tensor.file.clone(),
+        tensor: tensor.name.clone(),
+        index,
+        offset: tensor.offset + (index / tensor.dtype.block_len() * tensor.dtype.block_bytes()) as u64,
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kernels::rope::RopeTable;
-use kernels::{DType, Device, Tensor, Weight};
+use kernels::{DType, Device, Inspect, Tensor, Weight};
 
 use crate::config::ModelConfig;
 use crate::error::{ModelError, Result};
@@ -47,7 +47,8 @@ pub(crate) enum Mlp {
 }
 
 impl Model {
-    /// Puts every tensor of `checkpoint` on `device`, for sequences of up to `max_positions`.
+    /// Puts every tensor of `checkpoint` on `device`, for sequences of up to `max_positions`. On the CPU, experts that need no
+    /// change of layout stay in their file and are read (and searched for NaN) when tokens are routed to them.
     /// `progress` hears (tensors' bytes loaded, all bytes).
     pub fn load(checkpoint: &impl TensorSource, device: Device, max_positions: usize, mut progress: impl FnMut(u64, u64)) -> Result<Self> {
         let config = checkpoint.config().clone();
@@ -74,6 +75,10 @@ pub trait TensorSource {
     fn config(&self) -> &ModelConfig;
     /// A role's matrix or vector, `None` if it is not stored.
     fn tensor(&self, role: Role, layer: usize) -> Result<Option<TensorData>>;
+    /// As [`TensorSource::tensor`], for experts that may stay unread until they are used: with what is then to look at each.
+    fn experts(&self, role: Role, layer: usize) -> Result<Option<(TensorData, Option<Inspect>)>> {
+        Ok(self.tensor(role, layer)?.map(|data| (data, None)))
+    }
     /// Bytes of all tensors.
     fn total_bytes(&self) -> u64;
     /// What to call a role in an error.
@@ -88,6 +93,9 @@ impl TensorSource for Checkpoint {
     }
     fn tensor(&self, role: Role, layer: usize) -> Result<Option<TensorData>> {
         self.finite_tensor(role, layer)
+    }
+    fn experts(&self, role: Role, layer: usize) -> Result<Option<(TensorData, Option<Inspect>)>> {
+        self.unread_experts(role, layer)
     }
     fn total_bytes(&self) -> u64 {
         self.total_bytes()
@@ -164,8 +172,17 @@ impl<S: TensorSource, F: FnMut(u64, u64)> Loader<'_, S, F> {
     }
 
     fn experts(&mut self, role: Role, layer: usize, experts: usize, rows: usize, cols: usize) -> Result<Weight> {
-        let data = self.required(role, layer)?;
-        self.weight(role, layer, data, experts * rows, cols, rows)
+        // A GPU takes every byte now; the CPU reads an expert when a token is routed to it.
+        if let Device::Gpu(_) = self.device {
+            let data = self.required(role, layer)?;
+            return self.weight(role, layer, data, experts * rows, cols, rows);
+        }
+        let (data, inspect) = self.checkpoint.experts(role, layer)?.ok_or_else(|| self.checkpoint.missing(role, layer))?;
+        let mut weight = self.weight(role, layer, data, experts * rows, cols, rows)?;
+        if let Some(inspect) = inspect {
+            weight.inspect_on_use(inspect)?;
+        }
+        Ok(weight)
     }
 
     fn weight(&mut self, role: Role, layer: usize, data: TensorData, rows: usize, cols: usize, unit: usize) -> Result<Weight> {

@@ -99,6 +99,33 @@ pub fn sort(_device: &CpuDevice, routes: &mut Routes, rows: usize) -> Result<()>
     Ok(())
 }
 
+/// Experts the routes chose, in order.
+fn chosen(routes: &Routes) -> Result<impl Iterator<Item = usize>> {
+    let offsets = &routes.offsets.u32s("moe")?[..=routes.experts];
+    Ok(offsets.windows(2).enumerate().filter(|(_, pair)| pair[0] < pair[1]).map(|(e, _)| e))
+}
+
+pub fn will_read(routes: &Routes, w: &CpuWeight, unit_rows: usize) -> Result<()> {
+    chosen(routes)?.for_each(|e| w.will_read(e, e * unit_rows..(e + 1) * unit_rows));
+    Ok(())
+}
+
+/// Looks at the chosen experts that nobody has looked at. All threads do: it is what waits for the disk.
+fn inspect(device: &CpuDevice, op: &'static str, routes: &Routes, w: &CpuWeight, unit_rows: usize) -> Result<()> {
+    let unseen: Vec<usize> = chosen(routes)?.filter(|&e| w.is_unseen(e)).collect();
+    let mut results: Vec<Result<()>> = unseen.iter().map(|_| Ok(())).collect();
+    let shared = SharedMut::new(&mut results);
+    for_each_range(device, unseen.len(), 1, |range| {
+        for i in range {
+            let e = unseen[i];
+            // SAFETY: each expert is one item.
+            let result = unsafe { shared.slice(i..i + 1) };
+            result[0] = w.inspect(op, e, e * unit_rows..(e + 1) * unit_rows);
+        }
+    });
+    results.into_iter().collect()
+}
+
 pub fn grouped_matmul(
     device: &CpuDevice,
     x: &Tensor,
@@ -120,6 +147,7 @@ pub fn grouped_matmul(
     if let Some(&bad) = order.iter().find(|&&i| i as usize >= count) {
         return Err(value(OP, format!("assignment {bad} is out of range: there are {count}")));
     }
+    inspect(device, OP, routes, w, unit_rows)?;
     let y = SharedMut::new(y.f32s_mut(OP)?);
     for e in 0..experts {
         let sorted = offsets[e] as usize..offsets[e + 1] as usize;
@@ -127,9 +155,10 @@ pub fn grouped_matmul(
             continue;
         }
         let source = |i: usize| if from == Rows::Tokens { order[i] as usize / top_k } else { i };
+        let w_rows = e * unit_rows..(e + 1) * unit_rows;
         let mut padded = Vec::new();
         let operand = Operand::new(x, w.cols, sorted.clone().map(source), &mut padded);
-        product(device, &operand, w, e * unit_rows..(e + 1) * unit_rows, |i, n, values| {
+        product(device, &operand, w, w_rows, |i, n, values| {
             let at = (sorted.start + i) * unit_rows + n;
             // SAFETY: every output is emitted once.
             unsafe { y.slice(at..at + values.len()) }.copy_from_slice(values);

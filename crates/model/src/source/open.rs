@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use kernels::Bytes;
+use kernels::{Bytes, Holder};
+use memmap2::Mmap;
 use serde_json::Value;
 
 use super::{Checkpoint, gguf, hf};
@@ -27,7 +29,7 @@ impl Checkpoint {
         if meta.is_file() {
             return match path.extension().and_then(|extension| extension.to_str()) {
                 Some("safetensors") => Err(not("give the folder that holds it and its config.json")),
-                _ => gguf::checkpoint(&Gguf::parse(&shown, &map(path)?)?),
+                _ => gguf::checkpoint(&Gguf::parse(&shown, &map(path, meta.len())?)?),
             };
         }
         if !path.join("config.json").exists() {
@@ -50,10 +52,11 @@ impl Checkpoint {
             let message = format!("the folder has config.json but neither {WEIGHTS} nor {INDEX}; other weight formats are not read");
             return Err(ModelError::NotACheckpoint { path: shown.into(), message });
         };
+        let paths: Vec<PathBuf> = names.into_iter().map(|name| path.join(name)).collect();
+        let total = paths.iter().filter_map(|file| fs::metadata(file).ok()).map(|meta| meta.len()).sum();
         let mut files = vec![];
-        for name in names {
-            let file = path.join(name);
-            files.push((file.display().to_string(), map(&file)?));
+        for file in paths {
+            files.push((file.display().to_string(), map(&file, total)?));
         }
         let optional = |name: &str| {
             let file = path.join(name);
@@ -102,11 +105,43 @@ fn read(path: &Path) -> Result<Bytes> {
     fs::read(path).map(Bytes::from).map_err(|source| ModelError::Io { file: path.display().to_string(), source })
 }
 
-fn map(path: &Path) -> Result<Bytes> {
+/// Bytes of memory that can be taken without swapping, where the system says so (Linux).
+pub fn free_memory() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
+}
+
+/// Maps one file of a checkpoint whose files have `total` bytes.
+fn map(path: &Path, total: u64) -> Result<Bytes> {
     let io = |source| ModelError::Io { file: path.display().to_string(), source };
     let file = fs::File::open(path).map_err(io)?;
     // SAFETY: a mapping is sound as long as nobody shortens or rewrites the file meanwhile. Checkpoint files are written once and
     // replaced by renaming (downloads and our own checkpoints both do so), which leaves a mapping's pages as they were.
-    let map = unsafe { memmap2::Mmap::map(&file) }.map_err(io)?;
-    Ok(Bytes::new(Arc::new(map)))
+    let map = unsafe { Mmap::map(&file) }.map_err(io)?;
+    Ok(Bytes::new(Arc::new(Mapped { map, stays: free_memory().is_none_or(|free| total <= free) })))
+}
+
+struct Mapped {
+    map: Mmap,
+    /// Whether there was memory for the whole checkpoint when it was opened.
+    stays: bool,
+}
+
+impl Holder for Mapped {
+    fn bytes(&self) -> &[u8] {
+        &self.map
+    }
+
+    fn stays(&self) -> bool {
+        self.stays
+    }
+
+    fn will_read(&self, range: Range<usize>) {
+        // Refused advice (or none, on Windows) leaves pages to be read when they are touched, with read-ahead around each.
+        #[cfg(unix)]
+        let _ = self.map.advise_range(memmap2::Advice::WillNeed, range.start, range.len());
+        #[cfg(not(unix))]
+        let _ = range;
+    }
 }
