@@ -430,13 +430,22 @@ fn in_a_browser(html: &str, script: &str) -> String {
     let page = folder.path().join("page.html");
     fs::write(&page, html.replace("</body>", &format!("<script>{script}</script></body>"))).unwrap();
     let program = std::env::var("CHROMIUM").unwrap_or("chromium".into());
-    let output = Command::new(&program)
+    let dom = folder.path().join("dom.html");
+    let mut browser = Command::new(&program)
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"])
         .arg(format!("--user-data-dir={}", folder.path().join("profile").display()))
         .arg(format!("file://{}", page.display()))
-        .output()
+        .stdout(fs::File::create(&dom).unwrap())
+        .spawn()
         .unwrap_or_else(|error| panic!("{program}: {error}"));
-    String::from_utf8_lossy(&output.stdout).into_owned()
+    // A page that shows an alert waits for ever.
+    let since = std::time::Instant::now();
+    while browser.try_wait().unwrap().is_none() && since.elapsed().as_secs() < 30 {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let _ = browser.kill();
+    browser.wait().unwrap();
+    String::from_utf8_lossy(&fs::read(&dom).unwrap()).into_owned()
 }
 
 #[test]
