@@ -14,7 +14,7 @@ use crate::args::ModelArgs;
 use crate::cited::Cited;
 use crate::generate::SamplingArgs;
 use crate::mind::Mind;
-use crate::{documents, kept, log, mind, progress};
+use crate::{cited, documents, kept, log, mind, progress};
 
 /// Bytes of text whose cutting into chunks takes long enough to be said.
 const LARGE: usize = 16 << 20;
@@ -197,6 +197,7 @@ pub fn run_all<'d>(
 
 /// Shows reads as they go.
 pub struct Watcher<'a> {
+    documents: &'a [Document],
     /// What each question's read may cite.
     pub cited: Vec<Cited<'a>>,
     json: bool,
@@ -214,7 +215,7 @@ impl<'a> Watcher<'a> {
         let live = std::io::stderr().is_terminal() && !json;
         let index = Cited::new(documents);
         let cited = (0..questions).map(|_| index.afresh().with_quotes(quotes)).collect();
-        Self { cited, json, bar: ProgressBar::hidden(), chunks: 0, since: Instant::now(), turns: 0, live, outline: false }
+        Self { documents, cited, json, bar: ProgressBar::hidden(), chunks: 0, since: Instant::now(), turns: 0, live, outline: false }
     }
 
     fn see(&mut self, event: Progress<'_>) {
@@ -269,6 +270,9 @@ impl<'a> Watcher<'a> {
         let questions = self.cited.len();
         let cited = &mut self.cited[question];
         let citations = if self.outline { cited.cite(memory) } else { cited.memory(memory).to_vec() };
+        if self.json && !cited.quotes().is_empty() {
+            println!("{}", json!({"event": "quotes", "index": index, "quotes": cited::quotes_json(self.documents, cited.quotes())}));
+        }
         self.bar.inc(*tokens as u64);
         self.turns += 1;
         let seconds = self.since.elapsed().as_secs_f64() / self.turns as f64;
