@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use agent::{CheckedQuote, NoteQuote, QuoteFound, Sources};
+use agent::{CheckedQuote, QuoteFound, Sources};
 use data::{Citation, Document, Span, Support};
 use serde_json::{Value, json};
 
@@ -62,8 +62,7 @@ impl<'a> Cited<'a> {
     /// The memory's citations; sentences that stood in the memory before keep theirs.
     pub fn memory(&mut self, text: &str) -> &[Citation] {
         let read = Some(&*self.read);
-        let mut quotes = if self.quoting { self.sources.check_quotes(text, read) } else { Vec::new() };
-        quotes.iter_mut().for_each(|checked| to_characters(text, &mut checked.note));
+        let quotes = if self.quoting { self.sources.check_quotes(text, read) } else { Vec::new() };
         let (before, now) = (without_quotes(&self.last.text, &self.last.quotes), without_quotes(text, &quotes));
         let mut citations = self.sources.recite((&before, &self.last.citations), &now, read);
         without_headings(text, &mut citations);
@@ -207,12 +206,6 @@ fn without_headings(text: &str, citations: &mut [Citation]) {
         }
         fenced ^= fence;
     }
-}
-
-/// Offsets that cut no character, whatever stands around a note.
-fn to_characters(text: &str, note: &mut NoteQuote) {
-    let next = |at: usize| (at.min(text.len())..text.len()).find(|&at| text.is_char_boundary(at)).unwrap_or(text.len());
-    (note.start, note.end) = (next(note.start), next(note.end));
 }
 
 /// The text with spaces in place of its notes' quotes, so that a note is cited for what it says itself. No offset changes.

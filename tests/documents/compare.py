@@ -8,6 +8,7 @@ The logs go to OUT/MODE-N.jsonl, and a read that is already there is not made ag
 """
 import argparse
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -50,7 +51,9 @@ def main():
             if not kept.exists():
                 run = args.out / f"run-{mode}-{number}"
                 started = time.time()
-                command = [args.longhand, "read", str(HERE / question["document"]), "--ask", question["question"]]
+                # As from the project's root, so that logs name no one's home.
+                document = os.path.relpath(HERE / question["document"])
+                command = [args.longhand, "read", document, "--ask", question["question"]]
                 command += ["--model", args.model, "--window", args.window, "--run", str(run), *MODES[mode]]
                 done = subprocess.run(command, capture_output=True, text=True)
                 (run / "stdout.txt").write_text(done.stdout)

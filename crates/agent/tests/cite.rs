@@ -208,6 +208,10 @@ fn citations_are_described_by_their_place() {
 #[test]
 fn notes_bring_their_quotes() {
     let text = "Notes:\n- The Reserve was called up “155,000 members of the Reserve”\n2. Labor areas [quote: \"declined from 101 to 60\"]\n* He said \"no\" twice, then left\n- Wells: \"a race between education and catastrophe\".\n- Made up [Quote: “fifteen purple elephants marched”]\n- one “word”\n";
+    // Whatever white space stands before a note, its offsets are those of its words.
+    let odd = "\u{a0}\u{2003}- \u{a0}é “ab cd”\n\u{a0}ü";
+    let places: Vec<&str> = note_quotes(odd).iter().map(|note| &odd[note.start..note.end]).collect();
+    assert!(places[0].ends_with("é “ab cd”") && places[1] == "ü", "{places:?}");
     let notes = note_quotes(text);
     let quotes: Vec<Option<&str>> = notes.iter().map(|note| note.quote.as_deref()).collect();
     let want = [

@@ -49,12 +49,14 @@ pub fn note_quotes(text: &str) -> Vec<NoteQuote> {
     let mut at = 0;
     for line in text.split_inclusive('\n') {
         let from = at + marker(line);
-        let said = text[from.min(at + line.len())..at + line.len()].trim();
+        let rest = &text[from.min(at + line.len())..at + line.len()];
+        let said = rest.trim();
+        // White space of every kind in front of the note, not only what `marker` takes.
+        let from = from + (rest.len() - rest.trim_start().len());
         at += line.len();
         if !said.contains(char::is_alphanumeric) {
             continue;
         }
-        // `marker` takes all white space in front.
         let end = from + said.len();
         let (note, quote) = match bracketed(said).or_else(|| closing(said)) {
             Some((note, quote)) => (note, Some(quote.to_string()).filter(|quote| quote.contains(char::is_alphanumeric))),

@@ -16,6 +16,10 @@ pub struct Piece {
 
 /// A gap that is a space between words, in em.
 const SPACE: f64 = 0.15;
+/// A gap before the point of a number that is still the same number, in em.
+const POINT: f64 = 0.45;
+/// Dots in a row that only lead the eye to the next cell.
+const LEADER: usize = 4;
 /// A gap that parts fragments, in em.
 const APART: f64 = 0.8;
 
@@ -83,7 +87,9 @@ fn fragments(pieces: Vec<Piece>) -> Vec<Fragment> {
             // Small raised glyphs are notes and powers: on the line they are raised from.
             let on_line = (open.y - piece.from.y).abs() < 0.4 * em;
             if on_line && gap > -0.5 * em && gap < APART * em {
-                if gap > SPACE * em && !open.text.ends_with(' ') && !blank {
+                // Tables set the point of a bold number a little apart: "11,062 .6" is one number.
+                let point = open.text.ends_with(|c: char| c.is_ascii_digit()) && matches!(&*text, "." | ",") && gap < POINT * em;
+                if gap > SPACE * em && !open.text.ends_with(' ') && !blank && !point {
                     open.text.push(' ');
                 }
                 if !(blank && open.text.ends_with(' ')) {
@@ -266,15 +272,54 @@ fn line(row: &Row, left: f64, out: &mut String) {
                 out.push(' ');
             }
         }
-        out.push_str(&fragment.text);
+        without_leaders(&fragment.text, out);
         x1 = Some(x1.map_or(fragment.x1, |x1: f64| x1.max(fragment.x1)));
     }
     out.push('\n');
 }
 
+/// Appends the text, an ellipsis for each row of dots that leads from a name to its figures: it is most of such a line.
+fn without_leaders(text: &str, out: &mut String) {
+    let mut rest = text;
+    while let Some(at) = rest.find('.') {
+        let run = rest[at..].find(|c| c != '.' && c != ' ').map_or(rest.len(), |end| at + end);
+        if rest[at..run].matches('.').count() < LEADER {
+            out.push_str(&rest[..at + 1]);
+            rest = &rest[at + 1..];
+            continue;
+        }
+        out.push_str(rest[..at].trim_end());
+        out.push_str(if out.is_empty() || out.ends_with(['\n', ' ']) { "…" } else { " …" });
+        rest = &rest[run..];
+        if !rest.is_empty() {
+            out.push(' ');
+        }
+    }
+    out.push_str(rest);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn leading_dots_are_an_ellipsis_and_other_dots_stay() {
+        let said = |text: &str| {
+            let mut out = String::new();
+            without_leaders(text, &mut out);
+            out
+        };
+        assert_eq!(said("Robbery. . . . . . . 102.1"), "Robbery … 102.1");
+        assert_eq!(said("Robbery . . . ."), "Robbery …");
+        assert_eq!(said("....5"), "… 5");
+        assert_eq!(said("Well... 1.5 e.g. it. U.S.A. was"), "Well... 1.5 e.g. it. U.S.A. was");
+    }
+
+    #[test]
+    fn a_point_a_little_apart_belongs_to_its_number() {
+        assert_eq!(page(&[(0.0, 0.0, "1"), (8.0, 0.0, "."), (13.0, 0.0, "6"), (23.0, 0.0, "to")]), "1.6 to");
+        assert_eq!(page(&[(0.0, 0.0, "a"), (8.0, 0.0, "."), (13.0, 0.0, "b")]), "a .b");
+    }
 
     /// Words at places, ten units to the em, five to a letter.
     fn page(lines: &[(f64, f64, &str)]) -> String {
