@@ -284,6 +284,9 @@ impl<'a> Watcher<'a> {
             MemoryOutcome::MissingTags => " (not in the form asked for: the whole reply was taken)".into(),
             MemoryOutcome::KeptPrevious => " (empty reply: the memory was kept)".into(),
             MemoryOutcome::Collapsed { removed } => format!(" ({removed} repeated lines dropped)"),
+            MemoryOutcome::RanOn { tokens } => {
+                format!(" (a memory of {tokens} tokens without an end: only what the question names was added)")
+            }
             MemoryOutcome::Truncated { tokens } => format!(" (memory of {tokens} tokens cut to its budget)"),
         };
         let mut text = format!(

@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use data::{Document, ReadEvent, Span};
 
-use crate::cite::words::{Token, terms, tokens};
 use crate::cite::{SentenceLines, split_sentences};
+use crate::question::{named, stems_of};
 use crate::{Passages, Sources};
 
 /// Notes that are put before a question.
@@ -14,12 +14,6 @@ const MOST: usize = 12;
 const ENOUGH: f32 = 0.7;
 /// Passages that are looked at to choose sections.
 const PASSAGES: usize = 24;
-/// Words of questions that name nothing.
-const EMPTY: &str = "a about all an and any are as at be been by can could did do does each ever for from give given had has have he her \
-    him his how i if in into is it its list many me more most much name named no not of off on one or our per said say says shall she \
-    should so some state stated such tell than that the their them then there these they this those to total under up upon was we were \
-    what when where which who whom whose why will with would you your";
-
 /// Notes of earlier reads.
 #[derive(Clone, Debug, Default)]
 pub struct Notes {
@@ -93,16 +87,8 @@ impl Notes {
 
     /// The notes that together name most of what `question` names. `sources` says how rare a word is in the documents.
     pub fn evidence(&self, question: &str, sources: &Sources) -> Evidence {
-        let mut empty = HashSet::new();
-        stems_of(EMPTY, |stem| {
-            empty.insert(stem);
-        });
-        let mut wanted: HashMap<u64, f32> = HashMap::new();
-        stems_of(question, |stem| {
-            if !empty.contains(&stem) && sources.has(stem) {
-                wanted.insert(stem, sources.weight(stem));
-            }
-        });
+        let named = named(question).into_iter().filter(|&stem| sources.has(stem));
+        let wanted: HashMap<u64, f32> = named.map(|stem| (stem, sources.weight(stem))).collect();
         let all: f32 = wanted.values().sum();
         let mut chosen: Vec<usize> = Vec::new();
         let mut held: HashSet<u64> = HashSet::new();
@@ -159,12 +145,6 @@ pub fn sections_for(question: &str, documents: &[Document], sections: &[Span], m
 
 fn order(spans: &mut [Span], documents: &[Document]) {
     spans.sort_by_key(|span| (documents.iter().position(|document| document.id == span.doc), span.start));
-}
-
-fn stems_of(text: &str, mut each: impl FnMut(u64)) {
-    let mut words: Vec<Token> = Vec::new();
-    tokens(text, &mut words);
-    terms(&words, |word| word.stem, |stem, _| each(stem));
 }
 
 #[cfg(test)]

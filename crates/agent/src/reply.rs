@@ -6,6 +6,7 @@ use data::MemoryOutcome;
 use tokenizer::{Tokenizer, TokenizerError};
 
 use crate::prompts::{NO_MEMORY, NO_PLAN, NOTHING_YET};
+use crate::question::keep_named;
 use crate::tags::{first_tag, neutralise};
 
 /// What ends a sentence or a line.
@@ -40,10 +41,18 @@ pub fn spoken(reply: &str, thinks: bool, cut_off: bool) -> &str {
 /// - an empty memory, or the form's own words: the previous one stays: `KeptPrevious`;
 /// - the same memory as before: accepted: `Unchanged`;
 /// - lines said over and over, or an ending that goes round in circles: kept once: `Collapsed`;
-/// - more than `budget` tokens: cut at the last sentence that fits: `Truncated`.
+/// - more than `budget` tokens: cut at the last sentence that fits: `Truncated`;
+/// - more than `budget` tokens and no end in sight: small models copy a section so. The previous notes stay, with the new sentences that
+///   name what `question` names: `RanOn`.
 ///
 /// The plan stays as it was unless the reply has a new one. Tags of the prompt's own inside either are made harmless.
-pub fn read_update(text: &str, previous: (&str, &str), budget: usize, tokenizer: &Tokenizer) -> Result<NextState, TokenizerError> {
+pub fn read_update(
+    text: &str,
+    previous: (&str, &str),
+    question: &str,
+    budget: usize,
+    tokenizer: &Tokenizer,
+) -> Result<NextState, TokenizerError> {
     let (tagged, closed) = block(text, "memory");
     let raw = match tagged {
         Some(memory) => memory,
@@ -65,7 +74,11 @@ pub fn read_update(text: &str, previous: (&str, &str), budget: usize, tokenizer:
         outcome = MemoryOutcome::Collapsed { removed };
     }
     let tokens = tokenizer.count(&memory)?;
-    if tokens > budget {
+    if tokens > budget && !closed {
+        let before = if says_nothing(previous.0) || previous.0.trim() == NOTHING_YET { "" } else { previous.0 };
+        memory = keep_named(before, &memory, question, budget, tokenizer)?;
+        outcome = MemoryOutcome::RanOn { tokens };
+    } else if tokens > budget {
         memory = cut_to(&memory, budget, tokenizer)?;
         outcome = MemoryOutcome::Truncated { tokens };
     }

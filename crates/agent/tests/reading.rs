@@ -154,6 +154,26 @@ fn every_odd_memory_has_its_outcome() {
     assert!(memory.len() <= 200 && memory.len() > 100 && memory.ends_with('.') && long.starts_with(&memory));
     assert_eq!(seen[0], MemoryOutcome::Truncated { tokens: long.trim().len() });
 
+    // Without an end, it is a section copied: what the question names is added to the notes before.
+    let copied = format!("<memory>\n{long}\nThere were 47 boats in 1850.\nNo boats sailed. {long}");
+    let (memory, _, seen) = last(&copied, StopReason::Length);
+    assert_eq!(
+        (memory.as_str(), &seen[0]),
+        ("There were 47 boats in 1850.", &MemoryOutcome::RanOn { tokens: copied.trim_end().len() - 9 })
+    );
+    let model = Scripted::new(WINDOW, move |turn, request| {
+        let text = if !is_update(request) {
+            "done".into()
+        } else if turn == 0 {
+            reply("The harbour is old.", "p")
+        } else {
+            copied.clone()
+        };
+        Ok((text, if turn == 0 { StopReason::Eos } else { StopReason::Length }))
+    });
+    let (reading, _) = read(&model, &[document("a", prose(1700))], &settings());
+    assert_eq!(reading.unwrap().memory, "The harbour is old.\nThere were 47 boats in 1850.");
+
     let (memory, plan, seen) = last("Updated memory:\nboats: 7", StopReason::Eos);
     assert_eq!((memory.as_str(), plan.as_str(), &seen[0]), ("boats: 7", "", &MemoryOutcome::MissingTags));
     let (memory, _, seen) = last("<memory>\nboats: 7\n</mem", StopReason::Length);

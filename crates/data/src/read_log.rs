@@ -19,6 +19,11 @@ pub enum MemoryOutcome {
         /// Lines and rounds dropped.
         removed: usize,
     },
+    /// Over budget and cut off: the notes before, and the new sentences that name what the question names.
+    RanOn {
+        /// The length of what was said, in tokens.
+        tokens: usize,
+    },
     /// Over budget: cut at a sentence.
     Truncated {
         /// Its length before, in tokens.

@@ -322,7 +322,7 @@ impl<'a> Thread<'a> {
         let said = spoken(&reply.text, settings.thinking > 0, reply.stop == StopReason::Length);
         let next = match memagent {
             true => read_memory(said, &self.memory, settings.memory, self.tokenizer)?,
-            false => read_update(said, (&self.memory, &self.guide), settings.memory, self.tokenizer)?,
+            false => read_update(said, (&self.memory, &self.guide), &self.core, settings.memory, self.tokenizer)?,
         };
         Ok((reply, next))
     }
