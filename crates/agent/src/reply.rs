@@ -54,14 +54,14 @@ pub fn read_update(
     tokenizer: &Tokenizer,
 ) -> Result<NextState, TokenizerError> {
     let (tagged, closed) = block(text, "memory");
-    let raw = match tagged {
-        Some(memory) => memory,
+    let (raw, labelled) = match tagged {
+        Some(memory) => (bare(memory), None),
         None => {
-            let text = text[..first_tag(text)].trim();
-            text.strip_prefix("Updated memory:").unwrap_or(text).trim()
+            let (memory, plan) = by_labels(&text[..first_tag(text)]);
+            (bare(memory), plan)
         }
     };
-    let plan = match block(text, "plan").0 {
+    let plan = match block(text, "plan").0.or(labelled) {
         Some(plan) if !says_nothing(plan) => neutralise(plan),
         _ => previous.1.to_string(),
     };
@@ -108,6 +108,40 @@ pub fn read_memory(text: &str, previous: &str, budget: usize, tokenizer: &Tokeni
         removed => MemoryOutcome::Collapsed { removed },
     };
     Ok(state(memory, outcome))
+}
+
+/// Memory and plan of a reply that has labels instead of tags: what follows a line "Plan:" is the plan.
+fn by_labels(text: &str) -> (&str, Option<&str>) {
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        let label = line.trim_start_matches([' ', '*', '#']);
+        if at > 0 && label.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("plan:")) {
+            let plan = text[at..].trim_start_matches([' ', '*', '#']);
+            return (&text[..at], Some(bare(plan[5..].trim_start_matches('*'))));
+        }
+        at += line.len();
+    }
+    (text, None)
+}
+
+/// Without what some models put around a memory: code fences, and the label once more.
+fn bare(text: &str) -> &str {
+    let mut text = text.trim();
+    loop {
+        let before = text.len();
+        if let Some(rest) = text.strip_prefix("```") {
+            // A fence alone on its line, with or without a language.
+            let end = rest.find('\n').unwrap_or(rest.len());
+            if rest[..end].chars().all(char::is_alphanumeric) {
+                text = rest[end..].trim();
+            }
+        }
+        text = text.strip_prefix("Updated memory:").unwrap_or(text).trim();
+        text = text.strip_suffix("```").unwrap_or(text).trim();
+        if text.len() == before {
+            return text;
+        }
+    }
 }
 
 /// Nothing, or only the words that stand in the prompt where memory and plan go.
@@ -237,6 +271,16 @@ mod tests {
         assert_eq!(block("<memory>a<plan>p</plan>", "memory"), (Some("a"), false));
         assert_eq!(block("<memory>a</section> Update", "memory"), (Some("a"), false));
         assert_eq!(block("nothing", "memory"), (None, false));
+    }
+
+    #[test]
+    fn labels_and_fences_are_no_memory() {
+        let fenced = "```plaintext\nUpdated memory:\nThe debt was 5.\n\n**Plan:** Go on.\n```";
+        let (memory, plan) = by_labels(fenced);
+        assert_eq!((bare(memory), plan), ("The debt was 5.", Some("Go on.")));
+        assert_eq!(by_labels("Plan: all of it"), ("Plan: all of it", None));
+        assert_eq!(bare("```\ncode stays\n``` here"), "code stays\n``` here");
+        assert_eq!(bare("Ends with ```"), "Ends with");
     }
 
     #[test]
