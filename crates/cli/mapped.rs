@@ -11,8 +11,8 @@ const GIB: f64 = (1u64 << 30) as f64;
 
 /// What it means that `checkpoint` runs on the CPU with `free` bytes of memory; `None` if the weights fit.
 ///
-/// Mapped pages are given back and read again as memory needs it, so such a model runs, at the speed of the disk. What a layout
-/// needs copied cannot be given back.
+/// Mapped pages are given back and read again as memory needs it, so such a model runs, at the speed of the disk. What is copied
+/// because its layout must change (transposed experts) cannot be given back.
 pub fn warning(checkpoint: &Checkpoint, free: u64) -> Option<String> {
     let weights = checkpoint.total_bytes();
     if weights <= free {
@@ -23,7 +23,8 @@ pub fn warning(checkpoint: &Checkpoint, free: u64) -> Option<String> {
     Some(match &checkpoint.config().moe {
         Some(_) if weights - shared <= free => format!("{sizes}: experts are read from the file as they are needed; slower"),
         Some(_) if shared == 0 => {
-            format!("{sizes}: this layout's experts are copied into memory, which will run out; a GGUF file's are not")
+            let others = "those of a GGUF file, or of safetensors that are not transposed, are not";
+            format!("{sizes}: this layout's experts, stored transposed, are copied into memory, which will run out; {others}")
         }
         _ => format!("{sizes}: every token reads from the disk what does not fit; very slow. A smaller or more quantised model would fit"),
     })

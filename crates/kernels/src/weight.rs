@@ -118,6 +118,23 @@ impl Weight {
         Ok(Self { rows, cols, dtype, unit_rows, storage })
     }
 
+    /// As [`Weight::new`] of bytes that lie apart: `parts[e]` is exactly the rows of unit e, or a single part holds all rows.
+    ///
+    /// The CPU keeps them where they are; a GPU, which repacks all bytes anyway, has them joined first.
+    ///
+    /// Errors as [`Weight::new`], and when a part is not `unit_rows` whole rows or there is not one for each unit.
+    pub fn from_parts(device: &Device, rows: usize, cols: usize, dtype: DType, unit_rows: usize, mut parts: Vec<Bytes>) -> Result<Self> {
+        if parts.len() <= 1 {
+            return Self::new(device, rows, cols, dtype, unit_rows, parts.pop().unwrap_or_else(|| vec![].into()));
+        }
+        // Checked by the CPU's code for the GPU too: parts of wrong sizes may have the right sum.
+        let weight = cpu::CpuWeight::from_parts(rows, cols, dtype, unit_rows, parts)?;
+        match device {
+            Device::Cpu(_) => Ok(Self { rows, cols, dtype, unit_rows, storage: WeightStorage::Cpu(weight) }),
+            Device::Gpu(_) => Self::new(device, rows, cols, dtype, unit_rows, weight.joined().into()),
+        }
+    }
+
     /// Has every expert looked at before its first use, where the bytes were not searched when they were loaded: what is never
     /// used is never read. [`crate::moe::grouped_matmul`] fails with what `inspect` answers.
     ///

@@ -21,6 +21,6 @@ pub use chat::ChatEngine;
 pub use config::{Architecture, ModelConfig, MoeConfig, RopeScaling};
 pub use engine::{Engine, EngineSettings, Generated, Request, Token};
 pub use error::{ModelError, Result};
-pub use source::{Checkpoint, Role, TensorData, TensorInfo};
+pub use source::{Checkpoint, Role, TensorData, TensorInfo, TensorParts};
 pub use text::TextParts;
 pub use weights::Model;

@@ -1,7 +1,8 @@
 //! A checkpoint as one thing, whatever files it came in: configuration, tensors by role, tokenizer material.
 //!
 //! Everything is checked when a checkpoint opens: each tensor the architecture needs is there with the right shape, and none is
-//! there that would go unused. Afterwards [`Checkpoint::tensor`] only hands out bytes, copied only where the layout must change.
+//! there that would go unused. Afterwards [`Checkpoint::tensor`] only hands out bytes, copied only where the layout must
+//! change or experts must come in one piece.
 
 mod assemble;
 mod gguf;
@@ -20,7 +21,7 @@ use crate::error::{ModelError, Result};
 use crate::gguf::Gguf;
 pub use crate::names::Role;
 use crate::tensor::first_non_finite;
-pub use crate::tensor::{TensorData, TensorInfo};
+pub use crate::tensor::{TensorData, TensorInfo, TensorParts};
 use assemble::Slot;
 pub use material::{GgufTokenizer, TokenizerMaterial};
 #[cfg(not(target_arch = "wasm32"))]
@@ -32,7 +33,7 @@ pub struct Checkpoint {
     tokenizer: TokenizerMaterial,
     /// Folder or file, for messages.
     name: String,
-    tensors: Vec<TensorInfo>,
+    tensors: Arc<[TensorInfo]>,
     slots: HashMap<(Role, usize), Slot>,
     trusted: bool,
 }
@@ -42,9 +43,9 @@ pub struct Checkpoint {
 pub enum ExpertStorage {
     /// One tensor [E, N, K] per role: shared with the file, not copied.
     Stacked,
-    /// A tensor per expert: copied together.
+    /// A tensor per expert: shared; joined for a GPU.
     PerExpert,
-    /// Gate and up in one tensor [E, 2I, C]: gate and up are copied apart, down is shared.
+    /// Gate and up in one tensor [E, 2I, C]: shared; gate and up joined for a GPU.
     Fused,
     /// As fused, each expert transposed ([E, C, 2I] and [E, I, C]): copied and turned.
     FusedTransposed,
@@ -104,11 +105,11 @@ impl Checkpoint {
 
     /// The tensor for a role; `None` where this model has none (a tied head, absent biases). Global roles take layer 0.
     ///
-    /// Experts come stacked, [E·N, K]. Rows of q and k that a GGUF file interleaves come back in half-split order.
+    /// Experts come stacked, [E·N, K], copied together if they lie apart. Rows of q and k that a GGUF file interleaves come back in half-split order.
     pub fn tensor(&self, role: Role, layer: usize) -> Result<Option<TensorData>> {
         match self.slots.get(&(role, layer)) {
             None => Ok(None),
-            Some(slot) => assemble::assemble(slot, &self.tensors).map(Some),
+            Some(slot) => Ok(Some(assemble::assemble(slot, &self.tensors)?.joined())),
         }
     }
 
@@ -156,30 +157,31 @@ impl Checkpoint {
         self.tensor(role, layer)
     }
 
-    /// A layer's experts as [`Checkpoint::finite_tensor`] gives them, but without reading those that are shared with the file:
-    /// the search is handed out instead, to be made on each expert before its first use.
+    /// A layer's experts as [`Checkpoint::finite_tensor`] gives them, but where they lie in the files and unread: the search is
+    /// handed out instead, to be made on each expert before its first use. Only transposed experts are read, turned and copied.
     ///
     /// A token uses a few experts of many, so reading all of them first would keep it waiting for most of the file.
-    pub fn unread_experts(&self, role: Role, layer: usize) -> Result<Option<(TensorData, Option<Inspect>)>> {
-        match self.slots.get(&(role, layer)) {
-            Some(&Slot::Whole(number)) if !self.trusted => {
-                let tensor = self.tensors[number].clone();
-                let inspect = move |expert: usize, bytes: &[u8]| {
-                    let before = expert * (bytes.len() / tensor.dtype.block_bytes()) * tensor.dtype.block_len();
-                    let index = first_non_finite(tensor.dtype, bytes)?;
-                    Some(non_finite(&tensor, before + index).to_string())
-                };
-                Ok(self.tensor(role, layer)?.map(|data| (data, Some(Arc::new(inspect) as Inspect))))
-            }
-            _ => Ok(self.finite_tensor(role, layer)?.map(|data| (data, None))),
-        }
+    pub fn unread_experts(&self, role: Role, layer: usize) -> Result<Option<(TensorParts, Option<Inspect>)>> {
+        let Some(slot) = self.slots.get(&(role, layer)).filter(|slot| slot.is_shared()) else {
+            return Ok(self.finite_tensor(role, layer)?.map(|data| (data.into(), None)));
+        };
+        let data = assemble::assemble(slot, &self.tensors)?;
+        let (slot, tensors, dtype) = (slot.clone(), self.tensors.clone(), data.dtype);
+        let inspect = move |expert: usize, bytes: &[u8]| {
+            let index = first_non_finite(dtype, bytes)?;
+            let elements = bytes.len() / dtype.block_bytes() * dtype.block_len();
+            Some(match slot.begin(expert, elements, &tensors) {
+                Some((tensor, begin)) => non_finite(tensor, begin + index).to_string(),
+                None => format!("expert {expert} holds a NaN or infinity at its element {index}"),
+            })
+        };
+        Ok(Some((data, (!self.trusted).then(|| Arc::new(inspect) as Inspect))))
     }
 
     /// Bytes of the experts that are used where they lie in the file; what a layout needs copied is not among them.
     pub fn shared_expert_bytes(&self) -> u64 {
-        let experts = self.slots.iter().filter(|((role, _), _)| matches!(role, Role::ExpertGate | Role::ExpertUp | Role::ExpertDown));
-        let shared = experts.filter_map(|(_, slot)| if let Slot::Whole(number) = slot { Some(*number) } else { None });
-        shared.map(|number| self.tensors[number].bytes.as_slice().len() as u64).sum()
+        let shared = self.slots.iter().filter(|((role, _), slot)| role.is_expert() && slot.is_shared());
+        shared.filter_map(|(&(role, layer), _)| self.stored(role, layer)).map(|(_, bytes)| bytes).sum()
     }
 
     /// Loads without the search: for weights known to be sound, where the pass over their bytes is not wanted.

@@ -40,6 +40,37 @@ pub struct TensorData {
     pub bytes: Bytes,
 }
 
+/// As [`TensorData`], its rows not always in one piece: stacked experts that lie here and there in their files.
+#[derive(Clone)]
+pub struct TensorParts {
+    /// As in [`TensorData`].
+    pub rows: usize,
+    /// K.
+    pub cols: usize,
+    /// Storage format.
+    pub dtype: DType,
+    /// All rows in one, or those of one expert in each, in order.
+    pub parts: Vec<Bytes>,
+}
+
+impl TensorParts {
+    /// In one piece: copied together if there are several.
+    pub fn joined(self) -> TensorData {
+        let Self { rows, cols, dtype, parts } = self;
+        let bytes = match <[Bytes; 1]>::try_from(parts) {
+            Ok([bytes]) => bytes,
+            Err(parts) => parts.iter().map(Bytes::as_slice).collect::<Vec<_>>().concat().into(),
+        };
+        TensorData { rows, cols, dtype, bytes }
+    }
+}
+
+impl From<TensorData> for TensorParts {
+    fn from(data: TensorData) -> Self {
+        Self { rows: data.rows, cols: data.cols, dtype: data.dtype, parts: vec![data.bytes] }
+    }
+}
+
 impl TensorData {
     /// Values of a plain float format; `None` for block formats.
     pub fn to_f32(&self) -> Option<Vec<f32>> {

@@ -7,7 +7,7 @@ use kernels::{DType, Device, Inspect, Tensor, Weight};
 
 use crate::config::ModelConfig;
 use crate::error::{ModelError, Result};
-use crate::source::{Checkpoint, Role, TensorData};
+use crate::source::{Checkpoint, Role, TensorData, TensorParts};
 
 /// A model on a device. Weights are immutable here; sequences keep their state in a [`kernels::attention::KvCache`].
 pub struct Model {
@@ -48,7 +48,7 @@ pub(crate) enum Mlp {
 
 impl Model {
     /// Puts every tensor of `checkpoint` on `device`, for sequences of up to `max_positions`. On the CPU, experts that need no
-    /// change of layout stay in their file and are read (and searched for NaN) when tokens are routed to them.
+    /// turning stay in their files and are read (and searched for NaN) when tokens are routed to them.
     /// `progress` hears (tensors' bytes loaded, all bytes).
     pub fn load(checkpoint: &impl TensorSource, device: Device, max_positions: usize, mut progress: impl FnMut(u64, u64)) -> Result<Self> {
         let config = checkpoint.config().clone();
@@ -76,8 +76,8 @@ pub trait TensorSource {
     /// A role's matrix or vector, `None` if it is not stored.
     fn tensor(&self, role: Role, layer: usize) -> Result<Option<TensorData>>;
     /// As [`TensorSource::tensor`], for experts that may stay unread until they are used: with what is then to look at each.
-    fn experts(&self, role: Role, layer: usize) -> Result<Option<(TensorData, Option<Inspect>)>> {
-        Ok(self.tensor(role, layer)?.map(|data| (data, None)))
+    fn experts(&self, role: Role, layer: usize) -> Result<Option<(TensorParts, Option<Inspect>)>> {
+        Ok(self.tensor(role, layer)?.map(|data| (data.into(), None)))
     }
     /// Bytes of all tensors.
     fn total_bytes(&self) -> u64;
@@ -94,7 +94,7 @@ impl TensorSource for Checkpoint {
     fn tensor(&self, role: Role, layer: usize) -> Result<Option<TensorData>> {
         self.finite_tensor(role, layer)
     }
-    fn experts(&self, role: Role, layer: usize) -> Result<Option<(TensorData, Option<Inspect>)>> {
+    fn experts(&self, role: Role, layer: usize) -> Result<Option<(TensorParts, Option<Inspect>)>> {
         self.unread_experts(role, layer)
     }
     fn total_bytes(&self) -> u64 {
@@ -178,7 +178,9 @@ impl<S: TensorSource, F: FnMut(u64, u64)> Loader<'_, S, F> {
             return self.weight(role, layer, data, experts * rows, cols, rows);
         }
         let (data, inspect) = self.checkpoint.experts(role, layer)?.ok_or_else(|| self.checkpoint.missing(role, layer))?;
-        let mut weight = self.weight(role, layer, data, experts * rows, cols, rows)?;
+        self.expect(role, layer, [data.rows, data.cols], [experts * rows, cols])?;
+        let mut weight = Weight::from_parts(self.device, experts * rows, cols, data.dtype, rows, data.parts)?;
+        self.count(experts * rows, cols, data.dtype);
         if let Some(inspect) = inspect {
             weight.inspect_on_use(inspect)?;
         }
@@ -186,7 +188,7 @@ impl<S: TensorSource, F: FnMut(u64, u64)> Loader<'_, S, F> {
     }
 
     fn weight(&mut self, role: Role, layer: usize, data: TensorData, rows: usize, cols: usize, unit: usize) -> Result<Weight> {
-        self.expect(role, layer, &data, rows, cols)?;
+        self.expect(role, layer, [data.rows, data.cols], [rows, cols])?;
         let weight = Weight::new(self.device, rows, cols, data.dtype, unit, data.bytes)?;
         self.count(rows, cols, data.dtype);
         Ok(weight)
@@ -195,7 +197,7 @@ impl<S: TensorSource, F: FnMut(u64, u64)> Loader<'_, S, F> {
     /// Norm gains and biases are kept as f32.
     fn vector(&mut self, role: Role, layer: usize, len: usize) -> Result<Tensor> {
         let data = self.required(role, layer)?;
-        self.expect(role, layer, &data, 1, len)?;
+        self.expect(role, layer, [data.rows, data.cols], [1, len])?;
         let bytes = data.bytes.as_slice();
         let values: Vec<f32> = match data.dtype {
             DType::F32 => bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
@@ -209,11 +211,11 @@ impl<S: TensorSource, F: FnMut(u64, u64)> Loader<'_, S, F> {
         Ok(self.device.f32_tensor(&[len], &values)?)
     }
 
-    fn expect(&self, role: Role, layer: usize, data: &TensorData, rows: usize, cols: usize) -> Result<()> {
-        if (data.rows, data.cols) == (rows, cols) {
+    fn expect(&self, role: Role, layer: usize, found: [usize; 2], expected: [usize; 2]) -> Result<()> {
+        if found == expected {
             return Ok(());
         }
-        Err(ModelError::shape(self.checkpoint.name_of(role, layer), &[data.rows, data.cols], &[rows, cols]))
+        Err(ModelError::shape(self.checkpoint.name_of(role, layer), &found, &expected))
     }
 
     fn count(&mut self, rows: usize, cols: usize, dtype: DType) {

@@ -83,14 +83,23 @@ fn blocks<F: Format>(bytes: &[u8], out: &mut [f32]) {
     }
 }
 
-/// A weight on the CPU: the bytes as stored, often mapped from a file and so of any alignment.
+/// A weight on the CPU: the bytes as stored, often mapped from a file and so of any alignment. Rows follow each other within a part
+/// and nowhere else: what reads on from one row into the next asks [`CpuWeight::is_one_piece`] first.
 pub struct CpuWeight {
     pub(crate) rows: usize,
     pub(crate) cols: usize,
     pub(crate) dtype: DType,
     row_bytes: usize,
-    bytes: Bytes,
+    stored: Stored,
     first_use: Option<FirstUse>,
+}
+
+/// Where the rows lie.
+enum Stored {
+    /// All in one piece.
+    Together(Bytes),
+    /// `unit_rows` of them in each part.
+    Apart { unit_rows: usize, parts: Box<[Bytes]> },
 }
 
 /// Experts that have been looked at.
@@ -112,7 +121,33 @@ impl CpuWeight {
                 format!("{} bytes are not [{rows}, {cols}] {}", bytes.as_slice().len(), dtype.name()),
             ));
         }
-        Ok(Self { rows, cols, dtype, row_bytes, bytes, first_use: None })
+        Ok(Self { rows, cols, dtype, row_bytes, stored: Stored::Together(bytes), first_use: None })
+    }
+
+    /// Keeps `parts`, each of exactly `unit_rows` rows, without copying.
+    pub(crate) fn from_parts(rows: usize, cols: usize, dtype: DType, unit_rows: usize, parts: Vec<Bytes>) -> Result<Self> {
+        let row_bytes = dtype.row_bytes(cols).filter(|_| dtype != DType::U32);
+        let part_bytes = row_bytes.and_then(|bytes| bytes.checked_mul(unit_rows));
+        let (Some(row_bytes), Some(part_bytes)) = (row_bytes, part_bytes) else {
+            return Err(KernelError::shape("weight", format!("parts of [{unit_rows}, {cols}] {} are no weights", dtype.name())));
+        };
+        if unit_rows == 0 || parts.len().checked_mul(unit_rows) != Some(rows) {
+            return Err(KernelError::shape("weight", format!("{} parts of {unit_rows} rows are not {rows} rows", parts.len())));
+        }
+        if let Some((number, part)) = parts.iter().enumerate().find(|(_, part)| part.as_slice().len() != part_bytes) {
+            let (found, name) = (part.as_slice().len(), dtype.name());
+            let message = format!("part {number} has {found} bytes, [{unit_rows}, {cols}] {name} needs {part_bytes}");
+            return Err(KernelError::shape("weight", message));
+        }
+        Ok(Self { rows, cols, dtype, row_bytes, stored: Stored::Apart { unit_rows, parts: parts.into() }, first_use: None })
+    }
+
+    /// All rows in one piece, copied.
+    pub(crate) fn joined(&self) -> Vec<u8> {
+        match &self.stored {
+            Stored::Together(bytes) => bytes.as_slice().to_vec(),
+            Stored::Apart { parts, .. } => parts.iter().map(Bytes::as_slice).collect::<Vec<_>>().concat(),
+        }
     }
 
     pub(crate) fn inspect_on_use(&mut self, unit_rows: usize, inspect: Inspect) {
@@ -128,7 +163,10 @@ impl CpuWeight {
     /// Looks at expert `unit`, whose rows are `rows`; errors with what is wrong with it.
     pub(crate) fn inspect(&self, op: &'static str, unit: usize, rows: Range<usize>) -> Result<()> {
         let Some(first_use) = &self.first_use else { return Ok(()) };
-        if let Some(message) = (first_use.inspect)(unit, &self.bytes.as_slice()[self.span(rows)]) {
+        let Some((bytes, span)) = self.span(&rows) else {
+            return Err(KernelError::shape(op, format!("rows {rows:?} of expert {unit} do not lie in one part")));
+        };
+        if let Some(message) = (first_use.inspect)(unit, &bytes.as_slice()[span]) {
             return Err(KernelError::Value { op, message });
         }
         first_use.seen[unit].store(true, Ordering::Relaxed);
@@ -139,18 +177,36 @@ impl CpuWeight {
     /// so it is given where there is something to fetch: before the first use, or each time if memory cannot hold the file.
     pub(crate) fn will_read(&self, unit: usize, rows: Range<usize>) {
         let used = self.first_use.as_ref().is_some_and(|first_use| first_use.seen[unit].load(Ordering::Relaxed));
-        if !used || !self.bytes.stay() {
-            self.bytes.will_read(self.span(rows));
+        if let Some((bytes, span)) = self.span(&rows).filter(|(bytes, _)| !used || !bytes.stay()) {
+            bytes.will_read(span);
         }
     }
 
-    fn span(&self, rows: Range<usize>) -> Range<usize> {
-        rows.start * self.row_bytes..rows.end * self.row_bytes
+    /// Whether `rows` follow each other in memory.
+    pub(crate) fn is_one_piece(&self, rows: &Range<usize>) -> bool {
+        self.span(rows).is_some()
     }
 
-    /// The stored bytes of `row`.
+    /// The part that holds all of `rows` and their bytes' place in it; `None` if they lie in several.
+    fn span(&self, rows: &Range<usize>) -> Option<(&Bytes, Range<usize>)> {
+        let (bytes, first) = match &self.stored {
+            Stored::Together(bytes) => (bytes, 0),
+            Stored::Apart { unit_rows, parts } => {
+                let part = rows.start / unit_rows;
+                let bytes = parts.get(part).filter(|_| rows.end <= (part + 1) * unit_rows)?;
+                (bytes, part * unit_rows)
+            }
+        };
+        Some((bytes, (rows.start - first) * self.row_bytes..(rows.end - first) * self.row_bytes))
+    }
+
+    /// The stored bytes of `row`. Only rows that lie apart need a division.
     pub(crate) fn row(&self, row: usize) -> &[u8] {
-        &self.bytes.as_slice()[row * self.row_bytes..(row + 1) * self.row_bytes]
+        let (bytes, row) = match &self.stored {
+            Stored::Together(bytes) => (bytes, row),
+            Stored::Apart { unit_rows, parts } => (&parts[row / unit_rows], row % unit_rows),
+        };
+        &bytes.as_slice()[row * self.row_bytes..(row + 1) * self.row_bytes]
     }
 
     /// The stored bytes of columns `from..to` of `row`, both at a block's border.

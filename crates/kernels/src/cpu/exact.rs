@@ -120,9 +120,9 @@ fn block_into(level: Level, x: &[&[f32]], w: &CpuWeight, w_rows: Range<usize>, s
         return z.fill(0.0);
     }
     assert!(x.iter().all(|row| row.len() == width) && z.len() == x.len() * stride);
-    // Rows of whole lanes are read where they lie: f32 always, half precision when it is converted only once.
+    // Rows of whole lanes that follow each other are read where they lie: f32 always, half precision when it is converted only once.
     let source = match w.dtype {
-        _ if width != w.cols || cfg!(target_endian = "big") => None,
+        _ if width != w.cols || cfg!(target_endian = "big") || !w.is_one_piece(&w_rows) => None,
         DType::F32 => Some(F32),
         DType::BF16 if x.len() <= 6 => Some(BF16),
         DType::F16 if x.len() <= 6 => Some(F16),

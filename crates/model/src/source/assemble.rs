@@ -5,9 +5,10 @@ use std::ops::Range;
 use kernels::{Bytes, DType};
 
 use crate::error::{ModelError, Result};
-use crate::tensor::{TensorData, TensorInfo};
+use crate::tensor::{TensorData, TensorInfo, TensorParts};
 
 /// Where a role's bytes are: numbers index the checkpoint's tensors, shapes were checked when it opened.
+#[derive(Clone)]
 pub(super) enum Slot {
     /// A tensor as it is; experts' two outer sides fold into rows.
     Whole(usize),
@@ -31,17 +32,35 @@ impl Slot {
             Self::PerExpert(tensors) => tensors,
         }
     }
+
+    /// Whether its bytes are used where they lie, not copied.
+    pub(super) fn is_shared(&self) -> bool {
+        matches!(self, Self::Whole(_) | Self::PerExpert(_) | Self::Part { .. })
+    }
+
+    /// The tensor in which the `elements` of an expert lie and the first of them; `None` if they are not shared.
+    pub(super) fn begin<'a>(&self, expert: usize, elements: usize, tensors: &'a [TensorInfo]) -> Option<(&'a TensorInfo, usize)> {
+        match self {
+            Self::Whole(tensor) => Some((tensors.get(*tensor)?, expert * elements)),
+            Self::PerExpert(numbers) => Some((tensors.get(*numbers.get(expert)?)?, 0)),
+            Self::Part { tensor, rows } => {
+                let tensor = tensors.get(*tensor)?;
+                let [_, stored, cols] = three(tensor).ok()?;
+                Some((tensor, (expert * stored + rows.start) * cols))
+            }
+            Self::Interleaved { .. } | Self::TransposedPart { .. } => None,
+        }
+    }
 }
 
-/// The bytes of a slot as a matrix.
-pub(super) fn assemble(slot: &Slot, tensors: &[TensorInfo]) -> Result<TensorData> {
-    match slot {
+/// The bytes of a slot as a matrix, shared with the files where [`Slot::is_shared`].
+pub(super) fn assemble(slot: &Slot, tensors: &[TensorInfo]) -> Result<TensorParts> {
+    Ok(match slot {
         Slot::Whole(tensor) => {
             let tensor = &tensors[*tensor];
             let (rows, cols) = folded(&tensor.shape);
-            Ok(TensorData { rows, cols, dtype: tensor.dtype, bytes: tensor.bytes.clone() })
+            TensorParts { rows, cols, dtype: tensor.dtype, parts: vec![tensor.bytes.clone()] }
         }
-        Slot::Interleaved { tensor, heads } => Ok(half_split(&tensors[*tensor], *heads)),
         Slot::PerExpert(numbers) => {
             let first = &tensors[numbers[0]];
             if let Some(other) = numbers.iter().map(|&number| &tensors[number]).find(|other| other.dtype != first.dtype) {
@@ -50,22 +69,19 @@ pub(super) fn assemble(slot: &Slot, tensors: &[TensorInfo]) -> Result<TensorData
                 return Err(ModelError::unsupported(format!("{}: {}", other.file, other.name), message));
             }
             let (rows, cols) = folded(&first.shape);
-            let mut bytes = Vec::with_capacity(numbers.len() * first.bytes.as_slice().len());
-            for &number in numbers {
-                bytes.extend_from_slice(tensors[number].bytes.as_slice());
-            }
-            Ok(TensorData { rows: rows * numbers.len(), cols, dtype: first.dtype, bytes: bytes.into() })
+            let parts = numbers.iter().map(|&number| tensors[number].bytes.clone()).collect();
+            TensorParts { rows: rows * numbers.len(), cols, dtype: first.dtype, parts }
         }
         Slot::Part { tensor, rows } => {
             let tensor = &tensors[*tensor];
             let [experts, stored, cols] = three(tensor)?;
             let row = row_bytes(tensor, cols)?;
-            let mut bytes = Vec::with_capacity(experts * rows.len() * row);
-            for expert in tensor.bytes.as_slice().chunks_exact(stored * row) {
-                bytes.extend_from_slice(&expert[rows.start * row..rows.end * row]);
-            }
-            Ok(TensorData { rows: experts * rows.len(), cols, dtype: tensor.dtype, bytes: bytes.into() })
+            let part = |expert: usize| tensor.bytes.slice((expert * stored + rows.start) * row..(expert * stored + rows.end) * row);
+            let parts = (0..experts).map(part).collect::<Option<_>>();
+            let parts = parts.ok_or_else(|| ModelError::shape(&tensor.name, &tensor.shape, &[experts, rows.end, cols]))?;
+            TensorParts { rows: experts * rows.len(), cols, dtype: tensor.dtype, parts }
         }
+        Slot::Interleaved { tensor, heads } => half_split(&tensors[*tensor], *heads).into(),
         Slot::TransposedPart { tensor, rows } => {
             let tensor = &tensors[*tensor];
             let [experts, cols, stored] = three(tensor)?;
@@ -75,9 +91,9 @@ pub(super) fn assemble(slot: &Slot, tensors: &[TensorInfo]) -> Result<TensorData
                 other => return Err(ModelError::unsupported(&tensor.name, format!("transposed experts stored as {}", other.name()))),
             }
             .into();
-            Ok(TensorData { rows: experts * rows.len(), cols, dtype: tensor.dtype, bytes })
+            TensorData { rows: experts * rows.len(), cols, dtype: tensor.dtype, bytes }.into()
         }
-    }
+    })
 }
 
 /// Rows and columns of a shape, outer sides folded into rows.
@@ -141,7 +157,7 @@ mod tests {
     }
 
     fn values(slot: Slot, tensors: &[TensorInfo]) -> (usize, usize, Vec<f32>) {
-        let data = assemble(&slot, tensors).unwrap();
+        let data = assemble(&slot, tensors).unwrap().joined();
         (data.rows, data.cols, data.to_f32().unwrap())
     }
 

@@ -40,5 +40,5 @@ pub(super) fn checkpoint(gguf: &Gguf) -> Result<Checkpoint> {
         Some(vocab) => TokenizerMaterial::Gguf(vocab),
         None => TokenizerMaterial::None,
     };
-    Ok(Checkpoint { config, tokenizer, name: gguf.file.clone(), tensors: gguf.tensors.clone(), slots, trusted: false })
+    Ok(Checkpoint { config, tokenizer, name: gguf.file.clone(), tensors: gguf.tensors.clone().into(), slots, trusted: false })
 }

@@ -22,7 +22,7 @@ pub(super) fn checkpoint(name: &str, config_json: &Bytes, files: Vec<(String, By
     settle_head(&mut config, &index, &tensors);
     let slots = index.slots(&config, name)?;
     index.refuse_rest(&config)?;
-    Ok(Checkpoint { config, tokenizer: TokenizerMaterial::None, name: name.into(), tensors, slots, trusted: false })
+    Ok(Checkpoint { config, tokenizer: TokenizerMaterial::None, name: name.into(), tensors: tensors.into(), slots, trusted: false })
 }
 
 /// A separate output tensor wins over the tie flag, unless it is the embedding once more.
