@@ -14,6 +14,8 @@ pub struct Cited<'a> {
     read: Vec<Span>,
     /// Notes bring quotes.
     quoting: bool,
+    /// Parts are headed by their places.
+    outline: bool,
     /// The memory that was cited last: sentences that stand keep their source.
     last: Notes,
 }
@@ -29,18 +31,38 @@ struct Notes {
 impl<'a> Cited<'a> {
     /// Indexes the documents.
     pub fn new(documents: &'a [Document]) -> Self {
-        Self { documents, sources: Arc::new(Sources::new(documents)), read: Vec::new(), quoting: false, last: Notes::default() }
+        Self {
+            documents,
+            sources: Arc::new(Sources::new(documents)),
+            read: Vec::new(),
+            quoting: false,
+            outline: false,
+            last: Notes::default(),
+        }
     }
 
     /// The same documents, nothing of them read yet.
     pub fn afresh(&self) -> Self {
-        Self { documents: self.documents, sources: self.sources.clone(), read: Vec::new(), quoting: false, last: Notes::default() }
+        Self {
+            documents: self.documents,
+            sources: self.sources.clone(),
+            read: Vec::new(),
+            quoting: false,
+            outline: false,
+            last: Notes::default(),
+        }
     }
 
     /// Whether each note of a memory brings a quote (a read of style `quotes`): [`memory`](Self::memory) then cites notes without their
     /// quotes, and [`marked`](Self::marked) says of each quote of that memory whether it stands in what was read.
     pub fn with_quotes(mut self, quoting: bool) -> Self {
         self.quoting = quoting;
+        self
+    }
+
+    /// Whether answers are outlines, whose parts are headed by their places: those claim nothing.
+    pub fn with_outline(mut self, outline: bool) -> Self {
+        self.outline = outline;
         self
     }
 
@@ -77,7 +99,8 @@ impl<'a> Cited<'a> {
 
     /// A text's citations.
     pub fn cite(&self, text: &str) -> Vec<Citation> {
-        let mut citations = self.sources.cite_read(text, &self.read);
+        let claims = if self.outline { agent::without_places(text) } else { text.into() };
+        let mut citations = self.sources.cite_read(&claims, &self.read);
         without_headings(text, &mut citations);
         citations
     }

@@ -307,7 +307,7 @@ impl<'a> Watcher<'a> {
         let mut read = None;
         let skipped = |document: &Document| reading.skipped.iter().any(|span| span.doc == document.id);
         if !documents.iter().any(skipped) {
-            let mut cited = self.cited[question].afresh();
+            let mut cited = self.cited[question].afresh().with_outline(self.outline);
             cited.add_all();
             read = Some(cited);
         }

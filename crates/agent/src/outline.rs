@@ -183,6 +183,24 @@ pub fn compose(whole: &str, documents: &[Document], plan: &Plan, notes: &[String
     out
 }
 
+/// An outline with spaces in place of the places that head its parts, `1. (page 3) …`: they are ours, not claims. No byte moves.
+pub fn without_places(outline: &str) -> String {
+    let mut out = String::with_capacity(outline.len());
+    for line in outline.split_inclusive('\n') {
+        let number = line.find(|c: char| !c.is_ascii_digit()).unwrap_or(0);
+        let end = line[number..].find(") ").map(|end| number + end + 1);
+        match end.filter(|_| number > 0 && line[number..].starts_with(". (")) {
+            Some(end) => {
+                out.push_str(&line[..number + 2]);
+                out.extend(std::iter::repeat_n(' ', end - number - 2));
+                out.push_str(&line[end..]);
+            }
+            None => out.push_str(line),
+        }
+    }
+    out
+}
+
 /// The entries of most sections first, earlier ones first among equals, shown in the order of the text; and how many were left out.
 fn ranked(notes: &[Notes], list: fn(&Notes) -> &Vec<String>) -> (Vec<String>, usize) {
     let mut entries: Vec<(String, usize)> = Vec::new();
@@ -308,6 +326,15 @@ mod tests {
         assert_eq!(notes.dates, ["3 December 1929: a letter to Congress"]);
         assert_eq!(notes.figures, ["1,600 marines in Nicaragua"]);
         assert_eq!(Notes::parse(&notes.text()), notes);
+    }
+
+    #[test]
+    fn places_of_parts_are_blanked_and_nothing_moves() {
+        let outline = "Minutes (of 2).\n\n1. (a.txt, line 7) It was (so) sold.\n2) (x) no.\n12. (Größe › 1) é\n";
+        let claims = without_places(outline);
+        assert_eq!(claims.len(), outline.len());
+        assert_eq!(claims.split_whitespace().collect::<Vec<_>>().join(" "), "Minutes (of 2). 1. It was (so) sold. 2) (x) no. 12. é");
+        assert!(outline.char_indices().filter(|(_, c)| c.is_alphabetic()).all(|(at, _)| claims.is_char_boundary(at)));
     }
 
     #[test]

@@ -106,7 +106,7 @@ impl Read {
             seen: Vec::new(),
             own: Vec::new(),
         };
-        let mut cited = index.afresh().with_quotes(read.style == "quotes");
+        let mut cited = index.afresh().with_quotes(read.style == "quotes").with_outline(read.outline());
         if *later {
             cited.add(notes.iter().cloned());
         }
