@@ -157,7 +157,7 @@ fn only_experts_in_use_are_announced_and_looked_at() {
     for stays in [true, false] {
         // As a fused tensor holds them: each part amid one holder's bytes.
         let announced = Arc::new(Mutex::new(vec![]));
-        let gapped: Vec<u8> = bytes.chunks_exact(size).flat_map(|part| [&vec![7; 100], part].concat()).collect();
+        let gapped: Vec<u8> = bytes.chunks_exact(size).flat_map(|part| [&[7; 100], part].concat()).collect();
         let holder = Bytes::new(Arc::new(Noting { bytes: gapped, stays, announced: announced.clone() }));
         let place = |e: usize| e * (size + 100) + 100..(e + 1) * (size + 100);
         let parts = (0..EXPERTS).map(|e| holder.slice(place(e)).unwrap()).collect();

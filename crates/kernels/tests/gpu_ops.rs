@@ -39,6 +39,28 @@ fn width(dtype: DType) -> usize {
 }
 
 #[test]
+fn a_weight_in_parts_is_the_weight() {
+    let Some(gpu) = exact() else { return };
+    let (units, n, k) = (3, 5, 512);
+    for dtype in [DType::F32, DType::Q4_K] {
+        let bytes = random_weight(7, dtype, units * n, k);
+        let x = gpu.f32_tensor(&[2, k], &random(8, 2 * k)).unwrap();
+        let product = |w: kernels::Result<Weight>| {
+            let mut y = guarded(&gpu, 2, units * n);
+            matmul::forward(&gpu, &x, &w.unwrap(), None, &mut y, 2, Output::Store).unwrap();
+            rows_of(&gpu, &y, 2)
+        };
+        let mut parts: Vec<Bytes> = bytes.chunks_exact(bytes.len() / units).map(|part| part.to_vec().into()).collect();
+        let want = product(Weight::new(&gpu, units * n, k, dtype, n, bytes.clone().into()));
+        assert!(product(Weight::from_parts(&gpu, units * n, k, dtype, n, parts.clone())) == want, "{}", dtype.name());
+        parts.swap(0, 2);
+        assert!(product(Weight::from_parts(&gpu, units * n, k, dtype, n, parts.clone())) != want, "{}: blind", dtype.name());
+        parts.pop();
+        assert!(Weight::from_parts(&gpu, units * n, k, dtype, n, parts).is_err());
+    }
+}
+
+#[test]
 fn swiglu_equals_the_formula() {
     let Some(device) = exact() else { return };
     for (rows, width) in [(1, 1), (7, 63), (65, 257)] {
