@@ -14,7 +14,7 @@ pub struct Cited<'a> {
     read: Vec<Span>,
     /// Notes bring quotes.
     quoting: bool,
-    /// Parts are headed by their places.
+    /// Texts are of an outline.
     outline: bool,
     /// The memory that was cited last: sentences that stand keep their source.
     last: Notes,
@@ -60,7 +60,7 @@ impl<'a> Cited<'a> {
         self
     }
 
-    /// Whether answers are outlines, whose parts are headed by their places: those claim nothing.
+    /// Whether texts are of an outline: the places and labels in them claim nothing.
     pub fn with_outline(mut self, outline: bool) -> Self {
         self.outline = outline;
         self
@@ -99,7 +99,7 @@ impl<'a> Cited<'a> {
 
     /// A text's citations.
     pub fn cite(&self, text: &str) -> Vec<Citation> {
-        let claims = if self.outline { agent::without_places(text) } else { text.into() };
+        let claims = if self.outline { agent::claims_of(text) } else { text.into() };
         let mut citations = self.sources.cite_read(&claims, &self.read);
         without_headings(text, &mut citations);
         citations

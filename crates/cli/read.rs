@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use agent::{Ask, Mode, Progress, ReadSettings, Reading};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use data::{Document, MemoryOutcome, ReadEvent, Span};
 use indicatif::ProgressBar;
 use serde_json::json;
@@ -95,6 +95,12 @@ pub struct ReadOptions {
 
 /// Runs the verb.
 pub fn run(args: &ReadArgs) -> Result<()> {
+    let outline = args.ask.is_empty();
+    ensure!(!(outline && args.options.quotes), "--quotes is for questions: an outline quotes nothing");
+    ensure!(
+        !outline || matches!(args.options.mode, ReadMode::Auto | ReadMode::Memory),
+        "an outline has no such mode: give a question with --ask, or leave --mode out"
+    );
     let documents = documents::open(&args.documents)?;
     let opened = mind::open_for(&args.model, &args.options, &documents, args.ask.len())?;
     let mind = opened.mind();
@@ -113,7 +119,7 @@ pub fn read(
     sampling: data::Sampling,
 ) -> Result<Vec<Reading>> {
     let model = mind.model;
-    let settings = settings(mind, options, sampling, questions.is_empty())?;
+    let settings = settings(mind, options, sampling, questions.is_empty());
     let questions = if questions.is_empty() { &[""] } else { questions };
     let directory =
         options.save.clone().or_else(|| options.run.clone()).unwrap_or_else(|| default_run(documents, questions, &model.name(), &settings));
@@ -152,7 +158,7 @@ pub fn read(
 }
 
 /// The settings that options, model and sampling make.
-fn settings(mind: &Mind<'_>, options: &ReadOptions, sampling: data::Sampling, outline: bool) -> Result<ReadSettings> {
+fn settings(mind: &Mind<'_>, options: &ReadOptions, sampling: data::Sampling, outline: bool) -> ReadSettings {
     let mut settings = mind.settings();
     settings.sampling = sampling;
     settings.quotes = options.quotes;
@@ -161,8 +167,7 @@ fn settings(mind: &Mind<'_>, options: &ReadOptions, sampling: data::Sampling, ou
     settings.chunk = options.chunk.unwrap_or(settings.chunk);
     settings.memory = options.memory.unwrap_or(settings.memory);
     settings.mode = match options.mode {
-        ReadMode::Auto | ReadMode::Memory if outline => Mode::Outline,
-        _ if outline => bail!("an outline has no such mode: give a question with --ask, or leave --mode out"),
+        _ if outline => Mode::Outline,
         ReadMode::Auto => Mode::Auto,
         ReadMode::Single => Mode::Single,
         ReadMode::Memory => Mode::Memory,
@@ -170,8 +175,7 @@ fn settings(mind: &Mind<'_>, options: &ReadOptions, sampling: data::Sampling, ou
         ReadMode::Retrieve => Mode::Retrieve,
         ReadMode::Memagent => Mode::MemAgent,
     };
-    ensure!(!(outline && options.quotes), "--quotes is for questions: an outline quotes nothing");
-    Ok(settings)
+    settings
 }
 
 /// Runs the asks, shown as they go. Shared with `ask`.
@@ -182,11 +186,10 @@ pub fn run_all<'d>(
     settings: &ReadSettings,
     json: bool,
 ) -> Result<(Vec<Reading>, Watcher<'d>)> {
-    let mut watcher = Watcher::new(json, documents, asks.len(), settings.quotes);
+    let mut watcher = Watcher::new(json, documents, asks.len(), settings);
     for (number, ask) in asks.iter().enumerate() {
         ask.past.iter().for_each(|event| watcher.note(number, event));
     }
-    watcher.outline = settings.mode == Mode::Outline;
     let readings = {
         let mut watch = |progress: Progress<'_>| watcher.see(progress);
         pollster::block_on(agent::read_all(mind.model, mind.tokenizer, documents, asks, settings, &mut watch))
@@ -211,11 +214,12 @@ pub struct Watcher<'a> {
 }
 
 impl<'a> Watcher<'a> {
-    fn new(json: bool, documents: &'a [Document], questions: usize, quotes: bool) -> Self {
+    fn new(json: bool, documents: &'a [Document], questions: usize, settings: &ReadSettings) -> Self {
         let live = std::io::stderr().is_terminal() && !json;
         let index = Cited::new(documents);
-        let cited = (0..questions).map(|_| index.afresh().with_quotes(quotes)).collect();
-        Self { documents, cited, json, bar: ProgressBar::hidden(), chunks: 0, since: Instant::now(), turns: 0, live, outline: false }
+        let outline = settings.mode == Mode::Outline;
+        let cited = (0..questions).map(|_| index.afresh().with_quotes(settings.quotes).with_outline(outline)).collect();
+        Self { documents, cited, json, bar: ProgressBar::hidden(), chunks: 0, since: Instant::now(), turns: 0, live, outline }
     }
 
     fn see(&mut self, event: Progress<'_>) {

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use data::{Document, ReadEvent, Span};
 
 use crate::cite::{SentenceLines, split_sentences};
+use crate::outline::statements;
 use crate::question::{named, stems_of};
 use crate::{Passages, Sources};
 
@@ -51,12 +52,10 @@ impl Notes {
             let outline = matches!(log.first(), Some(ReadEvent::Started { style, .. }) if style == "outline");
             let chunks = log.iter().filter_map(|event| if let ReadEvent::Chunk { memory, .. } = event { Some(memory) } else { None });
             let answers = log.iter().filter_map(|event| if let ReadEvent::Answer { text, .. } = event { Some(text) } else { None });
-            let texts: Vec<&String> = match outline {
-                true => chunks.collect(),
-                false => chunks.last().into_iter().chain(answers).collect(),
-            };
-            for text in texts {
-                out.add(text, &mut seen);
+            if outline {
+                chunks.flat_map(|notes| statements(notes)).for_each(|statement| out.add(&statement, &mut seen));
+            } else {
+                chunks.last().into_iter().chain(answers).for_each(|text| out.add(text, &mut seen));
             }
         }
         out

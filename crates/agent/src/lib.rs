@@ -19,7 +19,7 @@ mod tags;
 pub use changes::{Change, ChangeKind, Piece, changes};
 pub use cite::{CheckedQuote, NoteQuote, QuoteFound, Sources, describe, note_quotes};
 pub use followup::{Evidence, Notes, sections_for};
-pub use outline::without_places;
+pub use outline::claims_of;
 pub use prompts::{NO_MEMORY, NO_PLAN, NOT_HELD, split_question};
 pub use reader::{Ask, EventSink, Progress, ReadError, Reading, coverage, read, read_all};
 pub use reply::{NextState, read_update, spoken, strip_thinking};

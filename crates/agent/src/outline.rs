@@ -183,22 +183,32 @@ pub fn compose(whole: &str, documents: &[Document], plan: &Plan, notes: &[String
     out
 }
 
-/// An outline with spaces in place of the places that head its parts, `1. (page 3) …`: they are ours, not claims. No byte moves.
-pub fn without_places(outline: &str) -> String {
+/// An outline, or a section's notes, with spaces in place of what claims nothing: the places that head its parts (`1. (page 3) …`) and the
+/// labels of its lines (`Summary: …`). No byte moves.
+pub fn claims_of(outline: &str) -> String {
     let mut out = String::with_capacity(outline.len());
     for line in outline.split_inclusive('\n') {
         let number = line.find(|c: char| !c.is_ascii_digit()).unwrap_or(0);
-        let end = line[number..].find(") ").map(|end| number + end + 1);
-        match end.filter(|_| number > 0 && line[number..].starts_with(". (")) {
-            Some(end) => {
-                out.push_str(&line[..number + 2]);
-                out.extend(std::iter::repeat_n(' ', end - number - 2));
-                out.push_str(&line[end..]);
+        let place = line[number..].find(") ").map(|end| number + 2..number + end + 1);
+        let place = place.filter(|_| number > 0 && line[number..].starts_with(". ("));
+        let label = LABELS.iter().find(|label| line.strip_prefix(**label).is_some_and(|rest| rest.starts_with(':')));
+        match place.or(label.map(|label| 0..label.len() + 1)) {
+            Some(blank) => {
+                out.push_str(&line[..blank.start]);
+                out.extend(std::iter::repeat_n(' ', blank.len()));
+                out.push_str(&line[blank.end..]);
             }
             None => out.push_str(line),
         }
     }
     out
+}
+
+/// What a section's notes state, one statement each: its summary, its dates and figures, and whom it names.
+pub fn statements(notes: &str) -> Vec<String> {
+    let Notes { summary, people, dates, figures } = Notes::parse(notes);
+    let named = if people.is_empty() { None } else { Some(format!("Named here: {}", people.join("; "))) };
+    std::iter::once(summary).chain(dates).chain(figures).chain(named).filter(|statement| !statement.is_empty()).collect()
 }
 
 /// The entries of most sections first, earlier ones first among equals, shown in the order of the text; and how many were left out.
@@ -331,7 +341,8 @@ mod tests {
     #[test]
     fn places_of_parts_are_blanked_and_nothing_moves() {
         let outline = "Minutes (of 2).\n\n1. (a.txt, line 7) It was (so) sold.\n2) (x) no.\n12. (Größe › 1) é\n";
-        let claims = without_places(outline);
+        assert_eq!(claims_of("Summary: S.\nPeople here"), "         S.\nPeople here");
+        let claims = claims_of(outline);
         assert_eq!(claims.len(), outline.len());
         assert_eq!(claims.split_whitespace().collect::<Vec<_>>().join(" "), "Minutes (of 2). 1. It was (so) sold. 2) (x) no. 12. é");
         assert!(outline.char_indices().filter(|(_, c)| c.is_alphabetic()).all(|(at, _)| claims.is_char_boundary(at)));
