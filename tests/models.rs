@@ -306,3 +306,30 @@ fn computed_weights_are_what_inspect_plans() {
     // A wrong format is seen.
     assert!(plan("qwen3-8b", "q4_k")["weight_bytes"].as_f64().unwrap() / 5_027_783_488.0 < 0.95);
 }
+
+#[test]
+fn questions_that_share_the_engines_steps_read_as_each_would_alone() {
+    let home = Home::new();
+    let text: String = (0..60).map(|i| format!("Line {i} tells of mill {} on the river Ouse.\n", i % 7)).collect();
+    fs::write(home.folder.path().join("d.txt"), text).unwrap();
+    let log = |name: &str| -> Vec<Value> {
+        let text = fs::read_to_string(home.folder.path().join(name)).unwrap();
+        let strip = |line: &str| {
+            let mut event: Value = serde_json::from_str(line).unwrap();
+            event.as_object_mut().unwrap().remove("seconds");
+            event
+        };
+        text.lines().map(strip).collect()
+    };
+    let sizes = ["--model", "a", "--exact", "--window", "4096", "--chunk", "600", "--memory", "150", "--mode", "memory", "--fresh"];
+    let asks = ["Who?", "Which river runs by the mill?", "What is told?"];
+    let together: Vec<&str> = asks.iter().flat_map(|ask| ["--ask", ask]).collect();
+    good(&home.run(&[&["read", "d.txt", "--run", "all"], &together[..], &sizes[..]].concat(), &[]));
+    for (number, ask) in asks.iter().enumerate() {
+        good(&home.run(&[&["read", "d.txt", "--run", "one", "--ask", ask], &sizes[..]].concat(), &[]));
+        let name = if number == 0 { "all/events.jsonl".into() } else { format!("all/events-{}.jsonl", number + 1) };
+        let (shared, alone) = (log(&name), log("one/events.jsonl"));
+        assert!(shared.len() > 4);
+        assert_eq!(shared, alone, "{ask}");
+    }
+}

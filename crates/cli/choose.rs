@@ -82,6 +82,8 @@ pub struct Task {
     pub memory: Option<usize>,
     /// As `window`.
     pub thinking: Option<usize>,
+    /// Questions that are read for together.
+    pub questions: usize,
 }
 
 /// Whether it fits the memory.

@@ -28,7 +28,7 @@ pub struct DemoArgs {
 pub fn run(args: &DemoArgs) -> Result<()> {
     let path = fetch::demo_model()?;
     let window = args.options.window.unwrap_or(2048);
-    let model = load::chat(&path.display().to_string(), &args.machine, Some(window))?;
+    let model = load::chat(&path.display().to_string(), &args.machine, Some(window), 1)?;
     let document = Document::plain("demo", "demo.txt", TEXT);
     let question = args.ask.as_deref().unwrap_or(QUESTION).trim();
     eprintln!("A demonstration: a 135-million-parameter model reads {} bytes through a window of {window} tokens.", TEXT.len());

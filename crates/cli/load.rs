@@ -55,10 +55,19 @@ pub fn model(name: &str, machine: &MachineArgs, default: Precision, window: Opti
     Ok((Arc::new(model), checkpoint, kv))
 }
 
-/// A chat model over one sequence of `window` tokens.
-pub fn chat(name: &str, machine: &MachineArgs, window: Option<usize>) -> Result<ChatEngine> {
+/// Conversations that share the engine's steps at most. More would gain little on a CPU.
+const TOGETHER: usize = 8;
+
+/// A chat model for `calls` conversations at once, of `window` tokens each: as many of them run together as a quarter of the memory that is
+/// free can keep; the others wait.
+pub fn chat(name: &str, machine: &MachineArgs, window: Option<usize>, calls: usize) -> Result<ChatEngine> {
     let (model, checkpoint, kv) = model(name, machine, Precision::Fast, window)?;
-    let settings = EngineSettings::single(model.max_positions, kv);
+    let single = EngineSettings::single(model.max_positions, kv);
+    let config = checkpoint.config();
+    let each = (single.window * config.layers * kv.bytes_per_position(config.kv_heads, config.head_dim)) as u64;
+    let room = free_memory().map_or(1, |free| (free / 4 / each.max(1)) as usize);
+    let together = calls.min(TOGETHER).min(room).max(1);
+    let settings = EngineSettings { max_sequences: together, cache_positions: together * single.window, ..single };
     ChatEngine::new(model, &checkpoint, settings, display_name(name)).context("cannot set up the chat model")
 }
 

@@ -59,7 +59,7 @@ pub fn open(args: &ModelArgs, window: Option<usize>) -> Result<Opened> {
 pub fn open_for(args: &ModelArgs, options: &ReadOptions, documents: &[Document], questions: usize) -> Result<Opened> {
     let tokens = if args.model.starts_with("openai:") { None } else { Some(count(documents)? * questions.max(1)) };
     let ReadOptions { window, chunk, memory, thinking, .. } = *options;
-    open_task(args, &Task { tokens, window, chunk, memory, thinking })
+    open_task(args, &Task { tokens, window, chunk, memory, thinking, questions: questions.max(1) })
 }
 
 fn open_task(args: &ModelArgs, task: &Task) -> Result<Opened> {
@@ -98,7 +98,7 @@ fn open_task(args: &ModelArgs, task: &Task) -> Result<Opened> {
     }
     drop(checkpoint);
     let device = load::device(&args.machine, kernels::Precision::Fast)?.describe();
-    let engine = load::chat(&name, &args.machine, Some(window))?;
+    let engine = load::chat(&name, &args.machine, Some(window), task.questions)?;
     Ok(Opened::Local(Timed::new(engine, (candidate.key, candidate.bytes, device)), candidate.entry))
 }
 

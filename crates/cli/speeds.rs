@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -195,6 +196,9 @@ pub struct Timed {
     /// Who it is in the records, bytes, and the device.
     pub identity: (String, u64, String),
     spent: Mutex<Spent>,
+    /// Calls under way, and calls that ever began: calls that share the engine's steps say nothing of one alone.
+    under_way: AtomicUsize,
+    begun: AtomicUsize,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -212,7 +216,7 @@ struct Spent {
 impl Timed {
     /// Times `engine`.
     pub fn new(engine: ChatEngine, identity: (String, u64, String)) -> Self {
-        Self { engine, identity, spent: Mutex::default() }
+        Self { engine, identity, spent: Mutex::default(), under_way: AtomicUsize::new(0), begun: AtomicUsize::new(0) }
     }
 
     /// What its calls have shown; `None` before a call with a reply of several tokens has ended.
@@ -233,6 +237,8 @@ impl Timed {
 
     async fn timed(&self, request: &ChatRequest, on_text: OnToken<'_>) -> Result<ChatReply, ChatError> {
         let started = Instant::now();
+        let others = self.under_way.fetch_add(1, Ordering::SeqCst);
+        let number = self.begun.fetch_add(1, Ordering::SeqCst);
         let mut first = None;
         let mut heard = |text: &str| {
             if !text.is_empty() {
@@ -240,9 +246,12 @@ impl Timed {
             }
             on_text(text);
         };
-        let reply = self.engine.chat(request, &mut heard).await?;
+        let reply = self.engine.chat(request, &mut heard).await;
+        self.under_way.fetch_sub(1, Ordering::SeqCst);
+        let reply = reply?;
+        let alone = others == 0 && self.begun.load(Ordering::SeqCst) == number + 1;
         let (ended, tokens) = (Instant::now(), reply.usage.completion_tokens as f64);
-        if let Some(first) = first.filter(|_| tokens > 1.0) {
+        if let Some(first) = first.filter(|_| tokens > 1.0 && alone) {
             let mut spent = self.spent.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
             spent.calls += 1.0;
             spent.prompt += reply.usage.prompt_tokens as f64;

@@ -1,18 +1,24 @@
 //! The local engine as a [`ChatModel`]: chat template, tokenizer, streaming text.
+//!
+//! Calls made at the same time share the engine's steps, as many as it has room for: whichever is polled makes the next step for all,
+//! and leaves the others their tokens.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
+use std::task::Poll;
 
 use async_lock::Mutex;
 use data::{BoxFuture, ChatError, ChatModel, ChatReply, ChatRequest, Message, OnToken, Role, StopReason, Usage};
 use tokenizer::{ChatTemplate, TemplateOptions, Tokenizer};
 
-use crate::engine::{Engine, EngineSettings, Request};
+use crate::engine::{Engine, EngineSettings, Request, Token};
 use crate::error::{ModelError, Result};
 use crate::source::Checkpoint;
 use crate::text::TextParts;
 use crate::weights::Model;
 
-/// A model that holds conversations. One call runs at a time; others wait their turn.
+/// A model that holds conversations, as many at once as its engine runs sequences; others wait their turn.
 pub struct ChatEngine {
     name: String,
     window: usize,
@@ -21,7 +27,60 @@ pub struct ChatEngine {
     template: ChatTemplate,
     thinks: bool,
     stop_ids: Vec<u32>,
-    engine: Mutex<Engine>,
+    shared: Mutex<Shared>,
+    /// Sequences whose calls have ended or were dropped.
+    left: StdMutex<Vec<u64>>,
+}
+
+/// The engine, and the tokens of calls that were not polled when they came.
+struct Shared {
+    engine: Engine,
+    outbox: HashMap<u64, Vec<Token>>,
+}
+
+/// A call's sequence, until the call ends or is dropped.
+struct Turn<'a> {
+    id: u64,
+    left: &'a StdMutex<Vec<u64>>,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).push(self.id);
+    }
+}
+
+impl Shared {
+    /// Lets go of sequences that nobody waits for.
+    fn forget(&mut self, left: &StdMutex<Vec<u64>>) {
+        for id in left.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            self.engine.cancel(id);
+            self.outbox.remove(&id);
+        }
+    }
+
+    /// The next tokens of a sequence; none while its prompt is being read.
+    async fn next(&mut self, id: u64) -> Result<Vec<Token>> {
+        if !self.outbox.contains_key(&id) {
+            for token in self.engine.step().await? {
+                self.outbox.entry(token.sequence).or_default().push(token);
+            }
+        }
+        Ok(self.outbox.remove(&id).unwrap_or_default())
+    }
+}
+
+/// Lets other futures go on before this one.
+async fn yield_now() {
+    let mut yielded = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await
 }
 
 impl ChatEngine {
@@ -41,8 +100,9 @@ impl ChatEngine {
         let described = format!("{name} ({}, {})", main_dtype(checkpoint), model.device.describe());
         let vocab = model.config.vocab;
         let thinks = template_source.is_some_and(|source| source.contains("<think>"));
-        let engine = Mutex::new(Engine::new(model, settings)?);
-        Ok(Self { name: described, window: settings.window, vocab, tokenizer, template, thinks, stop_ids, engine })
+        let shared = Mutex::new(Shared { engine: Engine::new(model, settings)?, outbox: HashMap::new() });
+        let left = StdMutex::default();
+        Ok(Self { name: described, window: settings.window, vocab, tokenizer, template, thinks, stop_ids, shared, left })
     }
 
     /// The tokenizer.
@@ -83,10 +143,13 @@ impl ChatEngine {
             return Err(ChatError::TooLong { prompt: prompt_tokens, window: self.window });
         }
         let max_new_tokens = request.max_tokens.min(self.window - prompt_tokens);
-        let mut engine = self.engine.lock().await;
-        engine.clear();
         let failed = |error: ModelError| ChatError::Failed(error.to_string());
-        engine.submit(Request { prompt, max_new_tokens, sampling: request.sampling, stop_ids: self.stop_ids.clone() }).map_err(failed)?;
+        let turn = {
+            let mut shared = self.shared.lock().await;
+            shared.forget(&self.left);
+            let request = Request { prompt, max_new_tokens, sampling: request.sampling, stop_ids: self.stop_ids.clone() };
+            Turn { id: shared.engine.submit(request).map_err(failed)?, left: &self.left }
+        };
         let mut decoder = self.tokenizer.decoder();
         let (mut shown, mut stopped) = (0, false);
         let mut reply = ChatReply {
@@ -97,8 +160,15 @@ impl ChatEngine {
             usage: Usage { prompt_tokens, completion_tokens: 0 },
         };
         let undecodable = |error: tokenizer::TokenizerError| ChatError::Failed(error.to_string());
-        while !engine.is_idle() {
-            for token in engine.step().await.map_err(failed)? {
+        let mut ended = false;
+        while !ended {
+            let tokens = {
+                let mut shared = self.shared.lock().await;
+                shared.forget(&self.left);
+                shared.next(turn.id).await.map_err(failed)?
+            };
+            for token in tokens {
+                ended |= token.stop.is_some();
                 if token.stop == Some(StopReason::Eos) {
                     reply.stop = StopReason::Eos;
                     continue;
@@ -110,14 +180,16 @@ impl ChatEngine {
             if let Some(end) = first_stop(&reply.text, &request.stop) {
                 reply.text.truncate(end);
                 reply.stop = StopReason::Eos;
-                stopped = true;
-                engine.clear();
+                (stopped, ended) = (true, true);
             }
             // What may be the beginning of a stop text is held back.
-            let safe = reply.text.len() - if engine.is_idle() { 0 } else { held_back(&reply.text, &request.stop) };
+            let safe = reply.text.len() - if ended { 0 } else { held_back(&reply.text, &request.stop) };
             if safe > shown {
                 on_text(&reply.text[shown..safe]);
                 shown = safe;
+            }
+            if !ended {
+                yield_now().await;
             }
         }
         if !stopped {
