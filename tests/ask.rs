@@ -2,7 +2,6 @@
 
 // The servers that do as they are told are those of the client's own tests.
 #[path = "../crates/server/tests/common/mod.rs"]
-#[allow(dead_code)]
 mod script;
 
 use std::path::Path;

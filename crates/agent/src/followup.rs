@@ -50,12 +50,12 @@ impl Notes {
         let mut seen = HashSet::new();
         for log in logs {
             let outline = matches!(log.first(), Some(ReadEvent::Started { style, .. }) if style == "outline");
-            let chunks = log.iter().filter_map(|event| if let ReadEvent::Chunk { memory, .. } = event { Some(memory) } else { None });
+            let mut chunks = log.iter().filter_map(|event| if let ReadEvent::Chunk { memory, .. } = event { Some(memory) } else { None });
             let answers = log.iter().filter_map(|event| if let ReadEvent::Answer { text, .. } = event { Some(text) } else { None });
             if outline {
                 chunks.flat_map(|notes| statements(notes)).for_each(|statement| out.add(&statement, &mut seen));
             } else {
-                chunks.last().into_iter().chain(answers).for_each(|text| out.add(text, &mut seen));
+                chunks.next_back().into_iter().chain(answers).for_each(|text| out.add(text, &mut seen));
             }
         }
         out

@@ -32,6 +32,9 @@ struct Notes {
     figures: Vec<String>,
 }
 
+/// One of a section's lists.
+type List = fn(&Notes) -> &Vec<String>;
+
 impl Notes {
     /// Reads the four lines, however they are adorned. What stands before the first label is the summary.
     fn parse(text: &str) -> Self {
@@ -165,7 +168,7 @@ pub fn compose(whole: &str, documents: &[Document], plan: &Plan, notes: &[String
         let summary = if notes.summary.is_empty() { "(no notes)" } else { &notes.summary };
         out.push_str(&format!("{}. ({}) {summary}\n", index + 1, places.join(", ")));
     }
-    let lists: [(&str, fn(&Notes) -> &Vec<String>); 3] =
+    let lists: [(&str, List); 3] =
         [("People", |notes| &notes.people), ("Dates", |notes| &notes.dates), ("Figures", |notes| &notes.figures)];
     for (title, list) in lists {
         let (entries, left_out) = ranked(&notes, list);
@@ -212,10 +215,10 @@ pub fn statements(notes: &str) -> Vec<String> {
 }
 
 /// The entries of most sections first, earlier ones first among equals, shown in the order of the text; and how many were left out.
-fn ranked(notes: &[Notes], list: fn(&Notes) -> &Vec<String>) -> (Vec<String>, usize) {
+fn ranked(notes: &[Notes], list: List) -> (Vec<String>, usize) {
     let mut entries: Vec<(String, usize)> = Vec::new();
     let mut known: HashMap<String, usize> = HashMap::new();
-    for entry in notes.iter().flat_map(|notes| list(notes)) {
+    for entry in notes.iter().flat_map(list) {
         let next = entries.len();
         match *known.entry(key(entry)).or_insert(next) {
             at if at < next => entries[at].1 += 1,
