@@ -22,6 +22,7 @@ use self::passage::{Passage, Spelled};
 pub use self::quotes::{CheckedQuote, NoteQuote, QuoteFound, note_quotes};
 use self::sentences::Lines;
 pub(crate) use self::sentences::{Lines as SentenceLines, sentences as split_sentences};
+use self::words::{Kind, tokens};
 
 /// Passages that are looked at closely for one sentence.
 const CLOSE: usize = 12;
@@ -101,6 +102,9 @@ impl Sources {
 
     /// The passage that carries a sentence best.
     fn trace(&self, sentence: &str, read: &Read) -> Traced {
+        if is_small_number(sentence) {
+            return (Support::NotFound, None);
+        }
         let claim = Claim::new(sentence, &self.index);
         let mut spelled: HashMap<u32, Spelled> = HashMap::new();
         let mut best: Option<(Verdict, (u32, u32))> = None;
@@ -154,6 +158,13 @@ impl Sources {
         let document = &self.index.documents[document];
         Source { span: Span { doc: document.id.clone(), start, end }, quote: document.text[start..end].to_string() }
     }
+}
+
+/// A number of one or two digits and nothing else: it stands everywhere, and says nothing of what it counts.
+fn is_small_number(sentence: &str) -> bool {
+    let mut words = Vec::new();
+    tokens(sentence, &mut words);
+    matches!(&words[..], [only] if only.word.kind == Kind::Number && sentence[only.word.start..only.word.end].len() <= 2)
 }
 
 /// A citation in words: `report.pdf, page 12, “…the words of the report…”`, of source code `src/main.rs:40, “…”`. A passage that only agrees says so (`see …, agreement

@@ -206,6 +206,16 @@ fn citations_are_described_by_their_place() {
 }
 
 #[test]
+fn a_small_number_alone_has_no_source() {
+    let document = document("demo.txt");
+    let sources = Sources::new(std::slice::from_ref(&document));
+    for text in ["4", "60.", "\\boxed{12}"] {
+        assert!(sources.cite(text).iter().all(|citation| citation.source.is_none()), "{text}");
+    }
+    assert!(sources.cite("155,000")[0].source.is_some());
+}
+
+#[test]
 fn notes_bring_their_quotes() {
     let text = "Notes:\n- The Reserve was called up “155,000 members of the Reserve”\n2. Labor areas [quote: \"declined from 101 to 60\"]\n* He said \"no\" twice, then left\n- Wells: \"a race between education and catastrophe\".\n- Made up [Quote: “fifteen purple elephants marched”]\n- one “word”\n";
     // Whatever white space stands before a note, its offsets are those of its words.
