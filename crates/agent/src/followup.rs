@@ -106,7 +106,9 @@ impl Notes {
             chosen.push(best);
         }
         chosen.sort_unstable();
-        let share = if all > 0.0 { held.iter().filter_map(|stem| wanted.get(stem)).sum::<f32>() / all } else { 0.0 };
+        // From 0: the sum of nothing is -0.
+        let share =
+            if all > 0.0 { held.iter().filter_map(|stem| wanted.get(stem)).fold(0.0, |sum, weight| sum + weight) / all } else { 0.0 };
         Evidence { notes: chosen.into_iter().map(|at| self.notes[at].0.clone()).collect(), share }
     }
 }
@@ -198,7 +200,8 @@ mod tests {
         let evidence = notes.evidence("How many marines are in Haiti?", &sources);
         assert!(evidence.is_enough() && evidence.notes.iter().any(|note| note.contains("700")), "{evidence:?}");
         for question in ["At what did the public debt stand?", "How many airports are there?", "How many zebras?", "How many?"] {
-            assert!(!notes.evidence(question, &sources).is_enough(), "{question}");
+            let evidence = notes.evidence(question, &sources);
+            assert!(!evidence.is_enough() && evidence.share.is_sign_positive(), "{question}");
         }
         // An outline keeps every section's notes.
         let outline = log("- 700 marines in Haiti.", "outline");
