@@ -114,7 +114,7 @@ mod tests {
 
     /// `cargo test --release -p longhand-data -- --ignored --nocapture`
     #[test]
-    #[ignore = "a measurement"]
+    #[ignore = "a measurement: cargo test --release -p longhand-data --lib -- --ignored --nocapture"]
     fn speed() {
         let text =
             Text::from("A line of a log, about as long as such lines are: 2026-01-01T00:00:00Z INFO 200 in 17 ms\n".repeat(2_200_000));

@@ -12,7 +12,7 @@ use support::{device, random, random_weight};
 
 /// Prints GFLOP/s of a matmul of every format: many rows, one row, one row in fast mode.
 #[test]
-#[ignore = "measures; run it alone"]
+#[ignore = "a measurement, alone: cargo test --release -p longhand-kernels --test gpu_speed -- --ignored --nocapture"]
 fn matmul_speed() {
     let size: usize = std::env::var("SIZE").ok().and_then(|size| size.parse().ok()).unwrap_or(512);
     for precision in [Precision::Exact, Precision::Fast] {

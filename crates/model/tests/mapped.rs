@@ -231,7 +231,7 @@ fn gained(path: &std::path::Path, copied: bool) -> Gained {
 }
 
 #[test]
-#[ignore = "is the process that others measure"]
+#[ignore = "started by the other tests of this file as a process to measure: cargo test -p longhand-model --test mapped"]
 #[cfg(target_os = "linux")]
 fn measure() {
     let Some(path) = std::env::var_os("MEASURE") else { return };

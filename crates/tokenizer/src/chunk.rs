@@ -108,7 +108,7 @@ fn choose(segments: &[Segment], sums: &[usize], best: &[usize], first: usize, li
     if left <= limit {
         return segments.len();
     }
-    // Two chunks will do for what is left: share it, so that the last is no stub.
+    // Two chunks will do for what is left: share it, so that the last is not tiny.
     let (low, high) = if left <= limit + limit / 2 { (left.saturating_sub(max_tokens), left * 5 / 8) } else { (0, limit) };
     let (high, low) = (high.min(limit), low.max(high / 2));
     // The last place that is at most this far and not too near.

@@ -383,7 +383,7 @@ fn chunks_cut_where_a_reader_would() {
     assert_eq!(cut("One is here. Two is there! “Is three?” Four", 18), ["One is here.", " Two is there!", " “Is three?”", " Four"]);
     assert_eq!(cut("一二三。四五。六七八", 12), ["一二三。", "四五。", "六七八"]);
     assert_eq!(cut("some words here now", 11), ["some words", " here now"]);
-    // No stub at the end: what two chunks can hold is shared.
+    // No tiny chunk at the end: what two chunks can hold is shared.
     let sizes: Vec<usize> = cut(&"a b ".repeat(28), 100).iter().map(String::len).collect();
     assert!(sizes.len() == 2 && sizes.iter().all(|&size| size > 30), "{sizes:?}");
     assert_eq!(chunks(&tokenizer, "", 10), Err(TokenizerError::EmptyDocument));
@@ -445,7 +445,7 @@ fn long_runs_without_a_place_to_cut_are_quick() {
 
 /// `cargo test --release -p longhand-tokenizer --test small -- --ignored --nocapture`
 #[test]
-#[ignore = "a measurement"]
+#[ignore = "a measurement: cargo test --release -p longhand-tokenizer --test small -- --ignored --nocapture"]
 fn speed() {
     let Some(tokenizer) = common::qwen3() else { return };
     let sources = ["chunk.rs", "library.rs", "tokenizer.rs"]
