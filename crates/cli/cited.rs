@@ -236,11 +236,16 @@ fn without_quotes(text: &str, quotes: &[CheckedQuote]) -> String {
     let mut out = String::with_capacity(text.len());
     let mut at = 0;
     for note in quotes.iter().map(|checked| &checked.note).filter(|note| note.quote.is_some()) {
-        let from = note.start + note.note.len();
-        // The note's own words begin its line; if they did not, there would be nothing to leave.
-        let from = if text.get(note.start..from) == Some(&*note.note) { from } else { note.start };
-        out.push_str(&text[at..from]);
-        out.extend(std::iter::repeat_n(' ', note.end - from));
+        // The note's own words begin its line or end it; if they did neither, there would be nothing to leave.
+        let line = &text[note.start..note.end];
+        let quote = match (line.starts_with(&*note.note), line.ends_with(&*note.note)) {
+            (true, _) => note.start + note.note.len()..note.end,
+            (_, true) => note.start..note.end - note.note.len(),
+            _ => note.start..note.end,
+        };
+        out.push_str(&text[at..quote.start]);
+        out.extend(std::iter::repeat_n(' ', quote.len()));
+        out.push_str(&text[quote.end..note.end]);
         at = note.end;
     }
     out.push_str(&text[at..]);

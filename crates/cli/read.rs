@@ -73,7 +73,7 @@ pub struct ReadOptions {
     /// Whole or through memory.
     #[arg(long, value_enum, default_value = "auto")]
     pub mode: ReadMode,
-    /// Ask for one verbatim quote with each note.
+    /// Ask for one verbatim quote with each note, and keep only notes whose words stand in the section.
     #[arg(long)]
     pub quotes: bool,
     /// Tokens of room for thinking before each reply; as the model's template says unless told otherwise.
@@ -288,6 +288,7 @@ impl<'a> Watcher<'a> {
             MemoryOutcome::MissingTags => " (not in the form asked for: the whole reply was taken)".into(),
             MemoryOutcome::KeptPrevious => " (empty reply: the memory was kept)".into(),
             MemoryOutcome::Collapsed { removed } => format!(" ({removed} repeated lines dropped)"),
+            MemoryOutcome::Unproven { removed } => format!(" ({removed} notes without a quote that stands here dropped)"),
             MemoryOutcome::RanOn { tokens } => {
                 format!(" (a memory of {tokens} tokens without an end: only what the question names was added)")
             }

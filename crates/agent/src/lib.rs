@@ -8,6 +8,7 @@ mod cite;
 mod followup;
 mod outline;
 mod prompts;
+mod proven;
 mod question;
 mod reader;
 mod reply;

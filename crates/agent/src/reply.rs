@@ -170,7 +170,8 @@ fn block<'a>(text: &'a str, tag: &str) -> (Option<&'a str>, bool) {
 
 /// Without the prompt's own "Nothing found yet" where something else is said: it would talk the answer out of what was found.
 fn without_nothing(memory: &str) -> String {
-    let nothing = |line: &&str| without_marker(line.trim()).trim_end_matches('.').eq_ignore_ascii_case(NOTHING_YET);
+    let bare = |line: &str| without_marker(line.trim()).trim_matches(['.', ':', ' ', '"', '“', '”']).to_string();
+    let nothing = |line: &&str| bare(line).eq_ignore_ascii_case(NOTHING_YET);
     let said: Vec<&str> = memory.lines().filter(|line| !nothing(line)).collect();
     if said.iter().all(|line| line.trim().is_empty()) { memory.to_string() } else { said.join("\n") }
 }

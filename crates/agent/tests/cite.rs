@@ -236,6 +236,12 @@ fn notes_bring_their_quotes() {
     assert_eq!(quotes, want);
     assert_eq!(notes[1].note, "The Reserve was called up");
     assert_eq!(&text[notes[2].start..notes[2].end], "Labor areas [quote: \"declined from 101 to 60\"]");
+    // The quote first, and nothing but a quote.
+    let first = note_quotes("- “declined from 101 to 60”: labor areas\n- “no more than that”.\n- “He” went home");
+    let said: Vec<(&str, Option<&str>)> = first.iter().map(|note| (&*note.note, note.quote.as_deref())).collect();
+    assert_eq!(said[0], ("labor areas", Some("declined from 101 to 60")));
+    assert_eq!(said[1], ("“no more than that”.", Some("no more than that")));
+    assert_eq!(said[2], ("“He” went home", None));
     let document = document("demo.txt");
     let sources = Sources::new(std::slice::from_ref(&document));
     let found = sources.check_quotes(text, None);

@@ -7,7 +7,7 @@ mod common;
 
 use agent::{Mode, Progress, ReadError, ReadSettings, Reading};
 use common::{Scripted, document, prose, tokenizer};
-use data::{Document, ReadEvent, Sampling, StopReason};
+use data::{Document, MemoryOutcome, ReadEvent, Sampling, StopReason};
 
 const ASK: &str = "How many boats in 1850? Answer with one number.";
 const WINDOW: usize = 3000;
@@ -125,8 +125,12 @@ fn quotes_are_asked_for_only_when_wanted() {
     for quotes in [false, true] {
         let model = saying();
         let memory = ReadSettings { quotes, chunk: 300, ..settings(Mode::Memory) };
-        read(&model, &documents, &memory, &[]).0.unwrap();
+        let (reading, log) = read(&model, &documents, &memory, &[]);
         assert_eq!(model.prompt(0).contains("one quote that proves it"), quotes);
+        // "kept" stands nowhere in the document, and brings no quote.
+        assert_eq!(reading.unwrap().memory, if quotes { "" } else { "kept" });
+        let dropped = |event: &ReadEvent| matches!(event, ReadEvent::Chunk { outcome: MemoryOutcome::Unproven { removed: 1 }, .. });
+        assert_eq!(log.iter().any(dropped), quotes);
     }
 }
 

@@ -19,6 +19,11 @@ pub enum MemoryOutcome {
         /// Lines and rounds dropped.
         removed: usize,
     },
+    /// A read that asks for quotes: notes that what was read does not prove were dropped.
+    Unproven {
+        /// Notes dropped.
+        removed: usize,
+    },
     /// Over budget and cut off: the notes before, and the new sentences that name what the question names.
     RanOn {
         /// The length of what was said, in tokens.

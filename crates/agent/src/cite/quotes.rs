@@ -1,4 +1,4 @@
-//! Notes that bring their own quotes: `- note “quote”` or `- note [quote: "…"]`, each quote checked against the documents.
+//! Notes that bring their own quotes: `- “quote”: note`, `- note “quote”` or `- note [quote: "…"]`, each quote checked against the documents.
 
 use data::{Source, Span};
 
@@ -14,7 +14,7 @@ pub struct NoteQuote {
     pub start: usize,
     /// One past the last byte of the line.
     pub end: usize,
-    /// The note, without the quote.
+    /// The note, without the quote. A note that is nothing but its quote is both.
     pub note: String,
     /// The quote, without its quotation marks. `None` where the note has none.
     pub quote: Option<String>,
@@ -43,7 +43,7 @@ pub enum QuoteFound {
 }
 
 /// The notes of a memory, one per line that has words. Quotes stand in `[quote: …]`, or at the line's end in quotation marks (straight,
-/// curly, «», 「」); a quote in the middle of a note is a part of the note.
+/// curly, «», 「」), or at its beginning with a colon or dash behind; a quote in the middle of a note is a part of the note.
 pub fn note_quotes(text: &str) -> Vec<NoteQuote> {
     let mut out = Vec::new();
     let mut at = 0;
@@ -58,7 +58,9 @@ pub fn note_quotes(text: &str) -> Vec<NoteQuote> {
             continue;
         }
         let end = from + said.len();
-        let (note, quote) = match bracketed(said).or_else(|| closing(said)) {
+        let found = bracketed(said).or_else(|| opening(said)).or_else(|| closing(said));
+        let (note, quote) = match found {
+            Some(("", quote)) => (said, Some(quote.to_string()).filter(|quote| quote.contains(char::is_alphanumeric))),
             Some((note, quote)) => (note, Some(quote.to_string()).filter(|quote| quote.contains(char::is_alphanumeric))),
             None => (said, None),
         };
@@ -77,6 +79,24 @@ fn bracketed(line: &str) -> Option<(&str, &str)> {
 }
 
 const QUOTES: [char; 9] = ['"', '“', '”', '„', '«', '»', '「', '」', '＂'];
+
+/// `“quote”: note`, or with a dash.
+fn opening(line: &str) -> Option<(&str, &str)> {
+    let open = line.chars().next()?;
+    let inner = &line[open.len_utf8()..];
+    let close = match open {
+        '"' => '"',
+        '“' => '”',
+        '„' => '“',
+        '«' => '»',
+        '「' => '」',
+        _ => return None,
+    };
+    let (quote, rest) = inner.split_once(close)?;
+    let note = rest.trim_start().trim_start_matches(['.', ',']);
+    let note = note.strip_prefix([':', '-', '–', '—', '：'])?.trim_start();
+    Some((note, quote.trim()))
+}
 
 /// `note “quote”`, perhaps with a full stop after it.
 fn closing(line: &str) -> Option<(&str, &str)> {

@@ -5,6 +5,7 @@ use tokenizer::{Chunk, Tokenizer};
 
 use super::past::Past;
 use super::{Ask, EventSink, LEAST, Progress, ReadError, Reading, See, coverage, section};
+use crate::proven::keep_proven;
 use crate::reply::{NextState, cut_to, read_memory, read_update, spoken};
 use crate::settings::{Mode, ReadSettings};
 use crate::{outline, prompts, select};
@@ -315,7 +316,11 @@ impl<'a> Thread<'a> {
         };
         let limit = settings.memory + settings.plan + FORM + settings.thinking;
         // Small models lose the form otherwise, or repeat the prompt.
-        let begun = if self.begins() && !memagent { prompts::UPDATE_BEGINS } else { "" };
+        let begun = match self.begins() && !memagent {
+            true if settings.quotes => prompts::QUOTES_BEGIN,
+            true => prompts::UPDATE_BEGINS,
+            false => "",
+        };
         let stop = if settings.thinking == 0 && !memagent { vec![prompts::UPDATE_ENDS.to_string()] } else { vec![] };
         let mut reply = self.chat(prompt, limit, index as u64, begun.into(), stop).await?;
         reply.text.insert_str(0, begun);
@@ -324,6 +329,7 @@ impl<'a> Thread<'a> {
             true => read_memory(said, &self.memory, settings.memory, self.tokenizer)?,
             false => read_update(said, (&self.memory, &self.guide), &self.core, settings.memory, self.tokenizer)?,
         };
+        let next = if settings.quotes { keep_proven(next, &self.memory, text) } else { next };
         Ok((reply, next))
     }
 
