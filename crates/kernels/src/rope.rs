@@ -1,12 +1,16 @@
 //! Rotary position embedding, half-split pairs (i, i + D/2), in place. x: [R, H·D], table: [P, D] = cos | sin of each position.
 //! `x'_i = x_i c_i - x_{i+D/2} s_i`, `x'_{i+D/2} = x_{i+D/2} c_i + x_i s_i`.
 //!
+//! Backward is the transposed map: `dx_i = dx'_i c_i + dx'_{i+D/2} s_i`, `dx_{i+D/2} = dx'_{i+D/2} c_i - dx'_i s_i`. Nothing is kept.
+//!
 //! Angles are computed in f64 on the host: WGSL's sin and cos lose accuracy at large positions.
 
 mod cpu;
 pub(crate) mod gpu;
 
 use crate::{DType, Device, KernelError, Result, Tensor};
+
+const OP: &str = "rope";
 
 /// cos and sin of every position up to the planned context. [P, D]: D/2 cosines, then D/2 sines.
 pub struct RopeTable {
@@ -33,14 +37,28 @@ impl RopeTable {
 
 /// Rotates the first `rows` rows of `x` by their `positions` (u32 [R]).
 pub fn forward(device: &Device, x: &mut Tensor, table: &RopeTable, positions: &Tensor, rows: usize, heads: usize) -> Result<()> {
-    const OP: &str = "rope";
-    let head_dim = table.table.width();
-    x.expect(OP, "x", DType::F32, rows, heads * head_dim)?;
-    if positions.dtype() != DType::U32 || positions.len() < rows {
-        return Err(KernelError::shape(OP, format!("positions is {:?}, u32 [≥{rows}] is needed", positions.shape())));
-    }
+    check(x, table, positions, rows, heads)?;
     match device {
         Device::Cpu(device) => cpu::forward(device, x, &table.table, positions, rows, heads),
         Device::Gpu(device) => gpu::forward(device, x, &table.table, positions, rows, heads),
     }
+}
+
+/// Turns the gradient of the rotated rows, in place, into that of the rows before: the transposed rotation by their `positions`.
+///
+/// Errors as [`forward`].
+pub fn backward(device: &Device, dx: &mut Tensor, table: &RopeTable, positions: &Tensor, rows: usize, heads: usize) -> Result<()> {
+    check(dx, table, positions, rows, heads)?;
+    match device {
+        Device::Cpu(device) => cpu::backward(device, dx, &table.table, positions, rows, heads),
+        Device::Gpu(device) => gpu::backward(device, dx, &table.table, positions, rows, heads),
+    }
+}
+
+fn check(x: &Tensor, table: &RopeTable, positions: &Tensor, rows: usize, heads: usize) -> Result<()> {
+    x.expect(OP, "x", DType::F32, rows, heads * table.table.width())?;
+    if positions.dtype() != DType::U32 || positions.len() < rows {
+        return Err(KernelError::shape(OP, format!("positions is {:?}, u32 [≥{rows}] is needed", positions.shape())));
+    }
+    Ok(())
 }

@@ -65,3 +65,14 @@ pub fn gather(device: &GpuDevice, x: &Tensor, index: &Tensor, y: &mut Tensor, ro
     let bindings = [index.gpu("gather")?, x.gpu("gather")?, y.gpu("gather")?];
     device.launch(&GATHER, &[], &params, &bindings, fold_groups((rows * width).div_ceil(THREADS)))
 }
+
+fn not_yet() -> crate::KernelError {
+    crate::KernelError::Value { op: OP, message: "this gradient is not there on a GPU yet; train on the CPU".into() }
+}
+
+pub fn backward(_: &GpuDevice, _: &Tensor, _: &[u32], _: &mut Tensor) -> Result<()> {
+    Err(not_yet())
+}
+pub fn scatter(_: &GpuDevice, _: &Tensor, _: &Tensor, _: &mut Tensor, _: usize) -> Result<()> {
+    Err(not_yet())
+}

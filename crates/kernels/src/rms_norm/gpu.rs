@@ -49,3 +49,22 @@ pub fn forward_in_place(device: &GpuDevice, x: &mut Tensor, gain: &Tensor, eps: 
     let bindings = [gain.gpu(OP)?, x.gpu(OP)?];
     device.launch(&IN_PLACE, &defines(threads(width), true), &params, &bindings, fold_groups(rows))
 }
+
+fn not_yet() -> crate::KernelError {
+    crate::KernelError::Value { op: OP, message: "this gradient is not there on a GPU yet; train on the CPU".into() }
+}
+
+pub fn backward(
+    _: &GpuDevice,
+    _: &Tensor,
+    _: &Tensor,
+    _: f32,
+    _: &Tensor,
+    _: &mut Tensor,
+    _: crate::matmul::Output,
+    _: Option<&mut Tensor>,
+    _: usize,
+    _: usize,
+) -> Result<()> {
+    Err(not_yet())
+}

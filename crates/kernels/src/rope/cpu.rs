@@ -1,9 +1,9 @@
+use super::OP;
 use crate::cpu::CpuDevice;
 use crate::cpu::lanes::multiversion;
 use crate::cpu::parallel::{SharedMut, for_each_range};
+use crate::cpu::simd::Level;
 use crate::{KernelError, Result, Tensor};
-
-const OP: &str = "rope";
 
 multiversion! {
     /// Rotates every head of one row by one position's cosines and sines.
@@ -21,7 +21,40 @@ multiversion! {
     }
 }
 
+multiversion! {
+    /// The transpose of [`rotate`].
+    fn rotate_back(row: &mut [f32], turn: &[f32]) {
+        let half = turn.len() / 2;
+        let (cos, sin) = turn.split_at(half);
+        for head in row.chunks_exact_mut(2 * half) {
+            let (low, high) = head.split_at_mut(half);
+            for i in 0..half {
+                let (a, b) = (low[i], high[i]);
+                low[i] = a.mul_add(cos[i], b * sin[i]);
+                high[i] = b.mul_add(cos[i], -(a * sin[i]));
+            }
+        }
+    }
+}
+
 pub fn forward(device: &CpuDevice, x: &mut Tensor, table: &Tensor, positions: &Tensor, rows: usize, heads: usize) -> Result<()> {
+    turn(device, x, table, positions, rows, heads, rotate)
+}
+
+pub fn backward(device: &CpuDevice, dx: &mut Tensor, table: &Tensor, positions: &Tensor, rows: usize, heads: usize) -> Result<()> {
+    turn(device, dx, table, positions, rows, heads, rotate_back)
+}
+
+/// `by` on every row.
+fn turn(
+    device: &CpuDevice,
+    x: &mut Tensor,
+    table: &Tensor,
+    positions: &Tensor,
+    rows: usize,
+    heads: usize,
+    by: fn(Level, &mut [f32], &[f32]),
+) -> Result<()> {
     let head_dim = table.width();
     let (x, table, positions) = (x.f32s_mut(OP)?, table.f32s(OP)?, &positions.u32s(OP)?[..rows]);
     let known = table.len() / head_dim;
@@ -34,7 +67,7 @@ pub fn forward(device: &CpuDevice, x: &mut Tensor, table: &Tensor, positions: &T
         for row in rows {
             // SAFETY: ranges of rows are disjoint.
             let to = unsafe { x.slice(row * width..(row + 1) * width) };
-            rotate(device.simd(), to, &table[positions[row] as usize * head_dim..][..head_dim]);
+            by(device.simd(), to, &table[positions[row] as usize * head_dim..][..head_dim]);
         }
     });
     Ok(())

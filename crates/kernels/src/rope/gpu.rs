@@ -24,3 +24,11 @@ pub fn forward(device: &GpuDevice, x: &mut Tensor, table: &Tensor, positions: &T
     let bindings = [table.gpu(OP)?, positions.gpu(OP)?, x.gpu(OP)?];
     device.launch(&FORWARD, &[], &params, &bindings, fold_groups((rows * heads * half).div_ceil(THREADS)))
 }
+
+fn not_yet() -> crate::KernelError {
+    crate::KernelError::Value { op: OP, message: "this gradient is not there on a GPU yet; train on the CPU".into() }
+}
+
+pub fn backward(_: &GpuDevice, _: &mut Tensor, _: &Tensor, _: &Tensor, _: usize, _: usize) -> Result<()> {
+    Err(not_yet())
+}

@@ -23,3 +23,14 @@ pub fn forward(device: &GpuDevice, gate: &mut Tensor, up: &Tensor, rows: usize, 
     let params = Params { count: count as u32, pad0: 0, pad1: 0, pad2: 0 };
     device.launch(&FORWARD, &[], &params, &[gate.gpu(OP)?, up.gpu(OP)?], fold_groups(count.div_ceil(THREADS)))
 }
+
+fn not_yet() -> crate::KernelError {
+    crate::KernelError::Value { op: OP, message: "this gradient is not there on a GPU yet; train on the CPU".into() }
+}
+
+pub fn forward_to(_: &GpuDevice, _: &Tensor, _: &Tensor, _: &mut Tensor, _: usize, _: usize) -> Result<()> {
+    Err(not_yet())
+}
+pub fn backward(_: &GpuDevice, _: &mut Tensor, _: &mut Tensor, _: &Tensor, _: usize, _: usize) -> Result<()> {
+    Err(not_yet())
+}
