@@ -1,4 +1,4 @@
-//! `longhand export`: a kept read as one page that needs nothing else, as Markdown, or as JSON.
+//! `longhand export`: a kept read as one page that needs nothing else, as Markdown, or as JSON. A model with `--to` is `export_model.rs`'s.
 
 mod json;
 mod markdown;
@@ -10,13 +10,18 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 
 use self::report::Report;
+use crate::export_model;
 
-/// Writes a read that was kept with `read --save` as a page, Markdown or JSON: every question that was asked of it. No model is needed.
+/// Writes a read that was kept with `read --save` as a page, Markdown or JSON: every question that was asked of it, no model needed. With
+/// --to, writes a model as safetensors or GGUF, with a model card beside it.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  longhand export my-read --html my-read.html\n  longhand export my-read --md -")]
+#[command(
+    after_help = "Examples:\n  longhand export my-read --html my-read.html\n  longhand export my-read --md -\n  longhand export qwen3-0.6b --adapter my-adapter --to gguf --type q4_k --out mine.gguf"
+)]
 pub struct ExportArgs {
-    /// The directory given to `read --save`.
-    #[arg(value_name = "DIR")]
+    /// The directory given to `read --save`; with --to a model: a short name that `longhand models` shows, a folder with config.json and
+    /// safetensors, a .gguf file, or a hub id.
+    #[arg(value_name = "DIR|MODEL")]
     run: PathBuf,
     /// One self-contained page: source, notes and what changed at every chunk, coverage, each answer with its citations. `-` is
     /// standard output.
@@ -28,10 +33,17 @@ pub struct ExportArgs {
     /// Everything as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    #[command(flatten)]
+    model: export_model::ExportModelArgs,
 }
 
 /// Runs the verb.
 pub fn run(args: &ExportArgs) -> Result<()> {
+    if args.model.to.is_some() {
+        return export_model::run(&args.run, &args.model);
+    }
+    let is_model = args.run.join("config.json").is_file() || args.run.extension().is_some_and(|extension| extension == "gguf");
+    ensure!(!is_model, "{} is a model, not a kept read: say --to safetensors or --to gguf, and --out PATH", args.run.display());
     ensure!(args.html.is_some() || args.md.is_some() || args.json.is_some(), "say what to write: --html FILE, --md FILE or --json FILE");
     let report = Report::open(&args.run)?;
     if let Some(path) = &args.html {

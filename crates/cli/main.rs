@@ -11,6 +11,7 @@ mod demo;
 mod doctor;
 mod documents;
 mod export;
+mod export_model;
 mod fetch;
 mod generate;
 mod hub;
@@ -44,7 +45,7 @@ enum Verb {
     Read(read::ReadArgs),
     /// A further question to a kept read.
     Ask(ask::AskArgs),
-    /// A kept read as a page, Markdown or JSON.
+    /// A kept read as a page, Markdown or JSON; a model as safetensors or GGUF.
     Export(export::ExportArgs),
     /// See it work: fetch a small model once, read a bundled document several times its window.
     Demo(demo::DemoArgs),

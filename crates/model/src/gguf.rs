@@ -32,19 +32,7 @@ impl Gguf {
     /// Parses a whole file.
     pub fn parse(file: &str, bytes: &Bytes) -> Result<Self> {
         let mut reader = Reader { file, bytes: bytes.as_slice(), at: 0 };
-        if reader.take(4, "the magic number")? != b"GGUF" {
-            return Err(ModelError::format(file, 0, "the file does not begin with GGUF"));
-        }
-        let version = reader.u32("the version")?;
-        if version.swap_bytes() == 2 || version.swap_bytes() == 3 {
-            return Err(ModelError::unsupported(file, "the file is big-endian; convert it to little-endian"));
-        }
-        if version != 2 && version != 3 {
-            return Err(ModelError::unsupported(file, format!("GGUF version {version}; supported: 2, 3")));
-        }
-        // The least a tensor's description takes: name length, dimension count, type, offset. A key: its length, type and a byte.
-        let tensor_count = reader.count(24, "the tensor count")?;
-        let key_count = reader.count(13, "the key count")?;
+        let (version, tensor_count, key_count) = reader.head()?;
         let mut metadata = BTreeMap::new();
         for _ in 0..key_count {
             let at = reader.at;
@@ -71,6 +59,21 @@ impl Gguf {
         }
         gguf.refuse_overlap()?;
         Ok(gguf)
+    }
+
+    /// The metadata of a file as it is written there, in file order: each key with the bytes of its value's type and value. For
+    /// copying: [`Value`] does not keep how wide a number was.
+    pub fn entries(file: &str, bytes: &Bytes) -> Result<Vec<(String, Bytes)>> {
+        let mut reader = Reader { file, bytes: bytes.as_slice(), at: 0 };
+        let (_, _, key_count) = reader.head()?;
+        let entry = |reader: &mut Reader| {
+            let key = reader.string("a key")?;
+            let from = reader.at;
+            value::read(reader)?;
+            let value = bytes.slice(from..reader.at).ok_or_else(|| reader.error("a value ends past the file"))?;
+            Ok((key, value))
+        };
+        (0..key_count).map(|_| entry(&mut reader)).collect()
     }
 
     /// A tensor by name.
@@ -237,6 +240,22 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
+    /// Version, tensor count, key count.
+    fn head(&mut self) -> Result<(u32, usize, usize)> {
+        if self.take(4, "the magic number")? != b"GGUF" {
+            return Err(ModelError::format(self.file, 0, "the file does not begin with GGUF"));
+        }
+        let version = self.u32("the version")?;
+        if version.swap_bytes() == 2 || version.swap_bytes() == 3 {
+            return Err(ModelError::unsupported(self.file, "the file is big-endian; convert it to little-endian"));
+        }
+        if version != 2 && version != 3 {
+            return Err(ModelError::unsupported(self.file, format!("GGUF version {version}; supported: 2, 3")));
+        }
+        // The least a tensor's description takes: name length, dimension count, type, offset. A key: its length, type and a byte.
+        Ok((version, self.count(24, "the tensor count")?, self.count(13, "the key count")?))
+    }
+
     fn left(&self) -> usize {
         self.bytes.len() - self.at
     }

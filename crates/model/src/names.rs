@@ -206,6 +206,16 @@ impl Role {
         };
         format!("blk.{layer}.{rest}")
     }
+
+    /// Name of one expert's matrix in a Hugging Face checkpoint: `model.layers.3.mlp.experts.7.up_proj.weight`.
+    pub fn canonical_expert(self, layer: usize, expert: usize) -> String {
+        hf_expert(self, layer, expert)
+    }
+
+    /// Heads whose rows llama.cpp's files interleave (row 2i + h of a head is row i + h·D/2 elsewhere); `None` where rows keep their order.
+    pub fn interleaved_heads(self, config: &ModelConfig) -> Option<usize> {
+        interleaved_heads(config, self)
+    }
 }
 
 /// A Hugging Face checkpoint's name of one expert's matrix.

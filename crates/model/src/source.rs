@@ -27,10 +27,25 @@ pub use material::{GgufTokenizer, TokenizerMaterial};
 #[cfg(not(target_arch = "wasm32"))]
 pub use open::free_memory;
 
+/// What a checkpoint's files say beyond weights and tokenizer, as bytes: for writing another like it.
+#[derive(Clone)]
+pub enum Origin {
+    /// A Hugging Face folder.
+    HuggingFace {
+        /// config.json
+        config_json: Bytes,
+        /// generation_config.json
+        generation_config: Option<Bytes>,
+    },
+    /// A GGUF file, all of it, shared; [`Gguf::entries`] lists its metadata.
+    Gguf(Bytes),
+}
+
 /// An opened checkpoint. Cloning bytes out of it shares them.
 pub struct Checkpoint {
     config: ModelConfig,
     tokenizer: TokenizerMaterial,
+    origin: Origin,
     /// Folder or file, for messages.
     name: String,
     tensors: Arc<[TensorInfo]>,
@@ -59,7 +74,7 @@ impl Checkpoint {
 
     /// A GGUF checkpoint from a file's bytes.
     pub fn from_gguf(bytes: Bytes) -> Result<Self> {
-        gguf::checkpoint(&Gguf::parse("model.gguf", &bytes)?)
+        gguf::checkpoint(&Gguf::parse("model.gguf", &bytes)?, bytes)
     }
 
     /// Adds what a Hugging Face folder has beside its weights, as bytes: tokenizer.json, tokenizer_config.json,
@@ -73,6 +88,9 @@ impl Checkpoint {
     ) -> Result<Self> {
         if let Some(bytes) = generation_config {
             self.config.add_eos(material::generation_eos(bytes.as_slice())?);
+            if let Origin::HuggingFace { generation_config, .. } = &mut self.origin {
+                *generation_config = Some(bytes);
+            }
         }
         self.tokenizer = TokenizerMaterial::HuggingFace { tokenizer_json, tokenizer_config, chat_template };
         Ok(self)
@@ -86,6 +104,11 @@ impl Checkpoint {
     /// What a tokenizer is built from.
     pub fn tokenizer(&self) -> &TokenizerMaterial {
         &self.tokenizer
+    }
+
+    /// What its files say beyond weights and tokenizer.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
     }
 
     /// Folder or file it came from.

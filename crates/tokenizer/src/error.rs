@@ -21,6 +21,9 @@ pub enum TokenizerError {
         /// The names that would do.
         known: String,
     },
+    /// A vocabulary that the other form cannot say.
+    #[error("the tokenizer cannot be converted: {0}; keep it in the form it has (tokenizer.json with safetensors, its keys with GGUF)")]
+    Convert(String),
     /// Text could not be encoded.
     #[error("the text cannot be encoded: {0}")]
     Encode(String),

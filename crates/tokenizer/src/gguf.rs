@@ -70,11 +70,26 @@ impl TokenType {
     }
 }
 
-/// Checks what all vocabularies share and builds the tokenizer.
+/// Builds the tokenizer.
 pub(crate) fn build(vocab: GgufVocab) -> Result<Tokenizer> {
+    let types = checked(&vocab)?;
+    if vocab.model == "llama" { sentencepiece::build(vocab, types) } else { Tokenizer::from_library(byte_level(vocab, &types)?) }
+}
+
+/// The library's tokenizer of a byte-level vocabulary.
+pub(crate) fn library(vocab: GgufVocab) -> Result<tokenizers::Tokenizer> {
+    let types = checked(&vocab)?;
+    if vocab.model == "llama" {
+        return Err(TokenizerError::Convert("it is SentencePiece's (`llama`), whose scores tokenizer.json has no place for".into()));
+    }
+    byte_level(vocab, &types)
+}
+
+/// Checks what all vocabularies share; the tokens' types.
+fn checked(vocab: &GgufVocab) -> Result<Vec<TokenType>> {
     let size = vocab.tokens.len();
     if !matches!(vocab.model.as_str(), "gpt2" | "llama") {
-        return Err(TokenizerError::UnknownModel(vocab.model));
+        return Err(TokenizerError::UnknownModel(vocab.model.clone()));
     }
     if size == 0 {
         return Err(corrupt("it has no tokens"));
@@ -87,13 +102,11 @@ pub(crate) fn build(vocab: GgufVocab) -> Result<Tokenizer> {
             return Err(corrupt(format!("the {name} token is {id}, and there are {size} tokens")));
         }
     }
-    let types = if vocab.types.is_empty() {
-        vec![TokenType::Normal; size]
-    } else {
-        let read = |(id, &code): (usize, &i32)| TokenType::from_gguf(code).ok_or_else(|| corrupt(format!("token {id} has type {code}")));
-        vocab.types.iter().enumerate().map(read).collect::<Result<_>>()?
-    };
-    if vocab.model == "llama" { sentencepiece::build(vocab, types) } else { byte_level(vocab, &types) }
+    if vocab.types.is_empty() {
+        return Ok(vec![TokenType::Normal; size]);
+    }
+    let read = |(id, &code): (usize, &i32)| TokenType::from_gguf(code).ok_or_else(|| corrupt(format!("token {id} has type {code}")));
+    vocab.types.iter().enumerate().map(read).collect()
 }
 
 pub(crate) fn corrupt(what: impl Into<String>) -> TokenizerError {
@@ -120,7 +133,12 @@ const PRES: &[Pre] = &[
     Pre { name: "default", splits: &[r"[\p{P}\$\+<=>\^~\|]+", GPT2, r"\p{N}+", r"[0-9][0-9][0-9]"], ignore_merges: false },
 ];
 
-fn byte_level(vocab: GgufVocab, types: &[TokenType]) -> Result<Tokenizer> {
+/// The name of the rule that splits by these expressions.
+pub(crate) fn pre_name(splits: &[&str], ignore_merges: bool) -> Option<&'static str> {
+    PRES.iter().find(|pre| pre.splits == splits && pre.ignore_merges == ignore_merges).map(|pre| pre.name)
+}
+
+fn byte_level(vocab: GgufVocab, types: &[TokenType]) -> Result<tokenizers::Tokenizer> {
     let name = vocab.pre.as_deref().unwrap_or("default");
     let pre = PRES.iter().find(|pre| pre.name == name).ok_or_else(|| TokenizerError::UnknownPre {
         name: name.to_owned(),
@@ -145,7 +163,7 @@ fn byte_level(vocab: GgufVocab, types: &[TokenType]) -> Result<Tokenizer> {
     let added = vocab.tokens.iter().zip(types).filter(|(_, kind)| kind.is_added());
     let added: Vec<AddedToken> = added.map(|(token, kind)| AddedToken::from(token.as_str(), kind.is_special()).normalized(false)).collect();
     tokenizer.add_tokens(&added);
-    Tokenizer::from_library(tokenizer)
+    Ok(tokenizer)
 }
 
 /// Only the byte alphabet: no space before the text, no pattern of its own.

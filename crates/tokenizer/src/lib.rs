@@ -11,6 +11,7 @@
 
 mod approximate;
 mod chunk;
+mod convert;
 mod error;
 mod gguf;
 mod library;

@@ -181,7 +181,7 @@ impl ShortCut {
 }
 
 /// The expressions a pre-tokenizer splits by, if that and the byte alphabet is all it does.
-fn patterns(pre: &Value) -> Option<Vec<String>> {
+pub(crate) fn patterns(pre: &Value) -> Option<Vec<String>> {
     let steps = match pre["type"].as_str()? {
         "Sequence" => pre["pretokenizers"].as_array()?.as_slice(),
         _ => std::slice::from_ref(pre),

@@ -2,14 +2,16 @@
 
 use std::collections::{HashMap, HashSet};
 
+use kernels::Bytes;
+
 use super::assemble::Slot;
-use super::{Checkpoint, GgufTokenizer, TokenizerMaterial};
+use super::{Checkpoint, GgufTokenizer, Origin, TokenizerMaterial};
 use crate::config::ModelConfig;
 use crate::error::{ModelError, Result};
 use crate::gguf::Gguf;
 use crate::names::{Role, gguf_ignorable, interleaved_heads};
 
-pub(super) fn checkpoint(gguf: &Gguf) -> Result<Checkpoint> {
+pub(super) fn checkpoint(gguf: &Gguf, bytes: Bytes) -> Result<Checkpoint> {
     let config = ModelConfig::from_gguf(gguf)?;
     let numbers: HashMap<&str, usize> = gguf.tensors.iter().enumerate().map(|(number, tensor)| (tensor.name.as_str(), number)).collect();
     let mut slots = HashMap::new();
@@ -40,5 +42,6 @@ pub(super) fn checkpoint(gguf: &Gguf) -> Result<Checkpoint> {
         Some(vocab) => TokenizerMaterial::Gguf(vocab),
         None => TokenizerMaterial::None,
     };
-    Ok(Checkpoint { config, tokenizer, name: gguf.file.clone(), tensors: gguf.tensors.clone().into(), slots, trusted: false })
+    let (name, tensors) = (gguf.file.clone(), gguf.tensors.clone().into());
+    Ok(Checkpoint { config, tokenizer, origin: Origin::Gguf(bytes), name, tensors, slots, trusted: false })
 }

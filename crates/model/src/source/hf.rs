@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use kernels::Bytes;
 
 use super::assemble::Slot;
-use super::{Checkpoint, TokenizerMaterial};
+use super::{Checkpoint, Origin, TokenizerMaterial};
 use crate::config::ModelConfig;
 use crate::error::{ModelError, Result};
 use crate::names::{Role, hf_expert, hf_fused, hf_ignorable};
@@ -22,7 +22,8 @@ pub(super) fn checkpoint(name: &str, config_json: &Bytes, files: Vec<(String, By
     settle_head(&mut config, &index, &tensors);
     let slots = index.slots(&config, name)?;
     index.refuse_rest(&config)?;
-    Ok(Checkpoint { config, tokenizer: TokenizerMaterial::None, name: name.into(), tensors: tensors.into(), slots, trusted: false })
+    let origin = Origin::HuggingFace { config_json: config_json.clone(), generation_config: None };
+    Ok(Checkpoint { config, tokenizer: TokenizerMaterial::None, origin, name: name.into(), tensors: tensors.into(), slots, trusted: false })
 }
 
 /// A separate output tensor wins over the tie flag, unless it is the embedding once more.

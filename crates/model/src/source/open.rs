@@ -29,7 +29,10 @@ impl Checkpoint {
         if meta.is_file() {
             return match path.extension().and_then(|extension| extension.to_str()) {
                 Some("safetensors") => Err(not("give the folder that holds it and its config.json")),
-                _ => gguf::checkpoint(&Gguf::parse(&shown, &map(path, meta.len())?)?),
+                _ => {
+                    let bytes = map(path, meta.len())?;
+                    gguf::checkpoint(&Gguf::parse(&shown, &bytes)?, bytes)
+                }
             };
         }
         if !path.join("config.json").exists() {

@@ -1,0 +1,100 @@
+//! `longhand export MODEL --to …`: a model, an adapter merged in where one is given, for others to run.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use clap::ValueEnum;
+use kernels::DType;
+use train::adapter::Adapter;
+use train::export::{Card, Export, Format, Weights, export};
+
+use crate::{load, progress};
+
+/// What becomes of a model.
+#[derive(clap::Args)]
+pub struct ExportModelArgs {
+    /// Write a model, as this.
+    #[arg(long, value_enum, value_name = "FORMAT", requires = "out", conflicts_with_all = ["html", "md", "json"], help_heading = "A model")]
+    pub to: Option<To>,
+    /// Format of the matrices; q8_0 and q4_k (llama.cpp's Q4_K_M) for GGUF only.
+    #[arg(long = "type", value_enum, value_name = "TYPE", default_value = "bf16", requires = "to", help_heading = "A model")]
+    kind: Kind,
+    /// A LoRA adapter to merge in: a folder with adapter_config.json and adapter_model.safetensors.
+    #[arg(long, value_name = "DIR", requires = "to", help_heading = "A model")]
+    adapter: Option<PathBuf>,
+    /// Where to: a new folder, or a .gguf file that is not there yet. README.md beside the weights is the model card.
+    #[arg(long, value_name = "PATH", requires = "to", help_heading = "A model")]
+    out: Option<PathBuf>,
+    /// What the model is called; the last word of --out unless told otherwise.
+    #[arg(long, value_name = "NAME", requires = "to", help_heading = "A model")]
+    name: Option<String>,
+    /// The base's licence, for the model card: apache-2.0.
+    #[arg(long, value_name = "ID", requires = "to", help_heading = "A model")]
+    licence: Option<String>,
+}
+
+/// `--to`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum To {
+    /// A Hugging Face folder.
+    Safetensors,
+    /// One file for Longhand, llama.cpp and what is built on it.
+    Gguf,
+}
+
+/// `--type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    Bf16,
+    F16,
+    F32,
+    #[value(name = "q8_0")]
+    Q8_0,
+    #[value(name = "q4_k")]
+    Q4K,
+}
+
+/// Runs the verb on a model.
+pub fn run(model: &Path, args: &ExportModelArgs) -> Result<()> {
+    let (Some(to), Some(out)) = (args.to, args.out.as_deref()) else { anyhow::bail!("--to and --out belong together") };
+    let model = model.to_str().context("the model's name is not UTF-8")?;
+    ensure!(!Path::new(model).join("events.jsonl").exists(), "{model} is a kept read, not a model: --html, --md and --json export it");
+    let (checkpoint, path) = load::checkpoint(model)?;
+    let adapter = match &args.adapter {
+        Some(folder) => Some(Adapter::open(folder).with_context(|| format!("cannot use the adapter at {}", folder.display()))?),
+        None => None,
+    };
+    let mut weights = Weights::new(&checkpoint);
+    if let Some(adapter) = &adapter {
+        weights = weights.with_adapter(adapter)?;
+    }
+    let format = match to {
+        To::Safetensors => Format::Safetensors,
+        To::Gguf => Format::Gguf,
+    };
+    let dtype = match args.kind {
+        Kind::Bf16 => DType::BF16,
+        Kind::F16 => DType::F16,
+        Kind::F32 => DType::F32,
+        Kind::Q8_0 => DType::Q8_0,
+        Kind::Q4K => DType::Q4_K,
+    };
+    let name = args.name.clone().unwrap_or_else(|| load::display_name(&out.display().to_string()));
+    // A path says nothing to whoever reads the card elsewhere; its last word does.
+    let base = if Path::new(model).exists() { load::display_name(&path.display().to_string()) } else { model.to_owned() };
+    let card = Card { base, licence: args.licence.clone(), training: vec![] };
+    let bar = progress::bytes(0, "writing");
+    let written = export(&Export { weights, to: format, dtype, out, name: &name, card }, |done, total| {
+        bar.set_length(total);
+        bar.set_position(done);
+    })
+    .with_context(|| format!("cannot export {model}"))?;
+    bar.finish_and_clear();
+    for file in &written.files {
+        println!("{}", file.display());
+    }
+    let formats: Vec<String> = written.formats.iter().map(|(dtype, count)| format!("{count} {}", dtype.name())).collect();
+    eprintln!("{:.2} GB of weights: {} tensors", written.bytes as f64 / 1e9, formats.join(", "));
+    written.notes.iter().for_each(|note| eprintln!("note: {note}"));
+    Ok(())
+}
