@@ -1,2 +1,6 @@
 //! Trains a model on the machine at hand: from rows of conversations to packed micro-batches, steps, checkpoints.
 
+pub mod config;
+pub mod sft;
+
+pub use config::{Config, ConfigError};
