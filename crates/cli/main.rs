@@ -7,6 +7,7 @@ mod bench_ops;
 mod catalog;
 mod choose;
 mod cited;
+mod data;
 mod demo;
 mod doctor;
 mod documents;
@@ -15,6 +16,7 @@ mod export_model;
 mod fetch;
 mod generate;
 mod hub;
+mod init;
 mod inspect;
 mod kept;
 mod load;
@@ -31,7 +33,7 @@ use clap::{Parser, Subcommand};
 
 /// Reads documents far past the context window, with a model that runs on this machine.
 #[derive(Parser)]
-#[command(name = "longhand", version, about, after_help = "Example:\n  longhand read report.txt --ask \"What changed in 2019?\"\n\nRead     read, ask, export, demo, chat\nMachine  models, inspect, doctor, bench\nPlumbing generate, logits", help_template = HELP)]
+#[command(name = "longhand", version, about, after_help = "Example:\n  longhand read report.txt --ask \"What changed in 2019?\"\n\nRead     read, ask, export, demo, chat\nTrain    init, data\nMachine  models, inspect, doctor, bench\nPlumbing generate, logits", help_template = HELP)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -51,6 +53,10 @@ enum Verb {
     Demo(demo::DemoArgs),
     /// Talk to a model.
     Chat(generate::ChatArgs),
+    /// A commented configuration of a training.
+    Init(init::InitArgs),
+    /// What a file of training rows holds, and what of it a training would use.
+    Data(data::DataArgs),
     /// The models to choose from, and which fit this machine.
     Models(models::ModelsArgs),
     /// What a model is, and what of it fits where.
@@ -73,6 +79,8 @@ fn main() -> std::process::ExitCode {
         Verb::Export(args) => export::run(&args),
         Verb::Demo(args) => demo::run(&args),
         Verb::Chat(args) => generate::chat(&args),
+        Verb::Init(args) => init::run(&args),
+        Verb::Data(args) => data::run(&args),
         Verb::Models(args) => models::run(&args),
         Verb::Inspect(args) => inspect::run(&args),
         Verb::Doctor(args) => doctor::run(&args),

@@ -2,3 +2,7 @@
 
 pub mod adapter;
 pub mod export;
+pub mod config;
+pub mod sft;
+
+pub use config::{Config, ConfigError};
