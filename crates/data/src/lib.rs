@@ -5,6 +5,8 @@ mod citation;
 mod read_log;
 mod records;
 mod text;
+mod train_log;
+mod train_state;
 
 pub use chat::{
     BoxFuture, ChatError, ChatModel, ChatReply, ChatRequest, JsonSchema, MaybeSend, MaybeSync, Message, OnToken, Role, Sampling,
@@ -14,3 +16,5 @@ pub use citation::{Citation, Source, Support};
 pub use read_log::{MemoryOutcome, ReadEvent};
 pub use records::{Document, Mark, Place, Span};
 pub use text::Text;
+pub use train_log::{Machine, StopCause, TrainEvent, TrainStart, TrainStep};
+pub use train_state::{BestValidation, DataCursor, FileRecord, Manifest, TrainState};

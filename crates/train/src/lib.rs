@@ -6,3 +6,4 @@ pub mod config;
 pub mod sft;
 
 pub use config::{Config, ConfigError};
+pub mod run;

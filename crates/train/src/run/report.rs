@@ -1,0 +1,252 @@
+//! A run's log as one page that loads nothing: what ran, how it went, what the model said on the way.
+
+use std::path::{Path, PathBuf};
+
+use agent::Piece;
+use data::{StopCause, TrainEvent, TrainStep};
+use serde_json::{Value, json};
+
+use super::error::Result;
+use super::events;
+use super::view::{Line, bytes, duration, grouped};
+
+const PAGE: &str = include_str!("report.html");
+/// The most stretches a curve is drawn as; of each its lowest and highest points are kept, so that no spike is lost.
+const STRETCHES: usize = 600;
+/// The most completions that are shown of one prompt.
+const COMPLETIONS: usize = 60;
+/// Steps from which a smoothed curve is drawn as well.
+const MANY: usize = 50;
+
+/// Writes `report.html` of the run in `folder`, from its log alone; where it is.
+pub fn write(folder: &Path) -> Result<PathBuf> {
+    let page = html(&events::read(&folder.join("events.jsonl"))?);
+    let path = folder.join("report.html");
+    super::write_whole(&path, page.as_bytes())?;
+    Ok(path)
+}
+
+/// The page.
+pub fn html(events: &[TrainEvent]) -> String {
+    // Inside a script element only `</script` and `<!--` mean anything; JSON can say `<` otherwise.
+    let data = data(events).to_string().replace('<', "\\u003c");
+    PAGE.replacen("{{data}}", &data, 1)
+}
+
+fn data(events: &[TrainEvent]) -> Value {
+    let start = events::start(events);
+    let steps: Vec<&TrainStep> =
+        events.iter().filter_map(|event| if let TrainEvent::Step(step) = event { Some(step) } else { None }).collect();
+    let resumed = events.iter().filter(|event| matches!(event, TrainEvent::Resumed { .. })).map(TrainEvent::step);
+    json!({
+        "title": start.map_or("a run whose log has no beginning", |start| start.model.as_str()),
+        "started": start.map(|start| start.time),
+        "status": status(events),
+        "steps": start.map_or(0, |start| start.steps),
+        "taken": steps.last().map_or(0, |step| step.step),
+        "facts": facts(events, &steps).into_iter().map(|(name, value)| json!([name, value])).collect::<Value>(),
+        "warnings": warnings(events),
+        "charts": charts(events, &steps),
+        "resumed": resumed.collect::<Vec<u64>>(),
+        "validations": validations(events),
+        "samples": samples(events),
+        "config": start.map_or("", |start| start.config.as_str()),
+    })
+}
+
+/// How the run stands, in words.
+fn status(events: &[TrainEvent]) -> String {
+    match events.last() {
+        Some(TrainEvent::Stopped { reason, .. }) => match reason {
+            StopCause::Finished => "finished".into(),
+            StopCause::Interrupted => "stopped when asked to".into(),
+            StopCause::OutOfTime => "stopped: its time was over".into(),
+            StopCause::NoLongerBetter => "stopped: validation got no better".into(),
+            StopCause::Diverged => "stopped: it diverged".into(),
+            StopCause::Failed { error } => format!("failed: {error}"),
+        },
+        Some(_) => "running when this page was written, or killed".into(),
+        None => "not begun".into(),
+    }
+}
+
+/// What ran and how far it is: (name, value).
+fn facts(events: &[TrainEvent], steps: &[&TrainStep]) -> Vec<(&'static str, String)> {
+    let mut facts = vec![];
+    let mut line = Line::default();
+    events.iter().for_each(|event| line.update(event));
+    let lost: f64 = events.iter().map(|event| if let TrainEvent::Resumed { lost_seconds, .. } = event { *lost_seconds } else { 0.0 }).sum();
+    let used = events.iter().map(TrainEvent::seconds).sum::<f64>() + lost;
+    let again = if lost > 0.0 { format!(", {} of it lost to kills", duration(lost)) } else { String::new() };
+    facts.push(("Time used", format!("{}{again}", duration(used))));
+    if let Some(left) =
+        line.seconds_left().filter(|_| !matches!(events.last(), Some(TrainEvent::Stopped { reason: StopCause::Finished, .. })))
+    {
+        facts.push(("Time left", format!("about {}", duration(left))));
+    }
+    let sum = |of: fn(&TrainStep) -> u64| grouped(steps.iter().map(|step| of(step)).fold(0, u64::saturating_add));
+    facts.push(("Tokens", format!("{}, {} of them with loss", sum(|step| step.tokens), sum(|step| step.loss_tokens))));
+    if let Some(last) = steps.last() {
+        facts.push(("Loss", format!("{:.4}", last.loss)));
+    }
+    let losses = || {
+        events.iter().filter_map(|event| if let TrainEvent::Validation { step, loss, .. } = event { Some((*step, *loss)) } else { None })
+    };
+    if let Some((step, best)) = losses().filter(|(_, loss)| loss.is_finite()).min_by(|a, b| a.1.total_cmp(&b.1)) {
+        let from = losses().next().filter(|first| first.0 == 0).map_or(String::new(), |first| format!("; {:.4} before training", first.1));
+        facts.push(("Best validation", format!("{best:.4} after step {}{from}", grouped(step))));
+    }
+    if let Some(peak) = steps.iter().map(|step| step.peak_memory).max() {
+        facts.push(("Peak memory", bytes(peak)));
+    }
+    if let Some(mfu) = steps.iter().rev().find_map(|step| step.mfu) {
+        facts.push(("Of the device's peak", format!("{:.1} %", 100.0 * mfu)));
+    }
+    let saved = events
+        .iter()
+        .rev()
+        .find_map(|event| if let TrainEvent::Checkpoint { folder, bytes, .. } = event { Some((folder, *bytes)) } else { None });
+    if let Some((folder, size)) = saved {
+        facts.push(("Last checkpoint", format!("{folder}, {}", bytes(size))));
+    }
+    if let Some(start) = events::start(events) {
+        facts.push(("Parameters", format!("{}, {} of them trained", grouped(start.parameters), grouped(start.trained))));
+        let machine = &start.machine;
+        let device = if machine.memory > 0 { format!("{} ({})", machine.device, bytes(machine.memory)) } else { machine.device.clone() };
+        facts.push(("Machine", format!("{device}, {} threads, {}", machine.threads, machine.system)));
+        facts.push(("Seed", start.seed.to_string()));
+        facts.push(("Longhand", start.longhand.clone()));
+    }
+    facts
+}
+
+/// What a person should know before believing the curves.
+fn warnings(events: &[TrainEvent]) -> Vec<String> {
+    let mut warnings = vec![];
+    let wrong = |event: &&TrainEvent| match event {
+        TrainEvent::Step(step) => !step.loss.is_finite() || !step.grad_norm.is_finite(),
+        TrainEvent::Validation { loss, .. } => !loss.is_finite(),
+        _ => false,
+    };
+    let not_finite: Vec<u64> = events.iter().filter(wrong).map(TrainEvent::step).collect();
+    if let Some(first) = not_finite.first() {
+        warnings.push(format!(
+            "Loss or gradient is not finite {} times, first at step {}.",
+            grouped(not_finite.len() as u64),
+            grouped(*first)
+        ));
+    }
+    for event in events {
+        if let TrainEvent::Resumed { step, lost_steps, machine, longhand, .. } = event {
+            let again = if *lost_steps > 0 { format!("; {} steps were taken again", grouped(*lost_steps)) } else { String::new() };
+            warnings.push(format!("Resumed after step {} on {} with Longhand {longhand}{again}.", grouped(*step), machine.device));
+        }
+    }
+    warnings
+}
+
+type Points = Vec<(u64, f64)>;
+
+fn charts(events: &[TrainEvent], steps: &[&TrainStep]) -> Value {
+    let of = |value: fn(&TrainStep) -> f64| steps.iter().map(|step| (step.step, value(step))).collect::<Points>();
+    let loss = of(|step| f64::from(step.loss));
+    let validation = events
+        .iter()
+        .filter_map(|event| if let TrainEvent::Validation { step, loss, .. } = event { Some((*step, f64::from(*loss))) } else { None });
+    let series = |name: &str, style: &str, points: &[(u64, f64)]| json!({"name": name, "style": style, "points": thin(points)});
+    let mut losses = vec![series("loss", if loss.len() >= MANY { "faint" } else { "main" }, &loss)];
+    if loss.len() >= MANY {
+        losses.push(series("loss, smoothed", "main", &smoothed(&loss)));
+    }
+    losses.push(series("validation", "dots", &validation.collect::<Points>()));
+    let single =
+        |title: &str, kind: &str, points: Points| json!({"title": title, "kind": kind, "series": [series(title, "main", &points)]});
+    json!([
+        {"title": "Loss", "kind": "number", "series": losses},
+        single("Gradient norm", "number", of(|step| f64::from(step.grad_norm))),
+        single("Learning rate", "number", of(|step| f64::from(step.lr))),
+        single("Tokens per second", "count", of(|step| f64::from(step.tokens_per_second))),
+        single("Peak memory", "bytes", of(|step| step.peak_memory as f64)),
+    ])
+}
+
+/// An exponential mean over about 2 % of the steps, without the pull of its beginning; what is not finite is left out of it.
+fn smoothed(points: &[(u64, f64)]) -> Points {
+    let keep = 1.0 - 1.0 / (points.len() as f64 / 50.0).max(5.0);
+    let (mut sum, mut weight) = (0.0, 0.0);
+    let mean = |&(step, value): &(u64, f64)| {
+        if value.is_finite() {
+            (sum, weight) = (sum * keep + value, weight * keep + 1.0);
+        }
+        (step, sum / weight)
+    };
+    points.iter().map(mean).collect()
+}
+
+/// Few enough points to draw: of each stretch the first, lowest, highest, last and the first that is not finite (`null`, a gap).
+fn thin(points: &[(u64, f64)]) -> Value {
+    let stretch = points.len().div_ceil(STRETCHES).max(1);
+    let mut out: Vec<Value> = vec![];
+    for part in points.chunks(stretch) {
+        let finite = || part.iter().enumerate().filter(|(_, (_, value))| value.is_finite());
+        let lowest = finite().min_by(|a, b| a.1.1.total_cmp(&b.1.1)).map(|(at, _)| at);
+        let highest = finite().max_by(|a, b| a.1.1.total_cmp(&b.1.1)).map(|(at, _)| at);
+        let gap = part.iter().position(|(_, value)| !value.is_finite());
+        let mut kept: Vec<usize> = [Some(0), lowest, highest, gap, Some(part.len() - 1)].into_iter().flatten().collect();
+        kept.sort_unstable();
+        kept.dedup();
+        out.extend(kept.into_iter().map(|at| json!([part[at].0, part[at].1])));
+    }
+    out.into()
+}
+
+/// `[step, loss, perplexity, tokens]` as text.
+fn validations(events: &[TrainEvent]) -> Value {
+    let row = |event: &TrainEvent| match event {
+        TrainEvent::Validation { step, loss, tokens, perplexity, .. } => {
+            Some(json!([grouped(*step), format!("{loss:.4}"), format!("{perplexity:.2}"), grouped(*tokens)]))
+        }
+        _ => None,
+    };
+    events.iter().filter_map(row).collect()
+}
+
+/// For each prompt its completions; each as pieces `[text, -1 | 0 | 1]` (dropped, kept, added) against the one before.
+fn samples(events: &[TrainEvent]) -> Value {
+    let mut prompts: Vec<(&str, Vec<(u64, &str)>)> = vec![];
+    for event in events {
+        let TrainEvent::Sample { step, prompt, completion } = event else { continue };
+        match prompts.iter_mut().find(|(known, _)| known == prompt) {
+            Some((_, completions)) => completions.push((*step, completion)),
+            None => prompts.push((prompt, vec![(*step, completion)])),
+        }
+    }
+    prompts.iter().map(|(prompt, completions)| json!({"prompt": prompt, "completions": compared(&spread(completions))})).collect()
+}
+
+/// At most [`COMPLETIONS`] of them, evenly, the first and the last among them.
+fn spread<'a>(completions: &[(u64, &'a str)]) -> Vec<(u64, &'a str)> {
+    let (all, shown) = (completions.len(), completions.len().min(COMPLETIONS));
+    (0..shown).map(|n| completions[if shown < 2 { 0 } else { n * (all - 1) / (shown - 1) }]).collect()
+}
+
+fn compared(completions: &[(u64, &str)]) -> Value {
+    let mut before = None;
+    let mut out = vec![];
+    for &(step, completion) in completions {
+        let pieces: Vec<Value> = match before.replace(completion) {
+            None => vec![json!([completion, 0])],
+            Some(before) => agent::changes(before, completion)
+                .iter()
+                .flat_map(|change| &change.pieces)
+                .map(|piece| match piece {
+                    Piece::Kept(text) => json!([text, 0]),
+                    Piece::Added(text) => json!([text, 1]),
+                    Piece::Dropped(text) => json!([text, -1]),
+                })
+                .collect(),
+        };
+        out.push(json!({"step": step, "pieces": pieces}));
+    }
+    out.into()
+}
