@@ -5,11 +5,17 @@
 //! (l += l + 8, then + 4, + 2, + 1), then the bias, then the old `y` added. It depends on nothing else: not on R, not on
 //! the thread count, not on the tile. Weights are dequantised to f32 first.
 //! Fast mode may quantise activations to 8 bits (CPU) or split the sum (GPU).
+//!
+//! Backward, dy: [R, N]: `dx (=|+=) dy W`, `dW += dyᵀ x`, `db += Σ_r dy[r]`, the same in both modes. A sum runs over its inner
+//! dimension in ascending order, on the CPU in blocks of 256 that are added one after the other (`cpu/gemm.rs`). A row of dx
+//! depends on no other row. x is all that is kept for backward.
 
 mod cpu;
 pub(crate) mod gpu;
 
 use crate::{DType, Device, Result, Tensor, Weight};
+
+const OP: &str = "matmul";
 
 /// What becomes of the old contents of `y`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +28,6 @@ pub enum Output {
 
 /// `y[..rows] (=|+=) x[..rows] Wᵀ (+ bias)`.
 pub fn forward(device: &Device, x: &Tensor, w: &Weight, bias: Option<&Tensor>, y: &mut Tensor, rows: usize, output: Output) -> Result<()> {
-    const OP: &str = "matmul";
     x.expect(OP, "x", DType::F32, rows, w.cols)?;
     y.expect(OP, "y", DType::F32, rows, w.rows)?;
     if let Some(bias) = bias {
@@ -31,5 +36,44 @@ pub fn forward(device: &Device, x: &Tensor, w: &Weight, bias: Option<&Tensor>, y
     match device {
         Device::Cpu(device) => cpu::forward(device, x, w.cpu(OP)?, bias, y, rows, output),
         Device::Gpu(device) => gpu::forward(device, x, w.gpu(OP)?, bias, y, rows, output),
+    }
+}
+
+/// `dx[..rows] (=|+=) dy[..rows] W`. dy: [R, N], W: [N, K] in any weight format, dx: [R, K].
+///
+/// Errors when a shape does not fit or a tensor is elsewhere.
+pub fn backward_x(device: &Device, dy: &Tensor, w: &Weight, dx: &mut Tensor, rows: usize, output: Output) -> Result<()> {
+    dy.expect(OP, "dy", DType::F32, rows, w.rows)?;
+    dx.expect(OP, "dx", DType::F32, rows, w.cols)?;
+    match device {
+        Device::Cpu(device) => cpu::backward_x(device, dy, w.cpu(OP)?, dx, rows, output),
+        Device::Gpu(device) => gpu::backward_x(device, dy, w.gpu(OP)?, dx, rows, output),
+    }
+}
+
+/// `dw += dy[..rows]ᵀ x[..rows]`. dy: [R, N], x: [R, K], dw: [N, K].
+///
+/// Errors when a shape does not fit or a tensor is elsewhere.
+pub fn backward_w(device: &Device, dy: &Tensor, x: &Tensor, dw: &mut Tensor, rows: usize) -> Result<()> {
+    let (n, k) = (dy.width(), x.width());
+    dy.expect(OP, "dy", DType::F32, rows, n)?;
+    x.expect(OP, "x", DType::F32, rows, k)?;
+    dw.expect(OP, "dw", DType::F32, n, k)?;
+    match device {
+        Device::Cpu(device) => cpu::backward_w(device, dy, x, dw, rows),
+        Device::Gpu(device) => gpu::backward_w(device, dy, x, dw, rows),
+    }
+}
+
+/// `db += Σ_r dy[r]` over the first `rows` rows. dy: [R, N], db: [N].
+///
+/// Errors when a shape does not fit or a tensor is elsewhere.
+pub fn backward_bias(device: &Device, dy: &Tensor, db: &mut Tensor, rows: usize) -> Result<()> {
+    let n = dy.width();
+    dy.expect(OP, "dy", DType::F32, rows, n)?;
+    db.expect(OP, "db", DType::F32, 1, n)?;
+    match device {
+        Device::Cpu(device) => cpu::backward_bias(device, dy, db, rows),
+        Device::Gpu(device) => gpu::backward_bias(device, dy, db, rows),
     }
 }

@@ -9,6 +9,7 @@ mod fast_avx2;
 #[cfg(target_arch = "x86_64")]
 mod fast_many;
 mod format;
+pub(crate) mod gemm;
 pub(crate) mod lanes;
 pub(crate) mod parallel;
 #[cfg(not(target_arch = "wasm32"))]
