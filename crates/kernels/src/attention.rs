@@ -7,10 +7,12 @@
 //! p = e^(s - m), l = Σ p and o = Σ p v in ascending position; then chunk partials (m, l, o) are merged in chunk order.
 //! Prefill, decode and recompute all fold this way, so a row's bits do not depend on how its sequence was cut up or batched.
 
+mod backward;
 mod cpu;
 pub(crate) mod gpu;
 
 use crate::{DType, Device, KernelError, Result, Tensor};
+pub use backward::{BackwardSpace, backward};
 
 /// Positions in a cache page.
 pub const PAGE_TOKENS: usize = 32;

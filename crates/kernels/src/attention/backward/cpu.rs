@@ -1,0 +1,129 @@
+//! Attention's gradient on the CPU: tiles of query rows against tiles of [`KEYS`] keys.
+//!
+//! A sweep takes the key tiles of one (span, kv head) in order and, for each, the query tiles that see it. The first sweep folds
+//! the scores into lse; the second computes the gradients. Where there are enough (span, kv head) pairs for the threads, one sweep
+//! gives dq, dk and dv together (5 products a pair of tiles). Otherwise blocks of rows sweep for dq and key tiles for dk and dv
+//! (7 products), which cuts one long sequence for any number of threads. Both add in the same order: the bits are the same.
+
+use std::cell::RefCell;
+use std::ops::Range;
+
+use super::super::cpu::Layer;
+use super::super::{Batch, KvShape, Span};
+use super::keys::KEYS;
+use super::sweep::{Call, Goal, Scratch, Statistics};
+use super::{BackwardSpace, OP};
+use crate::cpu::CpuDevice;
+use crate::cpu::parallel::{SharedMut, for_each_range};
+use crate::{Result, Tensor};
+
+/// Rows of a query tile (positions times the heads of a group), about.
+const ROWS: usize = 64;
+/// Rows of a block that sweeps for dq alone: enough to make up for its transposing every key tile.
+const BLOCK_ROWS: usize = 256;
+
+/// Positions `rows` of a span against its key tiles `keys`, for one kv head.
+pub struct Task {
+    span: usize,
+    pub kv_head: usize,
+    pub rows: Range<usize>,
+    pub keys: Range<usize>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+pub fn backward(
+    device: &CpuDevice,
+    q: &Tensor,
+    layer: &Layer,
+    shape: &KvShape,
+    batch: &Batch,
+    scale: f32,
+    out: &Tensor,
+    dout: &Tensor,
+    space: &mut BackwardSpace,
+    dq: &mut Tensor,
+    dk: &mut Tensor,
+    dv: &mut Tensor,
+) -> Result<()> {
+    let width = q.width();
+    let group = width / (shape.kv_heads * shape.head_dim);
+    let call = Call {
+        level: device.simd(),
+        q: q.f32s(OP)?,
+        out: out.f32s(OP)?,
+        dout: dout.f32s(OP)?,
+        layer,
+        shape,
+        scale,
+        width,
+        group,
+        vectors: shape.head_dim.div_ceil(16),
+        positions: (ROWS / group).max(1),
+        dq: SharedMut::new(dq.f32s_mut(OP)?),
+        dk: SharedMut::new(dk.f32s_mut(OP)?),
+        dv: SharedMut::new(dv.f32s_mut(OP)?),
+    };
+    let (lse, delta) = (space.lse.f32s_mut(OP)?, space.delta.f32s_mut(OP)?);
+    let spans = &batch.spans; // not `batch`: in a browser its tensors cannot be shared between threads
+    let work = |span: &Span| span.rows * span.rows;
+    let (sum, longest) = (spans.iter().map(work).sum::<usize>(), spans.iter().map(work).max().unwrap_or(0));
+    // Whole sweeps where the longest is at most half of a thread's share.
+    if device.threads() == 1 || sum * shape.kv_heads >= 2 * device.threads() * longest {
+        let tasks = plan(spans, shape, |span, add| add(0..span.rows, 0..tiles(span)));
+        let statistics = Statistics::Shared(SharedMut::new(lse), SharedMut::new(delta));
+        run(device, &tasks, |task, scratch| {
+            call.sweep(task, &spans[task.span], Goal::Lse, &statistics, scratch);
+            call.sweep(task, &spans[task.span], Goal::All, &statistics, scratch);
+        });
+        return Ok(());
+    }
+    let block = call.positions * (BLOCK_ROWS / (call.positions * group)).max(1);
+    let tasks = plan(spans, shape, |span, add| {
+        for first in (0..span.rows).step_by(block) {
+            add(first..(first + block).min(span.rows), 0..tiles(span));
+        }
+    });
+    let statistics = Statistics::Shared(SharedMut::new(lse), SharedMut::new(delta));
+    run(device, &tasks, |task, scratch| {
+        call.sweep(task, &spans[task.span], Goal::Lse, &statistics, scratch);
+        call.sweep(task, &spans[task.span], Goal::Dq, &statistics, scratch);
+    });
+    let tasks = plan(spans, shape, |span, add| {
+        for tile in 0..tiles(span) {
+            add(tile * KEYS..span.rows, tile..tile + 1);
+        }
+    });
+    let statistics = Statistics::Known(lse, delta);
+    run(device, &tasks, |task, scratch| call.sweep(task, &spans[task.span], Goal::Dkv, &statistics, scratch));
+    Ok(())
+}
+
+fn tiles(span: &Span) -> usize {
+    span.rows.div_ceil(KEYS)
+}
+
+/// Every kv head's tasks, of which `cut` gives a span's, the longest first.
+fn plan(spans: &[Span], shape: &KvShape, cut: impl Fn(&Span, &mut dyn FnMut(Range<usize>, Range<usize>))) -> Vec<Task> {
+    let mut tasks = Vec::new();
+    for (number, span) in spans.iter().enumerate() {
+        for kv_head in 0..shape.kv_heads {
+            cut(span, &mut |rows, keys| tasks.push(Task { span: number, kv_head, rows, keys }));
+        }
+    }
+    tasks.sort_by_key(|task| std::cmp::Reverse(task.rows.len() * task.keys.len().min(task.rows.end.div_ceil(KEYS))));
+    tasks
+}
+
+fn run(device: &CpuDevice, tasks: &[Task], task: impl Fn(&Task, &mut Scratch) + Sync) {
+    // Neighbours in `tasks` are alike: thread t's tasks are dealt out, not cut off in a row.
+    let count = tasks.len();
+    let hands = count.div_ceil(4 * device.threads()).max(1);
+    for_each_range(device, count.div_ceil(hands), 1, |range| {
+        for start in range {
+            SCRATCH.with_borrow_mut(|scratch| (start..count).step_by(count.div_ceil(hands)).for_each(|i| task(&tasks[i], scratch)));
+        }
+    });
+}
