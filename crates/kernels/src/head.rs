@@ -4,10 +4,12 @@
 //! `lse = m + log s`, `logprob = z_target - lse`, `entropy = log s - u / s` (nats). x: [R, K], W: [V, K].
 //! u is relative to m because Σ z e^z would cost the entropy its digits wherever |z| is large.
 
+pub(crate) mod backward;
 pub(crate) mod cpu;
 pub(crate) mod gpu;
 
 use crate::{DType, Device, KernelError, Result, Tensor, Weight};
+pub use backward::backward;
 
 /// What the head says of each row.
 pub struct HeadOutput {
