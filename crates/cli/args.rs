@@ -110,9 +110,8 @@ impl MachineArgs {
 pub struct Case {
     /// Token ids.
     pub ids: Vec<u32>,
-    /// 1 where a token is a target; unused here.
+    /// Not 0 where a token is a target (`grads`).
     #[serde(default)]
-    #[allow(dead_code)]
     pub loss_mask: Option<Vec<f32>>,
 }
 

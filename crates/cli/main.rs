@@ -15,6 +15,7 @@ mod export;
 mod export_model;
 mod fetch;
 mod generate;
+mod grads;
 mod hub;
 mod init;
 mod inspect;
@@ -33,7 +34,7 @@ use clap::{Parser, Subcommand};
 
 /// Reads documents far past the context window, with a model that runs on this machine.
 #[derive(Parser)]
-#[command(name = "longhand", version, about, after_help = "Example:\n  longhand read report.txt --ask \"What changed in 2019?\"\n\nRead     read, ask, export, demo, chat\nTrain    init, data\nMachine  models, inspect, doctor, bench\nPlumbing generate, logits", help_template = HELP)]
+#[command(name = "longhand", version, about, after_help = "Example:\n  longhand read report.txt --ask \"What changed in 2019?\"\n\nRead     read, ask, export, demo, chat\nTrain    init, data, train, export\nMachine  models, inspect, doctor, bench\nPlumbing generate, logits, grads", help_template = HELP)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -69,6 +70,8 @@ enum Verb {
     Generate(generate::GenerateArgs),
     /// Plumbing: logits, log-probabilities and entropies of given token ids.
     Logits(logits::LogitsArgs),
+    /// Plumbing: the loss of given token ids and its gradient by every tensor.
+    Grads(grads::GradsArgs),
 }
 
 fn main() -> std::process::ExitCode {
@@ -87,6 +90,7 @@ fn main() -> std::process::ExitCode {
         Verb::Bench(args) => bench::run(&args),
         Verb::Generate(args) => generate::run(&args),
         Verb::Logits(args) => logits::run(&args),
+        Verb::Grads(args) => grads::run(&args),
     };
     match result {
         Ok(()) => std::process::ExitCode::SUCCESS,

@@ -128,6 +128,25 @@ impl Device {
         }
     }
 
+    /// Sets the first `count` elements to zero.
+    pub fn clear(&self, tensor: &mut Tensor, count: usize) -> Result<()> {
+        if count > tensor.len() {
+            return Err(KernelError::shape("clear", format!("{count} words of a tensor of {:?}", tensor.shape())));
+        }
+        match (self, tensor.storage_mut()) {
+            (Self::Cpu(device), Storage::Cpu(words)) => {
+                let words = cpu::parallel::SharedMut::new(&mut words[..count]);
+                cpu::parallel::for_each_range(device, count, 1 << 16, |part| {
+                    // SAFETY: ranges are disjoint.
+                    unsafe { words.slice(part) }.fill(0);
+                });
+                Ok(())
+            }
+            (Self::Gpu(device), Storage::Gpu(slice)) => device.clear(slice, 4 * count as u64),
+            _ => Err(KernelError::WrongDevice { op: "clear", device: self.describe() }),
+        }
+    }
+
     /// Sends what was recorded to the GPU without waiting. Nothing to do on the CPU.
     pub fn submit(&self) -> Result<()> {
         match self {

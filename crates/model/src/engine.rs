@@ -125,7 +125,7 @@ impl Engine {
         Ok(Self {
             cache: KvCache::new(device, shape)?,
             pool: PagePool::new(pages),
-            space: Workspace::new(device, config, rows)?,
+            space: Workspace::of(&model, rows)?,
             picked: device.zeros(&[settings.max_sequences, config.hidden], DType::F32)?,
             logits: device.zeros(&[settings.max_sequences, config.vocab], DType::F32)?,
             output: SampleOutput::new(device, settings.max_sequences)?,

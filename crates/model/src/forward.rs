@@ -9,6 +9,7 @@ use kernels::{DType, Device, Tensor, rms_norm, rope, swiglu};
 
 use crate::config::ModelConfig;
 use crate::error::Result;
+use crate::source::Role;
 use crate::weights::{Layer, Mlp, Model};
 
 /// Activations for up to `rows` rows at once, allocated once.
@@ -27,6 +28,8 @@ pub struct Workspace {
     gate: Option<Tensor>,
     up: Option<Tensor>,
     experts: Option<ExpertSpace>,
+    /// [R, r] of adapters, or [R·k, r] where experts have them.
+    low: Option<Tensor>,
 }
 
 struct ExpertSpace {
@@ -35,11 +38,27 @@ struct ExpertSpace {
     gate: Tensor,
     up: Tensor,
     down: Tensor,
+    /// Buffers for what experts' adapters add: as `gate`, as `down`.
+    product: Option<(Tensor, Tensor)>,
 }
 
 impl Workspace {
-    /// Room for `rows` rows of a model of `config` on `device`.
-    pub fn new(device: &Device, config: &ModelConfig, rows: usize) -> Result<Self> {
+    /// Room for `rows` rows of `model`, its adapters included.
+    pub fn of(model: &Model, rows: usize) -> Result<Self> {
+        let mut space = Self::new(&model.device, &model.config, rows)?;
+        let Some(shape) = model.lora else { return Ok(space) };
+        let (device, mut all) = (&model.device, rows);
+        if let (Some(experts), true) = (&mut space.experts, model.adapters.keys().any(|(role, _)| role.is_expert())) {
+            all = rows * experts.routes.top_k;
+            let zeros = |width: usize| device.zeros(&[all, width], DType::F32);
+            experts.product = Some((zeros(experts.gate.width())?, zeros(experts.down.width())?));
+        }
+        space.low = Some(device.zeros(&[all, shape.rank], DType::F32)?);
+        Ok(space)
+    }
+
+    /// Room for `rows` rows of a model of `config` on `device`, without adapters.
+    fn new(device: &Device, config: &ModelConfig, rows: usize) -> Result<Self> {
         let zeros = |width: usize| device.zeros(&[rows, width], DType::F32);
         let (q_width, kv_width) = (config.heads * config.head_dim, config.kv_heads * config.head_dim);
         let dense = config.moe.as_ref().is_none_or(|moe| !moe.dense_layers.is_empty());
@@ -50,6 +69,7 @@ impl Workspace {
                 gate: device.zeros(&[rows * moe.top_k, moe.intermediate], DType::F32)?,
                 up: device.zeros(&[rows * moe.top_k, moe.intermediate], DType::F32)?,
                 down: device.zeros(&[rows * moe.top_k, config.hidden], DType::F32)?,
+                product: None,
             }),
             None => None,
         };
@@ -65,6 +85,7 @@ impl Workspace {
             gate: if dense { Some(zeros(config.intermediate)?) } else { None },
             up: if dense { Some(zeros(config.intermediate)?) } else { None },
             experts,
+            low: None,
         })
     }
 }
@@ -78,7 +99,7 @@ impl Model {
         embedding::forward(device, &space.ids, &self.embedding, &mut space.residual, rows)?;
         for (number, layer) in self.layers.iter().enumerate() {
             self.attention(layer, number, space, cache, batch)?;
-            self.mlp(layer, space, rows)?;
+            self.mlp(layer, number, space, rows)?;
         }
         let eps = self.config.rms_eps;
         rms_norm::forward(device, &space.residual, &self.final_norm, eps, &mut space.normed, rows, self.config.hidden)?;
@@ -89,8 +110,10 @@ impl Model {
         let (device, config, rows) = (&self.device, &self.config, batch.rows);
         let (heads, kv_heads, width) = (config.heads, config.kv_heads, config.head_dim);
         rms_norm::forward(device, &space.residual, &layer.attention_norm, config.rms_eps, &mut space.normed, rows, config.hidden)?;
-        for (projection, out) in [(&layer.q, &mut space.q), (&layer.k, &mut space.k), (&layer.v, &mut space.v)] {
+        let sides = [(Role::Q, &layer.q, &mut space.q), (Role::K, &layer.k, &mut space.k), (Role::V, &layer.v, &mut space.v)];
+        for (role, projection, out) in sides {
             matmul::forward(device, &space.normed, &projection.weight, projection.bias.as_ref(), out, rows, Output::Store)?;
+            self.lora_forward((role, number), &space.normed, out, space.low.as_mut(), rows)?;
         }
         if let Some((q_norm, k_norm)) = &layer.qk_norm {
             rms_norm::forward_in_place(device, &mut space.q, q_norm, config.rms_eps, rows * heads, width)?;
@@ -102,19 +125,22 @@ impl Model {
         let scale = 1.0 / (width as f32).sqrt();
         attention::forward(device, &space.q, cache, number, batch, scale, &mut space.attended)?;
         matmul::forward(device, &space.attended, &layer.o.weight, layer.o.bias.as_ref(), &mut space.residual, rows, Output::Add)?;
-        Ok(())
+        self.lora_forward((Role::O, number), &space.attended, &mut space.residual, space.low.as_mut(), rows)
     }
 
-    fn mlp(&self, layer: &Layer, space: &mut Workspace, rows: usize) -> Result<()> {
+    fn mlp(&self, layer: &Layer, number: usize, space: &mut Workspace, rows: usize) -> Result<()> {
         let (device, config) = (&self.device, &self.config);
-        let Workspace { residual, normed, gate, up, experts, .. } = space;
+        let Workspace { residual, normed, gate, up, experts, low, .. } = space;
         rms_norm::forward(device, residual, &layer.mlp_norm, config.rms_eps, normed, rows, config.hidden)?;
         match (&layer.mlp, gate, up, experts) {
             (Mlp::Dense { gate: w_gate, up: w_up, down }, Some(gate), Some(up), _) => {
                 matmul::forward(device, normed, w_gate, None, gate, rows, Output::Store)?;
+                self.lora_forward((Role::Gate, number), normed, gate, low.as_mut(), rows)?;
                 matmul::forward(device, normed, w_up, None, up, rows, Output::Store)?;
+                self.lora_forward((Role::Up, number), normed, up, low.as_mut(), rows)?;
                 swiglu::forward(device, gate, up, rows)?;
                 matmul::forward(device, gate, down, None, residual, rows, Output::Add)?;
+                self.lora_forward((Role::Down, number), gate, residual, low.as_mut(), rows)?;
             }
             (Mlp::Moe { router, gate, up, down }, _, _, Some(space)) => {
                 let renormalise = config.moe.as_ref().is_some_and(|moe| moe.renormalise);
@@ -124,8 +150,19 @@ impl Model {
                 moe::will_read(&space.routes, &[gate, up, down])?;
                 moe::grouped_matmul(device, normed, Rows::Tokens, gate, &space.routes, &mut space.gate, rows)?;
                 moe::grouped_matmul(device, normed, Rows::Tokens, up, &space.routes, &mut space.up, rows)?;
+                if let Some((wide, _)) = &mut space.product {
+                    let x = (&*normed, Rows::Tokens);
+                    let (role, y) = ((Role::ExpertGate, number), &mut space.gate);
+                    self.lora_grouped(role, x, &space.routes, y, (low.as_mut(), wide), rows)?;
+                    self.lora_grouped((Role::ExpertUp, number), x, &space.routes, &mut space.up, (low.as_mut(), wide), rows)?;
+                }
                 swiglu::forward(device, &mut space.gate, &space.up, rows * space.routes.top_k)?;
                 moe::grouped_matmul(device, &space.gate, Rows::Sorted, down, &space.routes, &mut space.down, rows)?;
+                if let Some((_, product)) = &mut space.product {
+                    let x = (&space.gate, Rows::Sorted);
+                    let (role, y) = ((Role::ExpertDown, number), &mut space.down);
+                    self.lora_grouped(role, x, &space.routes, y, (low.as_mut(), product), rows)?;
+                }
                 moe::combine(device, &space.down, &space.routes, residual, rows)?;
             }
             _ => unreachable!("a workspace is made from the config of its model"),
@@ -135,11 +172,11 @@ impl Model {
 
     /// Logits [R, V] of the first `rows` rows of `hidden` (final-normed).
     pub fn logits(&self, hidden: &Tensor, logits: &mut Tensor, rows: usize) -> Result<()> {
-        Ok(matmul::forward(&self.device, hidden, &self.output_head, None, logits, rows, Output::Store)?)
+        Ok(matmul::forward(&self.device, hidden, self.head(), None, logits, rows, Output::Store)?)
     }
 
     /// Log-probabilities of `targets` and entropies of the last pass's rows, no logits kept.
     pub fn score(&self, space: &Workspace, targets: &Tensor, temperature: f32, out: &mut HeadOutput, rows: usize) -> Result<()> {
-        Ok(head::forward(&self.device, &space.normed, &self.output_head, targets, temperature, out, rows)?)
+        Ok(head::forward(&self.device, &space.normed, self.head(), targets, temperature, out, rows)?)
     }
 }

@@ -15,6 +15,7 @@ pub mod score;
 pub mod source;
 pub mod tensor;
 mod text;
+pub mod train;
 pub mod weights;
 
 pub use chat::ChatEngine;

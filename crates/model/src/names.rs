@@ -109,6 +109,22 @@ impl Role {
         matches!(self, Self::ExpertGate | Self::ExpertUp | Self::ExpertDown)
     }
 
+    /// Whether it is a vector [C]: a norm's gain or a bias.
+    pub const fn is_vector(self) -> bool {
+        matches!(
+            self,
+            Self::FinalNorm
+                | Self::AttentionNorm
+                | Self::MlpNorm
+                | Self::QNorm
+                | Self::KNorm
+                | Self::QBias
+                | Self::KBias
+                | Self::VBias
+                | Self::OBias
+        )
+    }
+
     /// Whether it exists once, outside the layers.
     pub const fn is_global(self) -> bool {
         matches!(self, Self::Embedding | Self::OutputHead | Self::FinalNorm)

@@ -36,7 +36,7 @@ impl Model {
         let shape = KvShape { layers: config.layers, kv_heads: config.kv_heads, head_dim: config.head_dim, pages, dtype: kv };
         let mut cache = KvCache::new(device, shape)?;
         let rows = step_rows.clamp(1, ids.len());
-        let mut space = Workspace::new(device, config, rows)?;
+        let mut space = Workspace::of(self, rows)?;
         let mut head = HeadOutput::new(device, rows)?;
         let mut targets = device.zeros(&[rows], DType::U32)?;
         // Logits leave in narrow blocks: the bytes of one block stay small whatever the vocabulary.

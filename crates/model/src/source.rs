@@ -5,6 +5,7 @@
 //! change or experts must come in one piece.
 
 mod assemble;
+mod convert;
 mod gguf;
 mod hf;
 mod material;
@@ -23,6 +24,7 @@ pub use crate::names::Role;
 use crate::tensor::first_non_finite;
 pub use crate::tensor::{TensorData, TensorInfo, TensorParts};
 use assemble::Slot;
+pub use convert::Converted;
 pub use material::{GgufTokenizer, TokenizerMaterial};
 #[cfg(not(target_arch = "wasm32"))]
 pub use open::free_memory;

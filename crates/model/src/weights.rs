@@ -1,6 +1,6 @@
 //! A checkpoint's tensors on a device, in the order a forward pass meets them.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 
 use kernels::rope::RopeTable;
 use kernels::{DType, Device, Inspect, Tensor, Weight};
@@ -8,6 +8,7 @@ use kernels::{DType, Device, Inspect, Tensor, Weight};
 use crate::config::ModelConfig;
 use crate::error::{ModelError, Result};
 use crate::source::{Checkpoint, Role, TensorData, TensorParts};
+use crate::train::{Lora, LoraShape};
 
 /// A model on a device. Weights are immutable here; sequences keep their state in a [`kernels::attention::KvCache`].
 pub struct Model {
@@ -17,11 +18,16 @@ pub struct Model {
     pub device: Device,
     /// Positions the rotary table covers: the longest sequence this instance can hold.
     pub max_positions: usize,
-    pub(crate) embedding: Arc<Weight>,
-    pub(crate) output_head: Arc<Weight>,
+    pub(crate) embedding: Weight,
+    /// `None`: the embedding.
+    pub(crate) output_head: Option<Weight>,
     pub(crate) final_norm: Tensor,
     pub(crate) layers: Vec<Layer>,
     pub(crate) rope: RopeTable,
+    /// What all adapters share, if there are any.
+    pub(crate) lora: Option<LoraShape>,
+    /// Adapters by (role, layer).
+    pub(crate) adapters: HashMap<(Role, usize), Lora>,
 }
 
 pub(crate) struct Layer {
@@ -54,10 +60,10 @@ impl Model {
         let config = checkpoint.config().clone();
         let total = checkpoint.total_bytes();
         let mut loader = Loader { checkpoint, device: &device, loaded: 0, total, progress: &mut progress };
-        let embedding = Arc::new(loader.matrix(Role::Embedding, 0, config.vocab, config.hidden)?);
+        let embedding = loader.matrix(Role::Embedding, 0, config.vocab, config.hidden)?;
         let output_head = match loader.optional(Role::OutputHead, 0)? {
-            Some(data) => Arc::new(loader.weight(Role::OutputHead, 0, data, config.vocab, config.hidden, 1)?),
-            None if config.tie_embeddings => embedding.clone(),
+            Some(data) => Some(loader.weight(Role::OutputHead, 0, data, config.vocab, config.hidden, 1)?),
+            None if config.tie_embeddings => None,
             None => return Err(checkpoint.missing(Role::OutputHead, 0)),
         };
         let final_norm = loader.vector(Role::FinalNorm, 0, config.hidden)?;
@@ -65,7 +71,8 @@ impl Model {
         let (inv_freq, scale) = config.inv_freq();
         let rope = RopeTable::new(&device, max_positions, &inv_freq, scale)?;
         device.submit()?;
-        Ok(Self { config, device, max_positions, embedding, output_head, final_norm, layers, rope })
+        let (lora, adapters) = (None, HashMap::new());
+        Ok(Self { config, device, max_positions, embedding, output_head, final_norm, layers, rope, lora, adapters })
     }
 }
 

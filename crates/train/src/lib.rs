@@ -1,9 +1,16 @@
 //! Trains a model on the machine at hand: from rows of conversations to packed micro-batches, steps, checkpoints.
 
 pub mod adapter;
-pub mod export;
 pub mod config;
+mod error;
+pub mod export;
+pub mod finetune;
+pub mod plan;
+pub mod run;
 pub mod sft;
+pub mod trainer;
 
 pub use config::{Config, ConfigError};
-pub mod run;
+pub use error::{Result, TrainError};
+pub use finetune::Finetune;
+pub use trainer::{Hyper, Sequence, StepOutcome, Trainer};

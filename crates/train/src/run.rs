@@ -101,7 +101,11 @@ impl Run {
     /// Saves a checkpoint of `state`; `tensors` writes its files of tensors. Records it, and removes those that are not to be kept.
     ///
     /// Validate and sample at a step before saving it: what is recorded of the step by then is kept when the run resumes there.
-    pub fn save(&mut self, state: TrainState, tensors: impl FnOnce(&mut Writer) -> Result<()>) -> Result<(Saved, TrainEvent)> {
+    pub fn save<E: From<RunError>>(
+        &mut self,
+        state: TrainState,
+        tensors: impl FnOnce(&mut Writer) -> Result<(), E>,
+    ) -> Result<(Saved, TrainEvent), E> {
         let since = Instant::now();
         // A checkpoint must not be ahead of the log.
         self.log.sync()?;

@@ -253,6 +253,11 @@ impl GpuDevice {
         lock(&self.recorder).copy(self, from, to, bytes)
     }
 
+    /// Zeros over the first `bytes` (a multiple of 4) of a range, ordered after every op so far.
+    pub fn clear(&self, slice: &Slice, bytes: u64) -> Result<()> {
+        lock(&self.recorder).clear(self, slice, bytes)
+    }
+
     /// Submits, waits without blocking the executor, and returns the first `count` words.
     pub async fn read(&self, slice: &Slice, count: usize) -> Result<Vec<u32>> {
         read::read(self, slice, count).await

@@ -157,6 +157,15 @@ impl Recorder {
         device.check()
     }
 
+    /// Sends everything recorded, then zeros over the first `bytes` of a range.
+    pub(super) fn clear(&mut self, device: &GpuDevice, slice: &Slice, bytes: u64) -> Result<()> {
+        self.submit(device)?;
+        let mut encoder = device.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        encoder.clear_buffer(&slice.buffer, slice.offset, Some(bytes));
+        device.queue.submit([encoder.finish()]);
+        device.check()
+    }
+
     fn group(&mut self, device: &GpuDevice, spec: &'static ShaderSpec, pipeline: &Pipeline, bindings: &[Slice]) -> wgpu::BindGroup {
         let ranges = bindings.iter().map(|slice| (slice.buffer.clone(), slice.offset, slice.bytes)).collect();
         let submissions = self.submissions;

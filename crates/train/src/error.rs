@@ -1,0 +1,50 @@
+//! What can go wrong in training, said so that a person can act on it.
+
+/// A result of this crate.
+pub type Result<T> = std::result::Result<T, TrainError>;
+
+/// An error of training.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// From the model or the core.
+    #[error(transparent)]
+    Model(#[from] model::ModelError),
+    /// From the core.
+    #[error(transparent)]
+    Kernel(#[from] kernels::KernelError),
+    /// A slot the model has not.
+    #[error("this model has no {0}")]
+    NoSuchTensor(String),
+    /// Full training of a quantised tensor.
+    #[error(
+        "{name} is stored as {dtype}, which cannot be trained itself: give adapters ([lora]), or let the model be turned into f32 or bf16 (dtype)"
+    )]
+    Quantised {
+        /// The tensor.
+        name: String,
+        /// Its storage.
+        dtype: &'static str,
+    },
+    /// Adapters beside nothing.
+    #[error("{0} has none of the layers that [lora] targets name: a mixture has \"experts\", other models \"mlp\"; all have \"attention\"")]
+    NothingToTrain(String),
+    /// The run's folder, log or checkpoints.
+    #[error(transparent)]
+    Run(#[from] crate::run::RunError),
+    /// The data.
+    #[error(transparent)]
+    Data(#[from] crate::sft::DataError),
+    /// An example is longer than a pass.
+    #[error(transparent)]
+    Pack(#[from] crate::sft::PackError),
+    /// NaN or ∞.
+    #[error(
+        "step {step}: the gradient of {what} is not finite; nothing was changed. A lower learning rate, or `dtype = \"f32\"`, is the usual cure"
+    )]
+    NotFinite {
+        /// The step that was to be made.
+        step: u32,
+        /// The first tensor with such a gradient.
+        what: String,
+    },
+}

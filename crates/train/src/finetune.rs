@@ -1,0 +1,387 @@
+//! Supervised fine-tuning from a configuration to a run folder: order, packs, steps, validation, checkpoints, resume.
+
+use std::path::Path;
+use std::time::Instant;
+
+use data::{BestValidation, DataCursor, Machine, StopCause, TrainEvent, TrainStart, TrainState, TrainStep};
+use kernels::attention::KvDType;
+use kernels::{DType, Device};
+use model::source::{Checkpoint as Base, Converted, Role};
+use model::train::{LoraShape, Slot, TrainSpaceShape};
+use model::{Model, ModelConfig};
+
+use crate::config::{Config, Length, Schedule, Targets};
+use crate::error::{Result, TrainError};
+use crate::run::checkpoint::{Checkpoint, Keep, TensorSpec, Writer};
+use crate::run::{Identity, Run, now};
+use crate::sft::{Cursor, Dataset, Example, Order, pack};
+use crate::trainer::{Hyper, Sequence, Trainer};
+
+/// Keys that may change between the parts of one run.
+const FREE: [&str; 5] = ["device.threads", "validation", "checkpoint", "train.micro_batch_tokens", "device.kind"];
+/// Files of a checkpoint.
+const FILES: [&str; 3] = ["masters", "adam_m", "adam_v"];
+
+/// A fine-tuning that is ready to begin or go on.
+pub struct Finetune {
+    config: Config,
+    trainer: Trainer,
+    data: Dataset,
+    validation: Option<Dataset>,
+    order: Order,
+    run: Run,
+    rows: usize,
+    steps: u64,
+    state: TrainState,
+    started: bool,
+    start: TrainStart,
+    /// Floating-point operations of a token, and the device's peak a second where it is known.
+    arithmetic: (f64, Option<f64>),
+}
+
+/// What decides memory and speed, worked out before the model is loaded.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Room {
+    /// Tokens of a pass.
+    pub rows: usize,
+    /// Layers that keep their inside.
+    pub keep: usize,
+}
+
+/// What a run ended with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Summary {
+    /// Steps taken in all.
+    pub step: u64,
+    /// Validation loss at the beginning, now, and the best.
+    pub validation: Option<(f32, f32, f32)>,
+    /// Why it stopped.
+    pub cause: StopCause,
+}
+
+/// What keys and values are rounded to beside weights of this format: as rollouts do.
+pub fn kv_dtype(dtype: DType) -> KvDType {
+    if dtype == DType::F32 { KvDType::F32 } else { KvDType::F16 }
+}
+
+/// The roles that adapters of `targets` stand beside.
+pub fn roles(targets: Targets) -> Vec<Role> {
+    let attention = [Role::Q, Role::K, Role::V, Role::O];
+    let (mlp, experts) = ([Role::Gate, Role::Up, Role::Down], [Role::ExpertGate, Role::ExpertUp, Role::ExpertDown]);
+    let chosen = [(targets.attention, &attention[..]), (targets.mlp, &mlp[..]), (targets.experts, &experts[..])];
+    chosen.into_iter().filter(|(wanted, _)| *wanted).flat_map(|(_, roles)| roles.iter().copied()).collect()
+}
+
+/// The learning rate of step `step` (from 1) of `steps`.
+pub fn learning_rate(config: &Config, step: u64, steps: u64) -> f32 {
+    let train = &config.train;
+    let warmup = train.warmup.steps(steps);
+    if step <= warmup {
+        return (train.lr * step as f64 / warmup.max(1) as f64) as f32;
+    }
+    let way = (step - warmup) as f64 / (steps.saturating_sub(warmup)).max(1) as f64;
+    let factor = match train.schedule {
+        Schedule::Constant => 1.0,
+        Schedule::Linear => 1.0 - way,
+        Schedule::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * way).cos()),
+    };
+    (train.lr * factor) as f32
+}
+
+/// Steps of a run over examples of these lengths.
+pub fn steps_of(config: &Config, lengths: Vec<usize>) -> u64 {
+    match config.train.length {
+        Length::Steps(steps) => steps,
+        Length::Epochs(epochs) => Order::new(lengths, config.train.seed).steps(config.train.batch, epochs),
+    }
+}
+
+/// The model as it is trained: converted to the configured format, or as stored with adapters beside it.
+pub fn load(config: &Config, base: &Base, device: Device, positions: usize, progress: impl FnMut(u64, u64)) -> Result<Model> {
+    let Some(lora) = &config.lora else {
+        return Ok(Model::load(&Converted::new(base, config.train.dtype)?, device, positions, progress)?);
+    };
+    let mut model = Model::load(base, device, positions, progress)?;
+    model.adapt(LoraShape { rank: lora.rank, alpha: lora.alpha as f32 }, &roles(lora.targets), config.train.seed)?;
+    if model.adapter_slots().is_empty() {
+        return Err(TrainError::NothingToTrain(config.model.path.clone()));
+    }
+    Ok(model)
+}
+
+/// The tensors of `model` that `config` trains.
+pub fn slots(config: &Config, model: &Model) -> Vec<Slot> {
+    if config.lora.is_some() { model.adapter_slots() } else { Model::slots(&model.config) }
+}
+
+fn hyper(config: &Config) -> Hyper {
+    let train = &config.train;
+    Hyper {
+        beta1: train.betas[0] as f32,
+        beta2: train.betas[1] as f32,
+        eps: train.eps as f32,
+        weight_decay: train.weight_decay as f32,
+        decay_vectors: false,
+        max_grad_norm: train.max_grad_norm as f32,
+    }
+}
+
+impl Finetune {
+    /// Opens the run in `folder`, or begins one. `text` is the configuration as written, `base` the base's fingerprint.
+    ///
+    /// Errors when the folder holds a run of another configuration, base or data; nothing of it is changed then.
+    pub fn open(
+        (config, text): (Config, &str),
+        (model, base): (Model, &str),
+        (data, validation): (Dataset, Option<Dataset>),
+        folder: &Path,
+        room: Room,
+        peak_flops: Option<f64>,
+    ) -> Result<Self> {
+        let identity = Identity::new(text, &format!("{base} on {}", hex(&data.hash())), &FREE)?;
+        let keep = Keep { last: config.checkpoint.keep, best: true, every: None };
+        let (run, resumption) = Run::open(folder, identity, keep)?;
+        let kv = kv_dtype(if config.lora.is_some() { DType::BF16 } else { config.train.dtype });
+        let longest = data.lengths().into_iter().chain(validation.iter().flat_map(Dataset::lengths)).max().unwrap_or(1);
+        let rows = room.rows.max(longest);
+        let shortest = data.lengths().into_iter().chain(validation.iter().flat_map(Dataset::lengths)).min().unwrap_or(1).max(1);
+        let shape = TrainSpaceShape { rows, sequences: rows.div_ceil(shortest), loss_rows: rows, kv, keep: room.keep };
+        let slots = slots(&config, &model);
+        let parameters = model.config.parameters();
+        let device = model.device.describe();
+        let mut trainer = Trainer::new(model, &slots, shape, hyper(&config))?;
+        let mut state = TrainState {
+            version: TrainState::VERSION,
+            step: 0,
+            cursor: DataCursor::default(),
+            random: Default::default(),
+            config: String::new(),
+            base: String::new(),
+            validation: None,
+            best: None,
+            tokens: 0,
+            seconds: 0.0,
+        };
+        if let Some(checkpoint) = &resumption.checkpoint {
+            state = checkpoint.state().clone();
+            restore(&mut trainer, checkpoint)?;
+        }
+        let steps = steps_of(&config, data.lengths());
+        let trained: usize = trainer.gradients().iter().map(|(_, tensor)| tensor.len()).sum();
+        let start = TrainStart {
+            version: TrainEvent::VERSION,
+            time: now() as u64,
+            longhand: env!("CARGO_PKG_VERSION").into(),
+            config: text.to_string(),
+            seed: config.train.seed,
+            machine: Machine {
+                system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+                device,
+                threads: std::thread::available_parallelism().map_or(1, |n| n.get()) as u32,
+                memory: 0,
+            },
+            model: config.model.path.clone(),
+            parameters,
+            trained: trained as u64,
+            steps,
+        };
+        let flops = flops_per_token(&config, &trainer.model().config, &data);
+        let order = Order::new(data.lengths(), config.train.seed);
+        let started = !resumption.events.is_empty();
+        Ok(Self { config, trainer, data, validation, order, run, rows, steps, state, started, start, arithmetic: (flops, peak_flops) })
+    }
+
+    /// Steps of the whole run, and those taken.
+    pub fn progress(&self) -> (u64, u64) {
+        (self.steps, self.state.step)
+    }
+
+    /// The model as it is now.
+    pub fn trainer(&mut self) -> &mut Trainer {
+        &mut self.trainer
+    }
+
+    /// Trains until the last step, or until `stop` says so between two. `see` hears every event as it is written.
+    pub async fn train(&mut self, mut stop: impl FnMut() -> bool, mut see: impl FnMut(&TrainEvent)) -> Result<Summary> {
+        let first = match self.started {
+            false => TrainEvent::Started(self.start.clone()),
+            true => TrainEvent::Resumed {
+                step: self.state.step,
+                time: now() as u64,
+                longhand: self.start.longhand.clone(),
+                machine: self.start.machine.clone(),
+                lost_steps: 0,
+                lost_seconds: 0.0,
+            },
+        };
+        self.record(first, &mut see)?;
+        let mut validation = None;
+        if self.state.step == 0 {
+            validation = self.validate(&mut see).await?.map(|loss| (loss, loss, loss));
+        }
+        let mut cause = StopCause::Finished;
+        while self.state.step < self.steps {
+            if stop() {
+                cause = StopCause::Interrupted;
+                break;
+            }
+            if let Err(error) = self.step(&mut see).await {
+                let diverged = matches!(error, TrainError::NotFinite { .. });
+                let reason = if diverged { StopCause::Diverged } else { StopCause::Failed { error: error.to_string() } };
+                self.record(TrainEvent::Stopped { step: self.state.step, reason, time: now() as u64 }, &mut see)?;
+                return Err(error);
+            }
+            let last = self.state.step == self.steps;
+            if last || self.state.step.is_multiple_of(self.config.validation.every.max(1)) {
+                if let Some(loss) = self.validate(&mut see).await? {
+                    let (first, _, best) = validation.unwrap_or((loss, loss, loss));
+                    validation = Some((first, loss, best.min(loss)));
+                }
+            }
+            if last || self.state.step.is_multiple_of(self.config.checkpoint.every.max(1)) {
+                self.save(&mut see).await?;
+            }
+        }
+        if cause == StopCause::Interrupted && !self.state.step.is_multiple_of(self.config.checkpoint.every.max(1)) {
+            self.save(&mut see).await?;
+        }
+        self.record(TrainEvent::Stopped { step: self.state.step, reason: cause.clone(), time: now() as u64 }, &mut see)?;
+        self.run.report()?;
+        Ok(Summary { step: self.state.step, validation, cause })
+    }
+
+    /// Writes an event of the caller's, such as a sample.
+    pub fn record(&mut self, event: TrainEvent, see: &mut impl FnMut(&TrainEvent)) -> Result<()> {
+        self.run.record(&event)?;
+        see(&event);
+        Ok(())
+    }
+
+    async fn step(&mut self, see: &mut impl FnMut(&TrainEvent)) -> Result<()> {
+        let begun = Instant::now();
+        let epochs = match self.config.train.length {
+            Length::Epochs(epochs) => Some(epochs),
+            Length::Steps(_) => None,
+        };
+        let mut cursor = Cursor { epoch: self.state.cursor.epoch, index: self.state.cursor.position };
+        let taken = self.order.step(&mut cursor, self.config.train.batch, epochs);
+        let examples: Vec<&Example> = taken.iter().map(|&number| &self.data.examples[number]).collect();
+        let loss_tokens: usize = examples.iter().map(|example| example.loss_tokens()).sum();
+        // Fixed before the first micro-batch.
+        let weight = 1.0 / loss_tokens.max(1) as f64;
+        let mut tokens = 0;
+        for pack in pack(&examples, self.rows)? {
+            let sequences: Vec<Sequence> = pack.examples.iter().map(|&number| sequence(examples[number])).collect();
+            tokens += sequences.iter().map(|sequence| sequence.ids.len()).sum::<usize>();
+            self.trainer.accumulate(&sequences, weight).await?;
+        }
+        let lr = learning_rate(&self.config, self.state.step + 1, self.steps);
+        let outcome = self.trainer.step(lr).await?;
+        self.trainer.settle().await?;
+        let seconds = begun.elapsed().as_secs_f64();
+        self.state.step += 1;
+        self.state.cursor = DataCursor { epoch: cursor.epoch, position: cursor.index };
+        self.state.tokens += tokens as u64;
+        self.state.seconds += seconds;
+        self.state.validation = None;
+        let event = TrainEvent::Step(TrainStep {
+            step: self.state.step,
+            loss: outcome.loss as f32,
+            grad_norm: outcome.grad_norm,
+            lr,
+            tokens: tokens as u64,
+            loss_tokens: outcome.loss_tokens as u64,
+            seconds,
+            tokens_per_second: (tokens as f64 / seconds) as f32,
+            peak_memory: peak_memory(),
+            mfu: self.arithmetic.1.map(|peak| (self.arithmetic.0 * tokens as f64 / seconds / peak) as f32),
+        });
+        self.record(event, see)
+    }
+
+    async fn validate(&mut self, see: &mut impl FnMut(&TrainEvent)) -> Result<Option<f32>> {
+        let Some(validation) = &self.validation else { return Ok(None) };
+        let begun = Instant::now();
+        let examples: Vec<&Example> = validation.examples.iter().collect();
+        let (mut sum, mut count) = (0.0, 0);
+        for pack in pack(&examples, self.rows)? {
+            let sequences: Vec<Sequence> = pack.examples.iter().map(|&number| sequence(examples[number])).collect();
+            let (loss, tokens) = self.trainer.evaluate(&sequences).await?;
+            (sum, count) = (sum + loss, count + tokens);
+        }
+        let loss = (sum / count.max(1) as f64) as f32;
+        self.state.validation = Some(loss);
+        if self.state.best.as_ref().is_none_or(|best| loss < best.loss) {
+            self.state.best = Some(BestValidation { step: self.state.step, loss });
+        }
+        let seconds = begun.elapsed().as_secs_f64();
+        let event = TrainEvent::Validation { step: self.state.step, loss, tokens: count as u64, perplexity: loss.exp(), seconds };
+        self.record(event, see)?;
+        Ok(Some(loss))
+    }
+
+    async fn save(&mut self, see: &mut impl FnMut(&TrainEvent)) -> Result<()> {
+        let slots: Vec<(Slot, Vec<usize>)> = self.trainer.gradients().iter().map(|(slot, t)| (slot, t.shape().to_vec())).collect();
+        // Read before the writer begins: it is not async.
+        let trainer = &mut self.trainer;
+        let write = |writer: &mut Writer| -> Result<()> {
+            for (number, file) in FILES.into_iter().enumerate() {
+                let specs: Vec<TensorSpec> = slots.iter().map(|(slot, shape)| TensorSpec::f32(slot.name(), shape)).collect();
+                let mut out = writer.tensors(file, &specs)?;
+                for (slot, _) in &slots {
+                    let values = pollster::block_on(trainer.state_of(*slot, number))?;
+                    out.push_f32(&slot.name(), &values)?;
+                }
+                out.finish()?;
+            }
+            Ok(())
+        };
+        let (_, event) = self.run.save(self.state.clone(), write)?;
+        see(&event);
+        Ok(())
+    }
+}
+
+fn sequence(example: &Example) -> Sequence<'_> {
+    Sequence { ids: &example.ids, loss_mask: &example.loss_mask }
+}
+
+fn restore(trainer: &mut Trainer, checkpoint: &Checkpoint) -> Result<()> {
+    let shapes: std::collections::HashMap<Slot, Vec<usize>> =
+        trainer.gradients().iter().map(|(slot, t)| (slot, t.shape().to_vec())).collect();
+    trainer.restore(checkpoint.state().step as u32, |slot| {
+        let read = |file: &str| checkpoint.f32s(file, &slot.name(), &shapes[&slot]);
+        Ok([read(FILES[0])?, read(FILES[1])?, read(FILES[2])?])
+    })
+}
+
+/// As `plan` counts them.
+fn flops_per_token(config: &Config, model: &ModelConfig, data: &Dataset) -> f64 {
+    let tokens: usize = data.lengths().iter().sum();
+    let loss: usize = data.examples.iter().map(Example::loss_tokens).sum();
+    let lora = config.lora.as_ref().map(|lora| (LoraShape { rank: lora.rank, alpha: lora.alpha as f32 }, roles(lora.targets)));
+    let work = crate::plan::Work {
+        config: model.clone(),
+        dtype: config.train.dtype,
+        lora,
+        pass: TrainSpaceShape { rows: 1, sequences: 1, loss_rows: 1, kv: KvDType::F32, keep: 1 },
+        length: tokens / data.examples.len().max(1),
+        loss_share: loss as f64 / tokens.max(1) as f64,
+        step_tokens: 1.0,
+        steps: 1,
+        validation: (0.0, 0),
+        checkpoints: 1,
+    };
+    work.flops_per_token()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The most memory this process has had, in bytes; 0 where the system does not say.
+pub fn peak_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()).map_or(0, |kib| kib * 1024)
+}

@@ -1,0 +1,319 @@
+//! What a run will take, before it runs: memory, time and disk, from the shapes and a short measurement on this machine.
+//!
+//! Memory is counted from the very shapes that are allocated. Time comes from training passes of two tiny models of random weights with
+//! the real widths, one layer and two: their difference is a layer, the rest the head. A pass of the run is as many layers and a head.
+
+use std::time::{Duration, Instant};
+
+use kernels::{DType, Device};
+use model::random::RandomWeights;
+use model::source::Role;
+use model::train::{LoraShape, Slot, TrainSpace, TrainSpaceShape};
+use model::{Model, ModelConfig};
+
+use crate::error::Result;
+use crate::trainer::{Hyper, Sequence, Trainer};
+
+/// What is to be planned.
+#[derive(Clone, Debug)]
+pub struct Work {
+    /// The model's shape.
+    pub config: ModelConfig,
+    /// How its matrices are stored.
+    pub dtype: DType,
+    /// Adapters and the roles they stand beside; without, every tensor is trained.
+    pub lora: Option<(LoraShape, Vec<Role>)>,
+    /// Room of a pass.
+    pub pass: TrainSpaceShape,
+    /// Tokens of a sequence, on average.
+    pub length: usize,
+    /// Share of tokens that are predicted.
+    pub loss_share: f64,
+    /// Tokens of an optimizer step, on average.
+    pub step_tokens: f64,
+    /// Steps of the run.
+    pub steps: u64,
+    /// Tokens of each validation, and how many validations.
+    pub validation: (f64, u64),
+    /// Checkpoints on the disk at once, the one being written included.
+    pub checkpoints: u64,
+}
+
+/// Where memory goes, in bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// The model's tensors as stored.
+    pub weights: u64,
+    /// f32 masters.
+    pub masters: u64,
+    /// AdamW's two moments.
+    pub moments: u64,
+    /// Gradients.
+    pub gradients: u64,
+    /// Activations of a pass, and the kept input of each layer.
+    pub activations: u64,
+    /// Rotary tables and the kernels' scratch.
+    pub scratch: u64,
+}
+
+impl Memory {
+    /// All of it.
+    pub fn total(&self) -> u64 {
+        self.weights + self.masters + self.moments + self.gradients + self.activations + self.scratch
+    }
+
+    /// Labels and bytes, for a table.
+    pub fn parts(&self) -> [(&'static str, u64); 6] {
+        [
+            ("weights", self.weights),
+            ("masters (f32)", self.masters),
+            ("AdamW moments (f32)", self.moments),
+            ("gradients (f32)", self.gradients),
+            ("activations", self.activations),
+            ("scratch", self.scratch),
+        ]
+    }
+}
+
+/// What was measured, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rates {
+    /// A layer's forward, recomputation and backward, per token.
+    pub layer: f64,
+    /// A layer's forward alone, per token.
+    pub layer_forward: f64,
+    /// The head's forward and backward, per loss token.
+    pub head: f64,
+    /// Clipping, AdamW and rounding, per trained parameter.
+    pub optimizer: f64,
+}
+
+/// The answer.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// At the peak.
+    pub memory: Memory,
+    /// Parameters of the model, and those trained.
+    pub parameters: (u64, u64),
+    /// One optimizer step.
+    pub seconds_per_step: f64,
+    /// The whole run, validation included.
+    pub seconds: f64,
+    /// Checkpoints at their most.
+    pub disk: u64,
+    /// Floating-point operations of a step (a multiply-add counts two; recomputation is not counted).
+    pub flops_per_step: f64,
+}
+
+impl Work {
+    /// The tensors this work trains, with their shapes (experts stacked).
+    pub fn trained(&self) -> Vec<(Slot, Vec<usize>)> {
+        let flat = |shape: Vec<usize>| match shape[..] {
+            [experts, n, k] => vec![experts * n, k],
+            _ => shape,
+        };
+        let Some((lora, roles)) = &self.lora else {
+            return Model::slots(&self.config).into_iter().map(|slot| (slot, flat(slot.role.shape(&self.config)))).collect();
+        };
+        let mut out = Vec::new();
+        for layer in 0..self.config.layers {
+            for &role in roles.iter().filter(|role| role.exists(&self.config, layer)) {
+                let (experts, n, k) = match role.shape(&self.config)[..] {
+                    [experts, n, k] => (experts, n, k),
+                    [n, k] => (1, n, k),
+                    _ => continue,
+                };
+                let slot = |part| Slot { layer, role, part };
+                out.push((slot(model::train::Part::LoraA), vec![experts * lora.rank, k]));
+                out.push((slot(model::train::Part::LoraB), vec![experts * n, lora.rank]));
+            }
+        }
+        out
+    }
+
+    /// Memory at the peak, counted.
+    pub fn memory(&self) -> Memory {
+        let trained = self.trained();
+        let count = |vectors: bool| -> u64 {
+            let of_kind = trained.iter().filter(|(_, shape)| vectors || shape.len() > 1);
+            of_kind.map(|(_, shape)| shape.iter().product::<usize>() as u64).sum()
+        };
+        let (all, matrices) = (count(true), count(false));
+        let parameters = self.config.parameters();
+        let stored = (parameters as f64 * self.dtype.block_bytes() as f64 / self.dtype.block_len() as f64) as u64;
+        let rank = self.lora.as_ref().map_or(0, |(shape, _)| shape.rank);
+        let adapters = if self.lora.is_some() { 4 * matrices } else { 0 };
+        Memory {
+            weights: stored + adapters,
+            masters: 4 * matrices,
+            moments: 8 * all,
+            gradients: 4 * all,
+            activations: TrainSpace::bytes(&self.config, self.pass, rank),
+            scratch: (64 << 20) + 4 * (self.length.max(self.pass.rows) * self.config.head_dim) as u64,
+        }
+    }
+
+    /// Floating-point operations of one token's forward and backward, recomputation not counted: 6 a parameter that works on it (4 where
+    /// the parameter is frozen), and attention's products.
+    pub fn flops_per_token(&self) -> f64 {
+        let config = &self.config;
+        let active: f64 = Model::slots(config)
+            .iter()
+            .filter(|slot| !slot.role.is_vector() && slot.role != Role::Embedding)
+            .map(|slot| match slot.role.shape(config)[..] {
+                [_, n, k] => (n * k * config.moe.as_ref().map_or(1, |moe| moe.top_k)) as f64,
+                [n, k] => (n * k) as f64,
+                _ => 0.0,
+            })
+            .sum();
+        let head = (config.vocab * config.hidden) as f64;
+        let body = active - if config.tie_embeddings { 0.0 } else { head };
+        let factor = if self.lora.is_some() { 4.0 } else { 6.0 };
+        // Each query meets half the sequence; forward two products, backward five, of which the recomputed scores are not counted.
+        let attention = 12.0 * (config.layers * config.heads * config.head_dim) as f64 * self.length as f64 / 2.0;
+        factor * (body + head * self.loss_share) + attention
+    }
+
+    /// Times two tiny models on `device`, which is given back; about `budget` at the most for each of a few passes.
+    pub async fn measure(&self, mut device: Device, budget: Duration) -> Result<(Rates, Device)> {
+        let mut timed = Vec::new();
+        for layers in [1, 2] {
+            let (seconds, back) = self.time_layers(layers, device, budget).await?;
+            device = back;
+            timed.push(seconds);
+        }
+        let [one, two] = [timed[0], timed[1]];
+        let layer = (two.pass - one.pass).max(two.pass * 0.05);
+        let layer_forward = (two.forward - one.forward).max(two.forward * 0.05);
+        let head = (one.pass - layer).max(0.0) / one.loss_tokens * self.config.vocab as f64 / one.vocab;
+        Ok((
+            Rates { layer: layer / one.tokens, layer_forward: layer_forward / one.tokens, head, optimizer: two.step / two.trained },
+            device,
+        ))
+    }
+
+    /// Puts the pieces together.
+    pub fn plan(&self, rates: &Rates) -> Plan {
+        let trained: u64 = self.trained().iter().map(|(_, shape)| shape.iter().product::<usize>() as u64).sum();
+        let layers = self.config.layers as f64;
+        // Layers that keep their inside are not run forward a second time.
+        let kept = self.pass.keep.clamp(1, self.config.layers.max(1)) as f64;
+        let body = layers * rates.layer - kept * rates.layer_forward;
+        let pass = |tokens: f64| tokens * (body + self.loss_share * rates.head);
+        let step = pass(self.step_tokens) + trained as f64 * rates.optimizer;
+        let validation = self.validation.0 * (layers * rates.layer_forward + self.loss_share * rates.head / 3.0);
+        let state = self.checkpoint_bytes();
+        Plan {
+            memory: self.memory(),
+            parameters: (self.config.parameters(), trained),
+            seconds_per_step: step,
+            seconds: step * self.steps as f64 + validation * self.validation.1 as f64,
+            disk: state * self.checkpoints,
+            flops_per_step: self.flops_per_token() * self.step_tokens,
+        }
+    }
+
+    /// Masters and moments as a checkpoint holds them.
+    pub fn checkpoint_bytes(&self) -> u64 {
+        let memory = self.memory();
+        let vectors = memory.moments / 2 - memory.masters;
+        memory.masters + vectors + memory.moments
+    }
+
+    async fn time_layers(&self, layers: usize, device: Device, budget: Duration) -> Result<(Timed, Device)> {
+        let mut config = self.config.clone();
+        config.layers = layers;
+        config.vocab = config.vocab.min(MOST_VOCAB);
+        if let Some(moe) = &mut config.moe {
+            moe.dense_layers.retain(|&layer| layer < layers);
+        }
+        let work = Self { config: config.clone(), ..self.clone() };
+        let length = self.length.clamp(2, self.pass.rows);
+        let sequences = (self.pass.rows / length).clamp(1, self.pass.sequences.max(1));
+        let mut model = Model::load(&RandomWeights::new(config.clone(), self.dtype, 1)?, device, length, |_, _| {})?;
+        if let Some((shape, roles)) = &self.lora {
+            model.adapt(*shape, roles, 1)?;
+        }
+        let slots: Vec<Slot> = work.trained().into_iter().map(|(slot, _)| slot).collect();
+        let trained = work.trained().iter().map(|(_, shape)| shape.iter().product::<usize>() as f64).sum();
+        let rows = length * sequences;
+        let pass = TrainSpaceShape { rows, sequences, loss_rows: rows, kv: self.pass.kv, keep: 1 };
+        let hyper = Hyper { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.0, decay_vectors: false, max_grad_norm: f32::INFINITY };
+        let mut trainer = Trainer::new(model, &slots, pass, hyper)?;
+        let ids: Vec<u32> = (0..length).map(|i| ((i * 7919 + 13) % config.vocab) as u32).collect();
+        let predicted = ((length as f64 * self.loss_share) as usize).clamp(1, length - 1);
+        let mask: Vec<bool> = (0..length).map(|i| i >= length - predicted).collect();
+        let all: Vec<Sequence> = (0..sequences).map(|_| Sequence { ids: &ids, loss_mask: &mask }).collect();
+        let (mut pass, mut forward, mut step) = (f64::INFINITY, f64::INFINITY, f64::INFINITY);
+        let begun = Instant::now();
+        // The first round warms up: memory is touched, pipelines are made.
+        for round in 0..ROUNDS {
+            let started = Instant::now();
+            trainer.evaluate(&all).await?;
+            let evaluated = started.elapsed().as_secs_f64();
+            let started = Instant::now();
+            trainer.accumulate(&all, 1e-6).await?;
+            let accumulated = started.elapsed().as_secs_f64();
+            let started = Instant::now();
+            trainer.step(1e-6).await?;
+            trainer.settle().await?;
+            let stepped = started.elapsed().as_secs_f64();
+            if round > 0 || begun.elapsed() > budget {
+                (forward, pass, step) = (forward.min(evaluated), pass.min(accumulated), step.min(stepped));
+            }
+            if begun.elapsed() > budget {
+                break;
+            }
+        }
+        let timed = Timed {
+            pass,
+            forward,
+            step,
+            tokens: rows as f64,
+            loss_tokens: (predicted * sequences) as f64,
+            vocab: config.vocab as f64,
+            trained,
+        };
+        Ok((timed, trainer.into_model().device))
+    }
+}
+
+/// The head's time grows with the vocabulary, so a part of it is enough to measure.
+const MOST_VOCAB: usize = 32_768;
+const ROUNDS: usize = 4;
+
+#[derive(Clone, Copy)]
+struct Timed {
+    pass: f64,
+    forward: f64,
+    step: f64,
+    tokens: f64,
+    loss_tokens: f64,
+    vocab: f64,
+    trained: f64,
+}
+
+impl Plan {
+    /// Tokens a second of training, without validation.
+    pub fn tokens_per_second(&self, work: &Work) -> f64 {
+        work.step_tokens / self.seconds_per_step
+    }
+}
+
+/// The largest pass, in steps of an eighth of the wanted one, that fits `available` bytes: fewer tokens in a pass change no result, they
+/// only take longer. `None` if not even the longest sequence fits.
+pub fn fitting(work: &Work, available: u64, longest: usize) -> Option<Work> {
+    let step = (work.pass.rows / 8).max(1);
+    let mut rows = work.pass.rows.max(longest);
+    loop {
+        let pass = TrainSpaceShape { rows, loss_rows: work.pass.loss_rows.min(rows), ..work.pass };
+        let smaller = Work { pass, ..work.clone() };
+        if smaller.memory().total() <= available {
+            return Some(smaller);
+        }
+        if rows == longest {
+            return None;
+        }
+        rows = rows.saturating_sub(step).max(longest);
+    }
+}
