@@ -22,7 +22,7 @@ fn main() -> kernels::Result<()> {
         let (mut dx, mut dw) = (numbers(&device, &[rows, k])?, numbers(&device, &[n, k])?);
         let flops = 2.0 * (rows * n * k) as f64;
         for dtype in [DType::F32, DType::BF16, DType::Q4_K].into_iter().filter(|dtype| k % dtype.block_len() == 0) {
-            let bytes: Vec<u8> = (0..n * dtype.row_bytes(k).unwrap_or(0)).map(|i| 0x18 + (i * 7919 >> 5 & 7) as u8).collect();
+            let bytes: Vec<u8> = (0..n * dtype.row_bytes(k).unwrap_or(0)).map(|i| 0x18 + ((i * 7919) >> 5 & 7) as u8).collect();
             let w = Weight::new(&device, n, k, dtype, 1, bytes.into())?;
             let seconds = best(&device, &mut dx, |dx| matmul::backward_x(&device, &dy, &w, dx, rows, Output::Store))?;
             println!("dx {:5} R {rows} N {n} K {k}: {:8.2} ms {:8.1} GFLOP/s", dtype.name(), seconds * 1e3, flops / seconds / 1e9);

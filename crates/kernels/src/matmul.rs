@@ -7,8 +7,8 @@
 //! Fast mode may quantise activations to 8 bits (CPU) or split the sum (GPU).
 //!
 //! Backward, dy: [R, N]: `dx (=|+=) dy W`, `dW += dyᵀ x`, `db += Σ_r dy[r]`, the same in both modes. A sum runs over its inner
-//! dimension in ascending order, on the CPU in blocks of 256 that are added one after the other (`cpu/gemm.rs`). A row of dx
-//! depends on no other row. x is all that is kept for backward.
+//! dimension in ascending order, in blocks of 256 that are added one after the other (`cpu/gemm.rs`). On a GPU dx is one chain from
+//! what it is added to, and db a tree of blocks of 64 rows. A row of dx depends on no other row. x is all that is kept.
 
 mod cpu;
 pub(crate) mod gpu;
