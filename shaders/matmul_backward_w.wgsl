@@ -34,14 +34,20 @@ fn x_at(step: u32, col: u32) -> f32 {
     return x[step * params.x_width + col];
 }
 
-fn load_tiles(thread: u32, first: u32) {
-    let quad = thread % TILE_QUADS;
-    let step = thread / TILE_QUADS;
-    let row = first_row + 4u * quad;
-    let col = first_col + 4u * quad;
-    let at = first + step;
-    a_tile[step * A_STRIDE + quad] = vec4<f32>(dy_at(at, row), dy_at(at, row + 1u), dy_at(at, row + 2u), dy_at(at, row + 3u));
-    b_tile[step * TILE_QUADS + quad] = vec4<f32>(x_at(at, col), x_at(at, col + 1u), x_at(at, col + 2u), x_at(at, col + 3u));
+var<private> next_a: vec4<f32>;
+var<private> next_b: vec4<f32>;
+
+fn fetch(thread: u32, first: u32) {
+    let at = first + thread / TILE_QUADS;
+    let row = first_row + 4u * (thread % TILE_QUADS);
+    let col = first_col + 4u * (thread % TILE_QUADS);
+    next_a = vec4<f32>(dy_at(at, row), dy_at(at, row + 1u), dy_at(at, row + 2u), dy_at(at, row + 3u));
+    next_b = vec4<f32>(x_at(at, col), x_at(at, col + 1u), x_at(at, col + 2u), x_at(at, col + 3u));
+}
+
+fn put(thread: u32) {
+    a_tile[thread / TILE_QUADS * A_STRIDE + thread % TILE_QUADS] = next_a;
+    b_tile[thread] = next_b;
 }
 
 fn begin(tile_row: u32, tile_col: u32) -> vec4<f32> {
@@ -62,6 +68,7 @@ fn finish(tile_row: u32, tile_col: u32, sums: vec4<f32>) {
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
     first_row = group.y * TILE_SIDE;
     first_col = group.x * TILE_SIDE;
+    fetch(thread, 0u);
     for (var block = 0u; block < params.rows; block += BLOCK) {
         tile_begin(thread);
         let end = min(block + BLOCK, params.rows);

@@ -30,23 +30,27 @@ fn dy_at(row: u32, step: u32) -> f32 {
     return dy[row * params.dy_width + params.row_base + step];
 }
 
-fn load_tiles(thread: u32, first: u32) {
+var<private> next_a: vec4<f32>;
+var<private> next_b: Weight8;
+
+fn fetch(thread: u32, first: u32) {
     // Neighbouring threads read neighbouring columns of dy.
-    let step = thread % TILE_DEPTH;
-    let quad = thread / TILE_DEPTH;
-    let row = first_row + 4u * quad;
-    a_tile[step * A_STRIDE + quad] = vec4<f32>(
-        dy_at(row, first + step), dy_at(row + 1u, first + step), dy_at(row + 2u, first + step), dy_at(row + 3u, first + step),
-    );
+    let step = first + thread % TILE_DEPTH;
+    let row = first_row + 4u * (thread / TILE_DEPTH);
+    next_a = vec4<f32>(dy_at(row, step), dy_at(row + 1u, step), dy_at(row + 2u, step), dy_at(row + 3u, step));
+    // Half of the threads have eight weights each.
+    let w_row = first + thread / (TILE_SIDE / 8u);
+    next_b = Weight8();
+    if thread < 128u && w_row < params.w_rows {
+        next_b = load_weight8(w_row, first_col + 8u * (thread % (TILE_SIDE / 8u)));
+    }
+}
+
+fn put(thread: u32) {
+    a_tile[thread % TILE_DEPTH * A_STRIDE + thread / TILE_DEPTH] = next_a;
     if thread < 128u {
-        let eight = thread % (TILE_SIDE / 8u);
-        let w_row = thread / (TILE_SIDE / 8u);
-        var values = Weight8();
-        if first + w_row < params.w_rows {
-            values = load_weight8(first + w_row, first_col + 8u * eight);
-        }
-        b_tile[w_row * TILE_QUADS + 2u * eight] = values.lo;
-        b_tile[w_row * TILE_QUADS + 2u * eight + 1u] = values.hi;
+        b_tile[2u * thread] = next_b.lo;
+        b_tile[2u * thread + 1u] = next_b.hi;
     }
 }
 
@@ -76,6 +80,7 @@ fn finish(tile_row: u32, tile_col: u32, sums: vec4<f32>) {
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
     first_row = group.y * TILE_SIDE;
     first_col = group.x * TILE_SIDE;
+    fetch(thread, 0u);
     tile_begin(thread);
     for (var step = 0u; step < params.w_rows; step += TILE_DEPTH) {
         tile_add(thread, step);

@@ -2,10 +2,12 @@
 // changes no bit. 256 threads. TILE 1: 128 × 128, a thread has 8 × 8; TILE 0: 64 × 64, a thread has 4 × 4.
 //
 // The importing file defines
-//   load_tiles(thread, first)     fills both tiles for the inner steps first .. first + TILE_DEPTH, zeros past the end
+//   fetch(thread, first)          reads a thread's part of the inner steps first .. first + TILE_DEPTH into registers, zeros past the end
+//   put(thread)                   writes what was fetched to both tiles
 //   begin(row, col) -> vec4<f32>  what the sums of four neighbouring columns start from
 //   finish(row, col, sums)        takes them; row and col count inside the tile, past the end of C too
-// and calls tile_begin, then tile_add for each block of steps, then tile_end.
+// and calls fetch for the first steps, tile_begin, tile_add for each TILE_DEPTH steps in order, then tile_end. The next steps are on
+// their way while these are added.
 
 #if TILE == 1
 const TILE_SIDE = 128u;
@@ -94,8 +96,9 @@ fn tile_end(thread: u32) {
 
 fn tile_add(thread: u32, first: u32) {
     workgroupBarrier(); // the tiles before have been read
-    load_tiles(thread, first);
+    put(thread);
     workgroupBarrier();
+    fetch(thread, first + TILE_DEPTH);
     for (var step = 0u; step < TILE_DEPTH; step += 1u) {
         let a_at = step * A_STRIDE + thread / 16u;
         let b_at = step * TILE_QUADS + thread % 16u;
