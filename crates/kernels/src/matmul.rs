@@ -7,11 +7,12 @@
 //! Fast mode may quantise activations to 8 bits (CPU) or split the sum (GPU).
 //!
 //! Backward, dy: [R, N]: `dx (=|+=) dy W`, `dW += dyᵀ x`, `db += Σ_r dy[r]`, the same in both modes. A sum runs over its inner
-//! dimension in ascending order, on the CPU in blocks of 256 that are added one after the other (`cpu/gemm.rs`). A row of dx
-//! depends on no other row. x is all that is kept for backward.
+//! dimension in ascending order, in blocks of 256 that are added one after the other (`cpu/gemm.rs`). On a GPU dx is one chain from
+//! what it is added to, and db a tree of blocks of 64 rows. A row of dx depends on no other row. x is all that is kept.
 
 mod cpu;
 pub(crate) mod gpu;
+pub(crate) mod gpu_backward;
 
 use crate::{DType, Device, Result, Tensor, Weight};
 
@@ -47,7 +48,7 @@ pub fn backward_x(device: &Device, dy: &Tensor, w: &Weight, dx: &mut Tensor, row
     dx.expect(OP, "dx", DType::F32, rows, w.cols)?;
     match device {
         Device::Cpu(device) => cpu::backward_x(device, dy, w.cpu(OP)?, dx, rows, output),
-        Device::Gpu(device) => gpu::backward_x(device, dy, w.gpu(OP)?, dx, rows, output),
+        Device::Gpu(device) => gpu_backward::backward_x(device, dy, w.gpu(OP)?, dx, rows, output),
     }
 }
 
@@ -61,7 +62,7 @@ pub fn backward_w(device: &Device, dy: &Tensor, x: &Tensor, dw: &mut Tensor, row
     dw.expect(OP, "dw", DType::F32, n, k)?;
     match device {
         Device::Cpu(device) => cpu::backward_w(device, dy, x, dw, rows),
-        Device::Gpu(device) => gpu::backward_w(device, dy, x, dw, rows),
+        Device::Gpu(device) => gpu_backward::backward_w(device, dy, x, dw, rows),
     }
 }
 
@@ -74,6 +75,6 @@ pub fn backward_bias(device: &Device, dy: &Tensor, db: &mut Tensor, rows: usize)
     db.expect(OP, "db", DType::F32, 1, n)?;
     match device {
         Device::Cpu(device) => cpu::backward_bias(device, dy, db, rows),
-        Device::Gpu(device) => gpu::backward_bias(device, dy, db, rows),
+        Device::Gpu(device) => gpu_backward::backward_bias(device, dy, db, rows),
     }
 }

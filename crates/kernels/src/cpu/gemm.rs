@@ -8,15 +8,20 @@
 //! Both operands are packed into panels that a register tile reads from front to back, once each, by all threads; then all threads
 //! take tiles of C. Inside [`for_each_range`] the call runs on its own thread.
 
+mod pack;
+#[cfg(test)]
+mod tests;
+
 use std::cell::Cell;
 use std::ops::Range;
 
-use super::dequant::dequantize_at;
+use super::CpuDevice;
 use super::lanes::{Lanes, Vector, multiversion};
 use super::parallel::{SharedMut, for_each_range};
 use super::simd::Level;
-use super::{CpuDevice, CpuWeight};
 use crate::matmul::Output;
+pub(crate) use pack::{Matrix, Right};
+use pack::{pack, pack_weight};
 
 /// Inner steps of a block: a panel of B stays in the L1 cache while panels of A pass.
 pub(crate) const DEPTH: usize = 256;
@@ -28,51 +33,8 @@ const ROWS: usize = 12 * TILE_ROWS;
 const TILE_ROWS: usize = 96;
 /// Columns of a work item, whole panels at every level.
 const TILE_COLS: usize = 128;
-/// Multiply-adds, and elements to pack, that are worth handing to another thread.
+/// Multiply-adds that are worth handing to another thread.
 const TASK: usize = 1 << 18;
-const PACK_TASK: usize = 1 << 14;
-
-/// A dense operand: element (i, j) is `data[i * row_stride + j * col_stride]`.
-#[derive(Clone, Copy)]
-pub(crate) struct Matrix<'a> {
-    data: &'a [f32],
-    row_stride: usize,
-    col_stride: usize,
-}
-
-impl<'a> Matrix<'a> {
-    /// Row-major, rows `row_stride` apart.
-    pub(crate) fn new(data: &'a [f32], row_stride: usize) -> Self {
-        Self { data, row_stride, col_stride: 1 }
-    }
-
-    /// The same elements with rows and columns exchanged.
-    pub(crate) fn transposed(self) -> Self {
-        Self { data: self.data, row_stride: self.col_stride, col_stride: self.row_stride }
-    }
-
-    fn holds(&self, rows: usize, cols: usize) -> bool {
-        rows == 0 || cols == 0 || (rows - 1) * self.row_stride + (cols - 1) * self.col_stride < self.data.len()
-    }
-}
-
-/// The right operand.
-#[derive(Clone)]
-pub(crate) enum Right<'a> {
-    /// Dense.
-    Matrix(Matrix<'a>),
-    /// All columns of these rows of a weight (as many rows as there are inner steps), dequantised as they are packed.
-    Weight(&'a CpuWeight, Range<usize>),
-}
-
-impl Right<'_> {
-    fn holds(&self, rows: usize, cols: usize) -> bool {
-        match self {
-            Right::Matrix(matrix) => matrix.holds(rows, cols),
-            Right::Weight(weight, range) => range.len() == rows && range.end <= weight.rows && cols == weight.cols,
-        }
-    }
-}
 
 /// `C (=|+=) A B` with A [m, k], B [k, n], C [m, n]; row i of C starts at `c[i * c_stride]`.
 ///
@@ -166,70 +128,6 @@ fn panels(level: Level) -> (usize, usize) {
     if level == Level::Avx512 { (12, 32) } else { (6, 16) }
 }
 
-/// Panels of `width` rows of `x`: row `rows.start + width p + i` at step s goes to `to[p][s][i]`, zeros past the last row.
-fn pack(device: &CpuDevice, x: Matrix, rows: Range<usize>, steps: Range<usize>, width: usize, to: &mut [f32]) {
-    let panel = width * steps.len();
-    let to = SharedMut::new(to);
-    for_each_range(device, rows.len().div_ceil(width), PACK_TASK.div_ceil(panel), |panels| {
-        for p in panels {
-            // SAFETY: each panel is one item.
-            let to = unsafe { to.slice(p * panel..(p + 1) * panel) };
-            let first = rows.start + p * width;
-            let rows = first..(first + width).min(rows.end);
-            match width {
-                6 => pack_panel::<6>(x, rows, steps.start, to),
-                12 => pack_panel::<12>(x, rows, steps.start, to),
-                16 => pack_panel::<16>(x, rows, steps.start, to),
-                _ => pack_panel::<32>(x, rows, steps.start, to),
-            }
-        }
-    });
-}
-
-fn pack_panel<const W: usize>(x: Matrix, rows: Range<usize>, first_step: usize, to: &mut [f32]) {
-    let to = to.as_chunks_mut::<W>().0;
-    if rows.len() < W {
-        to.fill([0.0; W]);
-    }
-    if x.row_stride == 1 {
-        let mut from = rows.start + first_step * x.col_stride;
-        for to in to {
-            match x.data[from..].first_chunk::<W>() {
-                Some(full) if rows.len() == W => *to = *full,
-                _ => to[..rows.len()].copy_from_slice(&x.data[from..from + rows.len()]),
-            }
-            from += x.col_stride;
-        }
-        return;
-    }
-    // A few steps of all rows at a time: the lines of `to` are written while they are in the cache.
-    for (block, to) in to.chunks_mut(16).enumerate() {
-        for (i, row) in rows.clone().enumerate() {
-            let from = &x.data[row * x.row_stride + (first_step + 16 * block) * x.col_stride..];
-            for (to, from) in to.iter_mut().zip(from.iter().step_by(x.col_stride.max(1))) {
-                to[i] = *from;
-            }
-        }
-    }
-}
-
-/// As [`pack`] for the columns `cols` of a weight, whose rows are the steps.
-fn pack_weight(device: &CpuDevice, w: &CpuWeight, rows: Range<usize>, cols: Range<usize>, width: usize, to: &mut [f32]) {
-    let panel = width * rows.len();
-    let to = SharedMut::new(to);
-    for_each_range(device, rows.len(), PACK_TASK.div_ceil(cols.len()), |steps| {
-        let mut values = [0f32; COLS];
-        for step in steps {
-            dequantize_at(device.simd(), w.dtype, w.part(rows.start + step, cols.start, cols.end), &mut values[..cols.len()]);
-            // What an earlier row left past the last column is never read: those sums are dropped.
-            for (p, values) in values[..cols.len().next_multiple_of(width)].chunks_exact(width).enumerate() {
-                // SAFETY: a step's part of a panel is one item's.
-                unsafe { to.slice(p * panel + step * width..p * panel + (step + 1) * width) }.copy_from_slice(values);
-            }
-        }
-    });
-}
-
 /// One block of the inner dimension for some rows and columns of C.
 struct Job<'a> {
     /// Panels of A: [p][depth][panel rows].
@@ -306,89 +204,4 @@ fn register_tile<V: Vector, const M: usize, const N: usize>(a: &[f32], b: &[Lane
         }
     }
     out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{DType, Precision};
-
-    fn device(threads: usize, level: Level) -> CpuDevice {
-        CpuDevice::with_threads(Precision::Exact, threads).with_simd(level)
-    }
-
-    fn numbers(seed: u32, count: usize) -> Vec<f32> {
-        let mut state = seed.wrapping_mul(2_654_435_761) | 1;
-        let mut next = || {
-            state ^= state << 13;
-            state ^= state >> 17;
-            state ^= state << 5;
-            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-        };
-        (0..count).map(|_| next()).collect()
-    }
-
-    /// The module's definition of the sum.
-    fn plain(a: &[f32], b: &[f32], old: &[f32], [m, n, k]: [usize; 3], output: Output) -> Vec<f32> {
-        let mut c = if output == Output::Add { old.to_vec() } else { vec![0.0; m * n] };
-        for (at, c) in c.iter_mut().enumerate() {
-            for block in (0..k).step_by(DEPTH) {
-                let mut sum = 0f32;
-                for s in block..(block + DEPTH).min(k) {
-                    sum = a[at / n * k + s].mul_add(b[s * n + at % n], sum);
-                }
-                *c = if block == 0 && output == Output::Store { sum } else { *c + sum };
-            }
-        }
-        c
-    }
-
-    fn transpose(x: &[f32], rows: usize, cols: usize) -> Vec<f32> {
-        (0..rows * cols).map(|i| x[i % rows * cols + i / rows]).collect()
-    }
-
-    #[test]
-    fn every_layout_thread_count_and_level_gives_the_defined_bits() {
-        for shape @ [m, n, k] in [[1, 1, 1], [7, 63, 65], [65, 7, 257], [13, 33, 0], [97, 130, 600], [2, 4100, 3], [1160, 5, 9]] {
-            let (a, b, old) = (numbers(1, m * k), numbers(2, k * n), numbers(3, m * n));
-            let (a_t, b_t) = (transpose(&a, m, k), transpose(&b, k, n));
-            let bytes: Vec<u8> = b.iter().flat_map(|v| v.to_le_bytes()).collect();
-            for output in [Output::Store, Output::Add] {
-                let want = plain(&a, &b, &old, shape, output);
-                for (threads, level) in [(1, Level::Portable), (2, Level::Avx2), (3, Level::Avx512)] {
-                    let device = device(threads, level);
-                    let w = CpuWeight::new(&device, k, n, DType::F32, bytes.clone().into()).unwrap();
-                    let lefts = [Matrix::new(&a, k), Matrix::new(&a_t, m).transposed()];
-                    let rights =
-                        [Right::Matrix(Matrix::new(&b, n)), Right::Matrix(Matrix::new(&b_t, k).transposed()), Right::Weight(&w, 0..k)];
-                    for (i, left) in lefts.into_iter().enumerate() {
-                        for (j, right) in rights.iter().enumerate() {
-                            // Rows of C two elements apart, which stay as they are.
-                            let stride = n + 2;
-                            let mut c = vec![9.5f32; m * stride];
-                            for (c, old) in c.chunks_exact_mut(stride).zip(old.chunks_exact(n)) {
-                                c[..n].copy_from_slice(old);
-                            }
-                            gemm(&device, shape, left, right, &mut c, stride, output);
-                            for (row, c) in c.chunks_exact(stride).enumerate() {
-                                let want = &want[row * n..(row + 1) * n];
-                                assert!(c[..n] == *want, "{shape:?} {output:?} {level:?} layouts {i} {j}, row {row}");
-                                assert!(c[n..] == [9.5, 9.5], "wrote past row {row}");
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_nan_stays_in_its_row_and_column() {
-        let device = device(2, Level::Avx512);
-        let (mut a, b) = (numbers(1, 5 * 40), numbers(2, 40 * 50));
-        a[2 * 40 + 7] = f32::NAN;
-        let mut c = vec![0.0; 5 * 50];
-        gemm(&device, [5, 50, 40], Matrix::new(&a, 40), &Right::Matrix(Matrix::new(&b, 50)), &mut c, 50, Output::Store);
-        assert!(c.iter().enumerate().all(|(i, c)| c.is_nan() == (i / 50 == 2)));
-    }
 }

@@ -69,6 +69,7 @@ const SHARED: &[(&str, &str)] = &[
     ("shared/attention_params.wgsl", include_str!("../../../../shaders/shared/attention_params.wgsl")),
     ("shared/attention_store.wgsl", include_str!("../../../../shaders/shared/attention_store.wgsl")),
     ("shared/matmul_tile.wgsl", include_str!("../../../../shaders/shared/matmul_tile.wgsl")),
+    ("shared/outer_tile.wgsl", include_str!("../../../../shaders/shared/outer_tile.wgsl")),
     ("shared/kv_cache.wgsl", include_str!("../../../../shaders/shared/kv_cache.wgsl")),
     ("shared/softmax_fold.wgsl", include_str!("../../../../shaders/shared/softmax_fold.wgsl")),
     ("shared/softmax_runs.wgsl", include_str!("../../../../shaders/shared/softmax_runs.wgsl")),

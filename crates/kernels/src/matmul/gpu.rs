@@ -4,7 +4,7 @@
 use super::{OP, Output};
 use crate::gpu::shader::{Access, ShaderSpec};
 use crate::gpu::{GpuDevice, GpuWeight};
-use crate::{KernelError, Precision, Result, Tensor, uniform};
+use crate::{Precision, Result, Tensor, uniform};
 
 /// Up to this many rows a tile of few rows wastes less, and fast mode splits sums.
 const FEW_ROWS: usize = 8;
@@ -76,20 +76,4 @@ pub fn forward(
         }
     }
     Ok(())
-}
-
-fn not_yet() -> KernelError {
-    KernelError::Value { op: OP, message: "this gradient is not there on a GPU yet; train on the CPU".into() }
-}
-
-pub fn backward_x(_: &GpuDevice, _: &Tensor, _: &GpuWeight, _: &mut Tensor, _: usize, _: Output) -> Result<()> {
-    Err(not_yet())
-}
-
-pub fn backward_w(_: &GpuDevice, _: &Tensor, _: &Tensor, _: &mut Tensor, _: usize) -> Result<()> {
-    Err(not_yet())
-}
-
-pub fn backward_bias(_: &GpuDevice, _: &Tensor, _: &mut Tensor, _: usize) -> Result<()> {
-    Err(not_yet())
 }
