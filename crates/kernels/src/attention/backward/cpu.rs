@@ -66,7 +66,8 @@ pub fn backward(
         dk: SharedMut::new(dk.f32s_mut(OP)?),
         dv: SharedMut::new(dv.f32s_mut(OP)?),
     };
-    let (lse, delta) = (space.lse.f32s_mut(OP)?, space.delta.f32s_mut(OP)?);
+    let statistics = space.statistics.f32s_mut(OP)?;
+    let (lse, delta) = statistics.split_at_mut(statistics.len() / 2);
     let spans = &batch.spans; // not `batch`: in a browser its tensors cannot be shared between threads
     let work = |span: &Span| span.rows * span.rows;
     let (sum, longest) = (spans.iter().map(work).sum::<usize>(), spans.iter().map(work).max().unwrap_or(0));
