@@ -72,13 +72,30 @@ pub fn backward(
     dw: Option<&mut Tensor>,
     rows: usize,
 ) -> Result<()> {
+    with_space(device, x, w, targets, temperature, out, dlogprob, dentropy, dx, dw, rows, DZ_BYTES)
+}
+
+fn with_space(
+    device: &GpuDevice,
+    x: &Tensor,
+    w: &GpuWeight,
+    targets: &Tensor,
+    temperature: f32,
+    out: &HeadOutput,
+    dlogprob: &Tensor,
+    dentropy: Option<&Tensor>,
+    dx: &mut Tensor,
+    dw: Option<&mut Tensor>,
+    rows: usize,
+    dz_bytes: usize,
+) -> Result<()> {
     let dw = dw.map(|dw| dw.gpu(OP)).transpose()?;
     let (x, dx, targets) = (x.gpu(OP)?, dx.gpu(OP)?, targets.gpu(OP)?);
     let (lse, entropy, g) = (out.lse.gpu(OP)?, out.entropy.gpu(OP)?, dlogprob.gpu(OP)?);
     // Without a gradient of the entropy its binding is never read.
     let h = dentropy.unwrap_or(dlogprob).gpu(OP)?;
     // Few rows leave room for more ids.
-    let stride = (DZ_BYTES / 4 / rows.clamp(1, BLOCK_ROWS)).min(w.rows.next_multiple_of(TILE)) / TILE * TILE;
+    let stride = (dz_bytes / 4 / rows.clamp(1, BLOCK_ROWS)).min(w.rows.next_multiple_of(TILE)) / TILE * TILE;
     let dz = device.scratch((4 * stride * rows.min(BLOCK_ROWS)) as u64)?;
     for first_row in (0..rows).step_by(BLOCK_ROWS) {
         let block = (rows - first_row).min(BLOCK_ROWS);
@@ -143,4 +160,37 @@ pub fn backward(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::GpuOptions;
+    use crate::{DType, Device, Weight};
+
+    /// A vocabulary in one chunk and in chunks of 32 ids, the last one short.
+    #[test]
+    fn chunks_change_nothing_but_the_rounding_of_dx() {
+        let Ok(device) = pollster::block_on(Device::gpu(&GpuOptions::default())) else { return println!("not run: no adapter") };
+        let Device::Gpu(gpu) = &device else { unreachable!("asked for a GPU") };
+        let (rows, cols, vocabulary) = (5, 24, 141);
+        let numbers = |seed: usize, count: usize| (0..count).map(|i| ((i * 7919 + seed) % 1009) as f32 / 504.5 - 1.0).collect::<Vec<_>>();
+        let x = device.f32_tensor(&[rows, cols], &numbers(1, rows * cols)).unwrap();
+        let bytes: Vec<u8> = numbers(2, vocabulary * cols).iter().flat_map(|w| w.to_le_bytes()).collect();
+        let w = Weight::new(&device, vocabulary, cols, DType::F32, 1, bytes.into()).unwrap();
+        let targets = device.u32_tensor(&[rows], &[0, 31, 32, 64, 140]).unwrap();
+        let g = device.f32_tensor(&[rows], &numbers(3, rows)).unwrap();
+        let mut out = HeadOutput::new(&device, rows).unwrap();
+        crate::head::forward(&device, &x, &w, &targets, 0.8, &mut out, rows).unwrap();
+        let run = |dz_bytes: usize| {
+            let mut dx = device.f32_tensor(&[rows, cols], &vec![9.0; rows * cols]).unwrap();
+            let mut dw = device.f32_tensor(&[vocabulary, cols], &vec![0.5; vocabulary * cols]).unwrap();
+            let w = w.gpu(OP).unwrap();
+            with_space(gpu, &x, w, &targets, 0.8, &out, &g, Some(&g), &mut dx, Some(&mut dw), rows, dz_bytes).unwrap();
+            [dx, dw].map(|tensor| pollster::block_on(device.read_f32(&tensor, tensor.len())).unwrap())
+        };
+        let ([one_dx, one_dw], [dx, dw]) = (run(DZ_BYTES), run(4 * rows * TILE));
+        assert!(dw == one_dw && dw.iter().any(|value| *value != 0.5));
+        assert!(dx.iter().zip(&one_dx).all(|(a, b)| (a - b).abs() < 1e-5) && dx.iter().any(|value| value.abs() > 0.1));
+    }
 }
