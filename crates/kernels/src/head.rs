@@ -4,7 +4,7 @@
 //! `lse = m + log s`, `logprob = z_target - lse`, `entropy = log s - u / s` (nats). x: [R, K], W: [V, K].
 //! u is relative to m because Σ z e^z would cost the entropy its digits wherever |z| is large.
 
-pub(crate) mod backward;
+mod backward;
 pub(crate) mod cpu;
 pub(crate) mod gpu;
 

@@ -11,7 +11,7 @@ use helpers::{bits, devices};
 use kernels::attention::{self, BackwardSpace, Batch, KvCache, KvDType, KvShape, PAGE_TOKENS, Span};
 use kernels::cpu::CpuDevice;
 use kernels::{Device, KernelError, Precision, Tensor};
-use support::{expect_faults_are_seen, expect_near, next, random};
+use support::{exact, expect_faults_are_seen, expect_near, next, random};
 
 /// What a tensor holds before an op, to see which elements it writes.
 const GUARD: f32 = 12345.0;
@@ -259,6 +259,23 @@ fn cpu_sequences_do_not_touch_each_other() {
     for threads in [1, 3] {
         alone_and_together(&Device::Cpu(CpuDevice::with_threads(Precision::Exact, threads)));
     }
+}
+
+#[test]
+fn gpu_is_the_reference() {
+    let Some(device) = exact() else { return };
+    for (dim, heads, kv_heads) in SHAPES {
+        for dtype in [KvDType::F32, KvDType::F16] {
+            let lens: &[usize] = if dim < 16 { &[1, 7, 63, 65, 257] } else { &[65, 1, 33] };
+            Case::new(dim, heads, kv_heads, dtype, lens).check(&device, 6e-6);
+        }
+    }
+}
+
+#[test]
+fn gpu_sequences_do_not_touch_each_other() {
+    let Some(device) = exact() else { return };
+    alone_and_together(&device);
 }
 
 #[test]

@@ -13,9 +13,10 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use helpers::{bits, devices};
 use kernels::cpu::CpuDevice;
 use kernels::cpu::dequant::dequantize;
+use kernels::gpu::GpuOptions;
 use kernels::head::{self, HeadOutput};
 use kernels::{DType, Device, KernelError, Precision, Tensor, Weight};
-use support::{difference, expect_faults_are_seen, expect_near, next, random, random_weight};
+use support::{difference, exact, expect_faults_are_seen, expect_near, next, random, random_weight};
 
 /// The system's allocator, counting what is held and the most that was.
 struct Counting;
@@ -264,6 +265,49 @@ fn cpu_rows_do_not_touch_each_other() {
     for (first, rows) in [(0, 1), (5, 3), (100, 97), (199, 1)] {
         let (part, _) = Case { first, rows, ..case.clone() }.run(&device, false);
         assert_eq!(bits(&part), bits(&all[first * 48..(first + rows) * 48]), "rows {first}..{}", first + rows);
+    }
+}
+
+#[test]
+fn gpu_is_the_reference() {
+    let _alone = alone();
+    let Some(device) = exact() else { return };
+    for rows in [1, 7, 63, 65, 257] {
+        Case::new(rows, 24, 131, DType::F32).check(&device);
+    }
+    // The loader of weights is the forward's, which is tested for every format; here one of each kind of layout.
+    for dtype in [DType::F16, DType::Q8_0, DType::Q4_1, DType::Q6_K] {
+        Case::new(13, 256, 70, dtype).check(&device);
+    }
+    Case { entropy: false, temperature: 1.0, ..Case::new(7, 40, 100, DType::F16) }.check(&device);
+    // More than one block of rows.
+    Case::new(515, 16, 40, DType::BF16).check(&device);
+}
+
+/// Chunks of a sharded vocabulary, whose parts of dw do not begin at whole bindings.
+#[test]
+fn gpu_shards_are_added_in_order() {
+    let _alone = alone();
+    let options = GpuOptions { precision: Precision::Exact, max_binding_bytes: Some(37 * 4 * 40), ..Default::default() };
+    let (Some(device), Some(whole)) = (support::device(&options), exact()) else { return };
+    let case = Case::new(9, 40, 150, DType::F32);
+    case.check(&device);
+    let (dx, dw) = case.run(&device, true);
+    let (whole_dx, whole_dw) = case.run(&whole, true);
+    // Shards of 37 rows shift the forward's tiles, so lse and all after it may round another way.
+    expect_near("dw", &dw.unwrap(), &wide(&whole_dw.unwrap()), 1e-6);
+    expect_near("dx", &dx, &wide(&whole_dx), 1e-6);
+}
+
+#[test]
+fn gpu_rows_do_not_touch_each_other() {
+    let _alone = alone();
+    let Some(device) = exact() else { return };
+    let case = Case::new(70, 24, 100, DType::F32);
+    let (all, _) = case.run(&device, false);
+    for (first, rows) in [(0, 1), (5, 3), (20, 50)] {
+        let (part, _) = Case { first, rows, ..case.clone() }.run(&device, false);
+        assert_eq!(bits(&part), bits(&all[first * 24..(first + rows) * 24]), "rows {first}..{}", first + rows);
     }
 }
 

@@ -16,22 +16,23 @@ mod sweep;
 mod tile;
 
 use super::{Batch, KvCache, KvDType, Storage};
+use crate::gpu::Slice;
 use crate::{DType, Device, KernelError, Result, Tensor};
 
 const OP: &str = "attention backward";
 
 /// What backward computes on its way, to be reused from layer to layer.
 pub struct BackwardSpace {
-    /// f32 [R, Hq]: log Σ e^(s · scale) of every row and query head.
-    lse: Tensor,
-    /// f32 [R, Hq]: ⟨dout, out⟩.
-    delta: Tensor,
+    /// f32 [2, R, Hq]: lse = log Σ e^(s · scale) of every row and query head, then delta = ⟨dout, out⟩.
+    statistics: Tensor,
+    /// On a GPU: the rows' keys and values as f32, [R, Hkv, D] each, made at the first use.
+    keys: Option<[Slice; 2]>,
 }
 
 impl BackwardSpace {
     /// Room for `rows` rows of `heads` query heads.
     pub fn new(device: &Device, rows: usize, heads: usize) -> Result<Self> {
-        Ok(Self { lse: device.zeros(&[rows, heads], DType::F32)?, delta: device.zeros(&[rows, heads], DType::F32)? })
+        Ok(Self { statistics: device.zeros(&[2, rows, heads], DType::F32)?, keys: None })
     }
 }
 
@@ -68,8 +69,9 @@ pub fn backward(
         tensor.expect(OP, name, DType::F32, rows, kv_width)?;
     }
     let heads = width / shape.head_dim;
-    for (name, tensor) in [("space.lse", &space.lse), ("space.delta", &space.delta)] {
-        tensor.expect(OP, name, DType::F32, rows, heads)?;
+    if space.statistics.width() != heads || space.statistics.len() < 2 * rows * heads {
+        let has = &space.statistics.shape()[1..];
+        return Err(KernelError::shape(OP, format!("the space is for {has:?} rows and heads, not for [{rows}, {heads}]")));
     }
     for (number, span) in batch.spans.iter().enumerate() {
         if span.past != 0 {

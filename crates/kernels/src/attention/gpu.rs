@@ -1,6 +1,7 @@
 //! Attention on the GPU: K and V of a layer are two buffers; a workgroup takes one row and up to eight query heads of one kv head.
 //! Long caches with few rows are cut by chunk instead, with the same arithmetic: the bits do not tell which kernel ran.
 
+use super::backward::gpu as backward;
 use super::{CHUNK_TOKENS, KvDType, KvShape, PAGE_TOKENS};
 use crate::gpu::shader::{Access, ShaderSpec};
 use crate::gpu::{GpuDevice, Slice, fold_groups};
@@ -13,7 +14,8 @@ const SPLIT_BELOW: usize = 512;
 /// Most bytes of chunk partials; more rows than fit take the unsplit kernel.
 const SPLIT_BYTES: usize = 64 << 20;
 
-pub const SHADERS: &[&ShaderSpec] = &[&APPEND, &FORWARD, &SPLIT, &MERGE];
+pub const SHADERS: &[&ShaderSpec] =
+    &[&APPEND, &FORWARD, &SPLIT, &MERGE, &backward::KEYS, &backward::STATISTICS, &backward::DQ, &backward::DKV];
 
 static APPEND: ShaderSpec = ShaderSpec {
     name: "kv_append",
@@ -70,12 +72,12 @@ uniform! { struct Params {
 /// Keys and values of one layer, [page][kv head][position][D] each. A q8 buffer has its scales behind the codes: two f16 a word,
 /// blocks of one position paired (an odd last block leaves half a word unused).
 pub struct Layer {
-    k: Slice,
-    v: Slice,
+    pub(super) k: Slice,
+    pub(super) v: Slice,
 }
 
 /// The KV number that shaders know a format by.
-fn kv(dtype: KvDType) -> i64 {
+pub(super) fn kv(dtype: KvDType) -> i64 {
     match dtype {
         KvDType::F32 => 0,
         KvDType::F16 => 1,

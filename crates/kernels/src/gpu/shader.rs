@@ -64,6 +64,11 @@ macro_rules! uniform {
 
 /// Files that shaders import. A new file of `shaders/shared/` needs a line here.
 const SHARED: &[(&str, &str)] = &[
+    ("shared/attention_tiles.wgsl", include_str!("../../../../shaders/shared/attention_tiles.wgsl")),
+    ("shared/attention_rows.wgsl", include_str!("../../../../shaders/shared/attention_rows.wgsl")),
+    ("shared/attention_pair.wgsl", include_str!("../../../../shaders/shared/attention_pair.wgsl")),
+    ("shared/attention_gradients.wgsl", include_str!("../../../../shaders/shared/attention_gradients.wgsl")),
+    ("shared/attention_backward_params.wgsl", include_str!("../../../../shaders/shared/attention_backward_params.wgsl")),
     ("shared/attention_chunk.wgsl", include_str!("../../../../shaders/shared/attention_chunk.wgsl")),
     ("shared/attention_fold.wgsl", include_str!("../../../../shaders/shared/attention_fold.wgsl")),
     ("shared/attention_params.wgsl", include_str!("../../../../shaders/shared/attention_params.wgsl")),

@@ -19,8 +19,11 @@ const OP: &str = "head backward";
 /// `dentropy`, f32 [R], are the gradients of its outputs; without `dentropy` that gradient is zero. Rows whose upstream gradients
 /// are zero have a gradient of zero and cost nothing on the CPU.
 ///
-/// Working memory beyond operands: on the CPU at most 48 MiB and about half a MiB a thread, whatever R and V are, for K up to 8192.
-/// Errors when operands do not fit, a target is outside the vocabulary (CPU), or the temperature is not above 0.
+/// Working memory beyond operands, whatever R and V are: on the CPU at most 48 MiB and about half a MiB a thread for K up to 8192, on a
+/// GPU 16 MiB.
+///
+/// Errors when operands do not fit, or the temperature is not above 0. A target outside the vocabulary is an error on the CPU; on a
+/// GPU it is no row's, as its log-probability in the forward is NaN.
 pub fn backward(
     device: &Device,
     x: &Tensor,

@@ -1,5 +1,6 @@
 //! The head on the GPU: blocks of rows; per block a tile kernel for each shard of the vocabulary, then one ordered merge.
 
+use super::backward::gpu as backward;
 use crate::gpu::shader::{Access, ShaderSpec};
 use crate::gpu::{GpuDevice, GpuWeight, fold_groups};
 use crate::{Result, Tensor, uniform};
@@ -10,7 +11,7 @@ const TILE_COLUMNS: usize = 32;
 /// Rows of a block: what bounds the partials (9.3 MiB for a vocabulary of 151,936).
 const BLOCK_ROWS: usize = 128;
 
-pub const SHADERS: &[&ShaderSpec] = &[&FORWARD, &MERGE];
+pub const SHADERS: &[&ShaderSpec] = &[&FORWARD, &MERGE, &backward::LOGITS, &backward::DX, &backward::DW];
 
 static FORWARD: ShaderSpec = ShaderSpec {
     name: "head_forward",

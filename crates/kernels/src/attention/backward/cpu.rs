@@ -66,12 +66,10 @@ pub fn backward(
         dk: SharedMut::new(dk.f32s_mut(OP)?),
         dv: SharedMut::new(dv.f32s_mut(OP)?),
     };
-    let (lse, delta) = (space.lse.f32s_mut(OP)?, space.delta.f32s_mut(OP)?);
+    let statistics = space.statistics.f32s_mut(OP)?;
+    let (lse, delta) = statistics.split_at_mut(statistics.len() / 2);
     let spans = &batch.spans; // not `batch`: in a browser its tensors cannot be shared between threads
-    let work = |span: &Span| span.rows * span.rows;
-    let (sum, longest) = (spans.iter().map(work).sum::<usize>(), spans.iter().map(work).max().unwrap_or(0));
-    // Whole sweeps where the longest is at most half of a thread's share.
-    if device.threads() == 1 || sum * shape.kv_heads >= 2 * device.threads() * longest {
+    if whole_is_faster(spans, shape.kv_heads, device.threads()) {
         let tasks = plan(spans, shape, |span, add| add(0..span.rows, 0..tiles(span)));
         let statistics = Statistics::Shared(SharedMut::new(lse), SharedMut::new(delta));
         run(device, &tasks, |task, scratch| {
@@ -99,6 +97,21 @@ pub fn backward(
     let statistics = Statistics::Known(lse, delta);
     run(device, &tasks, |task, scratch| call.sweep(task, &spans[task.span], Goal::Dkv, &statistics, scratch));
     Ok(())
+}
+
+/// Whether whole sweeps, 6 products a pair of tiles with lse's, end before cut ones, 8 products on evenly loaded threads.
+fn whole_is_faster(spans: &[Span], kv_heads: usize, threads: usize) -> bool {
+    let mut work: Vec<u64> = spans.iter().flat_map(|span| std::iter::repeat_n((span.rows as u64).pow(2), kv_heads)).collect();
+    let sum: u64 = work.iter().sum();
+    work.sort_unstable_by_key(|&work| std::cmp::Reverse(work));
+    let mut loads = vec![0; threads];
+    for work in work {
+        // The longest first, each to the thread that is free first, as `run` hands them out.
+        if let Some(load) = loads.iter_mut().min() {
+            *load += work;
+        }
+    }
+    6 * threads as u64 * loads.into_iter().max().unwrap_or(0) <= 8 * sum
 }
 
 fn tiles(span: &Span) -> usize {
