@@ -17,6 +17,7 @@ pub mod gpu;
 pub mod head;
 pub mod matmul;
 pub mod moe;
+pub mod optimizer;
 pub mod rms_norm;
 pub mod rope;
 pub mod sample;

@@ -15,6 +15,8 @@ pub fn shaders() -> Vec<&'static ShaderSpec> {
         crate::moe::gpu::SHADERS,
         crate::head::gpu::SHADERS,
         crate::sample::gpu::SHADERS,
+        crate::optimizer::gpu::SHADERS,
+        crate::gpu::GpuWeight::SHADERS,
     ]
     .into_iter()
     .flatten()

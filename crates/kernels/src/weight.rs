@@ -4,12 +4,17 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::{KernelError, Result};
-use crate::{DType, Device, cpu, gpu};
+use crate::{DType, Device, Tensor, cpu, gpu};
 
 /// What keeps bytes: a vector, a file mapped by whoever opened it.
 pub trait Holder: Send + Sync {
     /// All of them.
     fn bytes(&self) -> &[u8];
+
+    /// All of them, to be overwritten; `None` where they are not to be written, as a mapped file's.
+    fn bytes_mut(&mut self) -> Option<&mut [u8]> {
+        None
+    }
 
     /// `range` of them is read next: a mapped file begins to fetch what is not in memory. Only advice; memory has nothing to do.
     fn will_read(&self, _range: Range<usize>) {}
@@ -23,6 +28,10 @@ pub trait Holder: Send + Sync {
 impl Holder for Vec<u8> {
     fn bytes(&self) -> &[u8] {
         self
+    }
+
+    fn bytes_mut(&mut self) -> Option<&mut [u8]> {
+        Some(self)
     }
 }
 
@@ -50,6 +59,12 @@ impl Bytes {
     /// The bytes.
     pub fn as_slice(&self) -> &[u8] {
         &self.holder.bytes()[self.range.clone()]
+    }
+
+    /// The bytes, to be overwritten; `None` if others share them or their holder is not to be written.
+    pub(crate) fn get_mut(&mut self) -> Option<&mut [u8]> {
+        let range = self.range.clone();
+        Arc::get_mut(&mut self.holder)?.bytes_mut()?.get_mut(range)
     }
 
     /// `range` of these bytes is read next; see [`Holder::will_read`]. A range past the end is no advice.
@@ -145,6 +160,39 @@ impl Weight {
             WeightStorage::Gpu(_) => return Err(KernelError::WrongDevice { op: "weight", device: "cpu".into() }),
         }
         Ok(())
+    }
+
+    /// Rounds `master` (f32 [N, K]) into this weight, in place: to its own F32, F16 or BF16, to the nearest, ties to even, what is
+    /// too large to infinity, NaN to NaN. Whatever reads this weight next sees the new values.
+    ///
+    /// On the CPU bytes that are mapped or shared are never written: the weight gets memory of its own at its first store. Experts
+    /// that were to be looked at before their use ([`Weight::inspect_on_use`]) no longer are: nothing of what was loaded is left.
+    ///
+    /// Errors with [`KernelError::Value`] for the block formats, with [`KernelError::Shape`] for a master of another shape, and when
+    /// there is no memory; the weight is as before.
+    pub fn store(&mut self, device: &Device, master: &Tensor) -> Result<()> {
+        const OP: &str = "weight store";
+        master.expect(OP, "master", DType::F32, self.rows, self.cols)?;
+        let count = self.rows * self.cols;
+        match (device, &mut self.storage) {
+            (Device::Cpu(device), WeightStorage::Cpu(weight)) => weight.store(device, &master.f32s(OP)?[..count]),
+            (Device::Gpu(device), WeightStorage::Gpu(weight)) => weight.store(device, master),
+            _ => Err(KernelError::WrongDevice { op: OP, device: device.describe() }),
+        }
+    }
+
+    /// Dequantises all of this weight, of any format, into `out` (f32 [N, K]): the master that training keeps.
+    ///
+    /// Errors with [`KernelError::Shape`] for an `out` of another shape, and with what [`Weight::inspect_on_use`] finds.
+    pub fn load(&self, device: &Device, out: &mut Tensor) -> Result<()> {
+        const OP: &str = "weight load";
+        out.expect(OP, "out", DType::F32, self.rows, self.cols)?;
+        let count = self.rows * self.cols;
+        match (device, &self.storage) {
+            (Device::Cpu(device), WeightStorage::Cpu(weight)) => weight.load(device, self.unit_rows, &mut out.f32s_mut(OP)?[..count]),
+            (Device::Gpu(device), WeightStorage::Gpu(weight)) => weight.load(device, out),
+            _ => Err(KernelError::WrongDevice { op: OP, device: device.describe() }),
+        }
     }
 
     pub(crate) fn is_on_cpu(&self) -> bool {

@@ -1,9 +1,13 @@
 //! Stored bytes to `f32`, to the bit as the formats define it. The oracle of every other unpacking.
 
+mod round;
+
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::format::{Format, f16_to_f32, with_format};
+use super::CpuDevice;
+use super::parallel::{SharedMut, for_each_range};
 use super::simd::Level;
 use crate::error::{KernelError, Result};
 use crate::{Bytes, DType, Inspect};
@@ -110,7 +114,7 @@ struct FirstUse {
 
 impl CpuWeight {
     /// Keeps `bytes` without copying.
-    pub fn new(_device: &super::CpuDevice, rows: usize, cols: usize, dtype: DType, bytes: Bytes) -> Result<Self> {
+    pub fn new(_device: &CpuDevice, rows: usize, cols: usize, dtype: DType, bytes: Bytes) -> Result<Self> {
         if dtype == DType::U32 {
             return Err(KernelError::shape("weight", "u32 is no weight format"));
         }
@@ -170,6 +174,81 @@ impl CpuWeight {
             return Err(KernelError::Value { op, message });
         }
         first_use.seen[unit].store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Looks at those of `units`, of `unit_rows` each, that nobody has looked at. All threads do: it is what waits for the disk.
+    pub(crate) fn inspect_units(
+        &self,
+        device: &CpuDevice,
+        op: &'static str,
+        units: impl Iterator<Item = usize>,
+        unit_rows: usize,
+    ) -> Result<()> {
+        let unseen: Vec<usize> = units.filter(|&unit| self.is_unseen(unit)).collect();
+        let mut results: Vec<Result<()>> = unseen.iter().map(|_| Ok(())).collect();
+        let shared = SharedMut::new(&mut results);
+        for_each_range(device, unseen.len(), 1, |range| {
+            for i in range {
+                let unit = unseen[i];
+                // SAFETY: each unit is one item.
+                let result = unsafe { shared.slice(i..i + 1) };
+                result[0] = self.inspect(op, unit, unit * unit_rows..(unit + 1) * unit_rows);
+            }
+        });
+        results.into_iter().collect()
+    }
+
+    /// Overwrites all weights with `values` [rows, cols] rounded to F32, F16 or BF16. Bytes that are this weight's alone are written;
+    /// mapped or shared ones are left, and the weight gets memory of its own.
+    ///
+    /// Errors when the format has blocks, or there is no memory.
+    pub(crate) fn store(&mut self, device: &CpuDevice, values: &[f32]) -> Result<()> {
+        if !matches!(self.dtype, DType::F32 | DType::F16 | DType::BF16) {
+            let message = format!("a {} weight cannot be stored to; train one in f32, f16 or bf16", self.dtype.name());
+            return Err(KernelError::Value { op: "weight store", message });
+        }
+        if values.len() != self.rows * self.cols {
+            return Err(KernelError::shape("weight store", format!("{} values for [{}, {}]", values.len(), self.rows, self.cols)));
+        }
+        let own = match &mut self.stored {
+            Stored::Together(bytes) => bytes.get_mut().is_some(),
+            Stored::Apart { .. } => false,
+        };
+        if !own {
+            let len = self.rows * self.row_bytes;
+            let mut memory = Vec::new();
+            memory.try_reserve_exact(len).map_err(|_| KernelError::OutOfMemory { device: "cpu".into(), needed: len as u64 })?;
+            memory.resize(len, 0u8);
+            self.stored = Stored::Together(memory.into());
+        }
+        // What the bytes were does not matter any more.
+        self.first_use = None;
+        let Stored::Together(bytes) = &mut self.stored else { return Ok(()) };
+        let Some(bytes) = bytes.get_mut() else { return Ok(()) };
+        let (size, out) = (self.dtype.block_bytes(), SharedMut::new(bytes));
+        for_each_range(device, values.len(), 1 << 16, |range| {
+            // SAFETY: ranges are disjoint.
+            let out = unsafe { out.slice(range.start * size..range.end * size) };
+            round::round(device.simd(), self.dtype, &values[range], out);
+        });
+        Ok(())
+    }
+
+    /// Fills `out` [rows, cols] with all weights as f32, those of experts that nobody has looked at after a look.
+    pub(crate) fn load(&self, device: &CpuDevice, unit_rows: usize, out: &mut [f32]) -> Result<()> {
+        const OP: &str = "weight load";
+        if out.len() != self.rows * self.cols {
+            return Err(KernelError::shape(OP, format!("{} values for [{}, {}]", out.len(), self.rows, self.cols)));
+        }
+        self.inspect_units(device, OP, 0..self.rows.checked_div(unit_rows).unwrap_or(0), unit_rows)?;
+        let (cols, out) = (self.cols, SharedMut::new(out));
+        for_each_range(device, self.rows, (1usize << 16).div_ceil(cols.max(1)), |rows| {
+            for row in rows {
+                // SAFETY: each row is one item.
+                dequantize_at(device.simd(), self.dtype, self.row(row), unsafe { out.slice(row * cols..(row + 1) * cols) });
+            }
+        });
         Ok(())
     }
 

@@ -1,8 +1,9 @@
 //! Weights on the GPU: cut into shards, repacked, uploaded.
 
-use super::{GpuDevice, Slice, memory, repack};
+use super::shader::{Access, ShaderSpec};
+use super::{GpuDevice, Slice, fold_groups, memory, repack};
 use crate::error::{KernelError, Result};
-use crate::{Bytes, DType};
+use crate::{Bytes, DType, Tensor, uniform};
 
 /// A weight on the GPU: shards of whole units, each within the binding limit, block formats repacked into aligned rows.
 ///
@@ -32,6 +33,29 @@ pub struct Shard {
     /// Rows.
     pub rows: usize,
 }
+
+static STORE: ShaderSpec = ShaderSpec {
+    name: "weight_store",
+    source: include_str!("../../../../shaders/weight_store.wgsl"),
+    bindings: &[Access::Read, Access::ReadWrite],
+    uniform_bytes: Params::BYTES,
+    uniform_fields: Params::FIELDS,
+    variants: || (0..PLAIN).map(|format| vec![("FORMAT", format)]).collect(),
+};
+
+static LOAD: ShaderSpec = ShaderSpec {
+    name: "weight_load",
+    source: include_str!("../../../../shaders/weight_load.wgsl"),
+    bindings: &[Access::Read, Access::ReadWrite],
+    uniform_bytes: Params::BYTES,
+    uniform_fields: Params::FIELDS,
+    variants: || GpuWeight::formats().map(|format| vec![("FORMAT", format)]).collect(),
+};
+
+uniform! { struct Params { w_rows: u32, w_cols: u32, w_row_words: u32, row_base: u32 } }
+
+/// Values of `FORMAT` below this are F32, F16 and BF16.
+const PLAIN: i64 = 3;
 
 /// Words repacked before each upload.
 const REPACK_WORDS: usize = 4 << 20;
@@ -65,6 +89,44 @@ impl GpuWeight {
             shards.push(Shard { slice, row_base, rows: shard_rows });
         }
         Ok(Self { rows, cols, dtype, row_words, shards })
+    }
+
+    /// Shaders of `store` and `load`, for the table.
+    pub(crate) const SHADERS: &[&ShaderSpec] = &[&STORE, &LOAD];
+
+    /// Rounds `master` [N, K] into the shards' rows; formats with blocks are refused. Padding columns become zero again.
+    pub(crate) fn store(&self, device: &GpuDevice, master: &Tensor) -> Result<()> {
+        const OP: &str = "weight store";
+        if self.format() >= PLAIN {
+            let message = format!("a {} weight cannot be stored to; train one in f32, f16 or bf16", self.dtype.name());
+            return Err(KernelError::Value { op: OP, message });
+        }
+        for shard in &self.shards {
+            // A thread writes one word.
+            let groups = fold_groups((shard.rows * self.row_words).div_ceil(256));
+            device.launch(&STORE, &[("FORMAT", self.format())], &self.params(shard), &[master.gpu(OP)?, shard.slice.clone()], groups)?;
+        }
+        Ok(())
+    }
+
+    /// All weights into `out` [N, K].
+    pub(crate) fn load(&self, device: &GpuDevice, out: &mut Tensor) -> Result<()> {
+        const OP: &str = "weight load";
+        for shard in &self.shards {
+            // A thread reads eight weights.
+            let groups = fold_groups((shard.rows * self.cols.div_ceil(8)).div_ceil(256));
+            device.launch(&LOAD, &[("FORMAT", self.format())], &self.params(shard), &[shard.slice.clone(), out.gpu(OP)?], groups)?;
+        }
+        Ok(())
+    }
+
+    fn params(&self, shard: &Shard) -> Params {
+        Params {
+            w_rows: shard.rows as u32,
+            w_cols: self.cols as u32,
+            w_row_words: self.row_words as u32,
+            row_base: shard.row_base as u32,
+        }
     }
 
     /// The define `FORMAT` of `shared/weight.wgsl`: the format's index in [`DType::WEIGHTS`].

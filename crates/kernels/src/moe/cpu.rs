@@ -110,22 +110,6 @@ pub fn will_read(routes: &Routes, w: &CpuWeight, unit_rows: usize) -> Result<()>
     Ok(())
 }
 
-/// Looks at the chosen experts that nobody has looked at. All threads do: it is what waits for the disk.
-fn inspect(device: &CpuDevice, op: &'static str, routes: &Routes, w: &CpuWeight, unit_rows: usize) -> Result<()> {
-    let unseen: Vec<usize> = chosen(routes)?.filter(|&e| w.is_unseen(e)).collect();
-    let mut results: Vec<Result<()>> = unseen.iter().map(|_| Ok(())).collect();
-    let shared = SharedMut::new(&mut results);
-    for_each_range(device, unseen.len(), 1, |range| {
-        for i in range {
-            let e = unseen[i];
-            // SAFETY: each expert is one item.
-            let result = unsafe { shared.slice(i..i + 1) };
-            result[0] = w.inspect(op, e, e * unit_rows..(e + 1) * unit_rows);
-        }
-    });
-    results.into_iter().collect()
-}
-
 pub fn grouped_matmul(
     device: &CpuDevice,
     x: &Tensor,
@@ -147,7 +131,7 @@ pub fn grouped_matmul(
     if let Some(&bad) = order.iter().find(|&&i| i as usize >= count) {
         return Err(value(OP, format!("assignment {bad} is out of range: there are {count}")));
     }
-    inspect(device, OP, routes, w, unit_rows)?;
+    w.inspect_units(device, OP, chosen(routes)?, unit_rows)?;
     let y = SharedMut::new(y.f32s_mut(OP)?);
     for e in 0..experts {
         let sorted = offsets[e] as usize..offsets[e + 1] as usize;
