@@ -5,8 +5,8 @@ mod round;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::format::{Format, f16_to_f32, with_format};
 use super::CpuDevice;
+use super::format::{Format, f16_to_f32, with_format};
 use super::parallel::{SharedMut, for_each_range};
 use super::simd::Level;
 use crate::error::{KernelError, Result};

@@ -121,12 +121,7 @@ impl GpuWeight {
     }
 
     fn params(&self, shard: &Shard) -> Params {
-        Params {
-            w_rows: shard.rows as u32,
-            w_cols: self.cols as u32,
-            w_row_words: self.row_words as u32,
-            row_base: shard.row_base as u32,
-        }
+        Params { w_rows: shard.rows as u32, w_cols: self.cols as u32, w_row_words: self.row_words as u32, row_base: shard.row_base as u32 }
     }
 
     /// The define `FORMAT` of `shared/weight.wgsl`: the format's index in [`DType::WEIGHTS`].

@@ -1,5 +1,7 @@
 //! Mixture of experts on the CPU.
 
+pub mod backward;
+
 use super::{Routes, Rows};
 use crate::cpu::exact::Operand;
 use crate::cpu::fast::product;
@@ -24,19 +26,73 @@ fn check_room(op: &'static str, routes: &Routes, rows: usize) -> Result<()> {
     Ok(())
 }
 
+/// The ids of the first `rows` tokens, each an expert's.
+fn check_ids<'a>(op: &'static str, routes: &'a Routes, rows: usize) -> Result<&'a [u32]> {
+    let (ids, experts) = (&routes.ids.u32s(op)?[..rows * routes.top_k], routes.experts);
+    match ids.iter().position(|&id| id as usize >= experts) {
+        Some(i) => Err(value(op, format!("expert {} of token {} is out of range: there are {experts}", ids[i], i / routes.top_k))),
+        None => Ok(ids),
+    }
+}
+
+/// `order` and `offsets` of the first `rows` tokens, whose assignments the experts divide among them.
+fn check_sorted<'a>(op: &'static str, routes: &'a Routes, rows: usize) -> Result<(&'a [u32], &'a [u32])> {
+    check_room(op, routes, rows)?;
+    let (experts, count) = (routes.experts, rows * routes.top_k);
+    let (order, offsets) = (&routes.order.u32s(op)?[..count], &routes.offsets.u32s(op)?[..=experts]);
+    if offsets[0] != 0 || offsets[experts] as usize != count || offsets.windows(2).any(|pair| pair[0] > pair[1]) {
+        return Err(value(op, format!("the experts' offsets do not divide {count} assignments; sort the routes first")));
+    }
+    if let Some(&bad) = order.iter().find(|&&i| i as usize >= count) {
+        return Err(value(op, format!("assignment {bad} is out of range: there are {count}")));
+    }
+    Ok((order, offsets))
+}
+
+/// `inverse` of the first `rows` tokens, each a sorted row.
+fn check_inverse<'a>(op: &'static str, routes: &'a Routes, rows: usize) -> Result<&'a [u32]> {
+    check_room(op, routes, rows)?;
+    let count = rows * routes.top_k;
+    let inverse = &routes.inverse.u32s(op)?[..count];
+    match inverse.iter().find(|&&i| i as usize >= count) {
+        Some(bad) => Err(value(op, format!("sorted row {bad} is out of range: there are {count}"))),
+        None => Ok(inverse),
+    }
+}
+
 pub fn route(device: &CpuDevice, logits: &Tensor, renormalise: bool, routes: &mut Routes, rows: usize) -> Result<()> {
-    const OP: &str = "moe route";
+    weights_of("moe route", device, logits, renormalise, routes, rows, pick)
+}
+
+pub fn weigh(device: &CpuDevice, logits: &Tensor, renormalise: bool, routes: &mut Routes, rows: usize) -> Result<()> {
+    const OP: &str = "moe weigh";
     check_room(OP, routes, rows)?;
+    check_ids(OP, routes, rows)?;
+    weights_of(OP, device, logits, renormalise, routes, rows, |_, _| ())
+}
+
+/// The weights of each row's experts, which `choose` writes to its second argument or finds right.
+fn weights_of(
+    op: &'static str,
+    device: &CpuDevice,
+    logits: &Tensor,
+    renormalise: bool,
+    routes: &mut Routes,
+    rows: usize,
+    choose: impl Fn(&[f32], &mut [u32]) + Sync,
+) -> Result<()> {
+    check_room(op, routes, rows)?;
     let (experts, top_k) = (routes.experts, routes.top_k);
-    let logits = logits.f32s(OP)?;
-    let (ids, weights) = (SharedMut::new(routes.ids.u32s_mut(OP)?), SharedMut::new(routes.weights.f32s_mut(OP)?));
+    let logits = logits.f32s(op)?;
+    let (ids, weights) = (SharedMut::new(routes.ids.u32s_mut(op)?), SharedMut::new(routes.weights.f32s_mut(op)?));
     for_each_range(device, rows, TASK.div_ceil(experts * (top_k + 8)), |range| {
         let mut p = vec![0f32; experts];
         for row in range {
             // SAFETY: each row is one item.
             let (ids, weights) = unsafe { (ids.slice(row * top_k..(row + 1) * top_k), weights.slice(row * top_k..(row + 1) * top_k)) };
             softmax(&logits[row * experts..(row + 1) * experts], &mut p);
-            pick(&p, ids, weights);
+            choose(&p, ids);
+            weights.iter_mut().zip(ids).for_each(|(weight, &mut id)| *weight = p[id as usize]);
             if renormalise {
                 let sum: f32 = weights.iter().sum();
                 weights.iter_mut().for_each(|weight| *weight /= sum);
@@ -57,7 +113,7 @@ fn softmax(logits: &[f32], p: &mut [f32]) {
 }
 
 /// The largest of `p`, best first; the lowest index wins a tie. NaN ranks last, and shows in the weight.
-fn pick(p: &[f32], ids: &mut [u32], weights: &mut [f32]) {
+fn pick(p: &[f32], ids: &mut [u32]) {
     for slot in 0..ids.len() {
         let (taken, rest) = ids.split_at_mut(slot);
         let mut best: Option<usize> = None;
@@ -66,9 +122,7 @@ fn pick(p: &[f32], ids: &mut [u32], weights: &mut [f32]) {
                 best = Some(i);
             }
         }
-        let best = best.unwrap_or(0); // top_k ≤ experts, so there is one
-        rest[0] = best as u32;
-        weights[slot] = p[best];
+        rest[0] = best.unwrap_or(0) as u32; // top_k ≤ experts, so there is one
     }
 }
 
@@ -76,10 +130,8 @@ pub fn sort(_device: &CpuDevice, routes: &mut Routes, rows: usize) -> Result<()>
     const OP: &str = "moe sort";
     check_room(OP, routes, rows)?;
     let (experts, count) = (routes.experts, rows * routes.top_k);
+    check_ids(OP, routes, rows)?;
     let ids = &routes.ids.u32s(OP)?[..count];
-    if let Some(i) = ids.iter().position(|&id| id as usize >= experts) {
-        return Err(value(OP, format!("expert {} of token {} is out of range: there are {experts}", ids[i], i / routes.top_k)));
-    }
     let offsets = &mut routes.offsets.u32s_mut(OP)?[..=experts];
     offsets.fill(0);
     for &id in ids {
@@ -121,16 +173,8 @@ pub fn grouped_matmul(
     rows: usize,
 ) -> Result<()> {
     const OP: &str = "moe matmul";
-    check_room(OP, routes, rows)?;
-    let (experts, top_k, count) = (routes.experts, routes.top_k, rows * routes.top_k);
-    let x = x.f32s(OP)?;
-    let (order, offsets) = (&routes.order.u32s(OP)?[..count], &routes.offsets.u32s(OP)?[..=experts]);
-    if offsets[0] != 0 || offsets[experts] as usize != count || offsets.windows(2).any(|pair| pair[0] > pair[1]) {
-        return Err(value(OP, format!("the experts' offsets do not divide {count} assignments; sort the routes first")));
-    }
-    if let Some(&bad) = order.iter().find(|&&i| i as usize >= count) {
-        return Err(value(OP, format!("assignment {bad} is out of range: there are {count}")));
-    }
+    let (order, offsets) = check_sorted(OP, routes, rows)?;
+    let (experts, top_k, x) = (routes.experts, routes.top_k, x.f32s(OP)?);
     w.inspect_units(device, OP, chosen(routes)?, unit_rows)?;
     let y = SharedMut::new(y.f32s_mut(OP)?);
     for e in 0..experts {
@@ -153,12 +197,8 @@ pub fn grouped_matmul(
 
 pub fn combine(device: &CpuDevice, h: &Tensor, routes: &Routes, y: &mut Tensor, rows: usize) -> Result<()> {
     const OP: &str = "moe combine";
-    check_room(OP, routes, rows)?;
-    let (top_k, width, count) = (routes.top_k, y.width(), rows * routes.top_k);
-    let (h, weights, inverse) = (h.f32s(OP)?, routes.weights.f32s(OP)?, &routes.inverse.u32s(OP)?[..count]);
-    if let Some(&bad) = inverse.iter().find(|&&i| i as usize >= count) {
-        return Err(value(OP, format!("sorted row {bad} is out of range: there are {count}")));
-    }
+    let inverse = check_inverse(OP, routes, rows)?;
+    let (top_k, width, h, weights) = (routes.top_k, y.width(), h.f32s(OP)?, routes.weights.f32s(OP)?);
     let y = SharedMut::new(y.f32s_mut(OP)?);
     for_each_range(device, rows, TASK.div_ceil((width * top_k).max(1)), |range| {
         let mut sum = vec![0f32; width];

@@ -1,5 +1,7 @@
 //! Mixture of experts on the GPU: everything stays on the device, so no count is known here and grids are worst cases.
 
+pub mod backward;
+
 use super::{Routes, Rows, SORT_BLOCK};
 use crate::gpu::shader::{Access, ShaderSpec, one_variant};
 use crate::gpu::{GpuDevice, GpuWeight, fold_groups};
@@ -11,7 +13,7 @@ const MAX_EXPERTS: usize = 2048;
 /// Columns of a matmul tile.
 const TILE_COLUMNS: usize = 32;
 
-pub const SHADERS: &[&ShaderSpec] = &[&ROUTE, &SORT, &MATMUL, &COMBINE];
+pub const SHADERS: &[&ShaderSpec] = &[&ROUTE, &WEIGH, &SORT, &MATMUL, &COMBINE];
 
 static ROUTE: ShaderSpec = ShaderSpec {
     name: "moe_route",
@@ -20,6 +22,14 @@ static ROUTE: ShaderSpec = ShaderSpec {
     uniform_bytes: RouteParams::BYTES,
     uniform_fields: RouteParams::FIELDS,
     variants: || vec![ROUTE_DEFINES.to_vec()],
+};
+static WEIGH: ShaderSpec = ShaderSpec {
+    name: "moe_weigh",
+    source: include_str!("../../../../shaders/moe_weigh.wgsl"),
+    bindings: &[Access::Read, Access::Read, Access::ReadWrite],
+    uniform_bytes: RouteParams::BYTES,
+    uniform_fields: RouteParams::FIELDS,
+    variants: one_variant,
 };
 const ROUTE_DEFINES: [(&str, i64); 1] = [("MAX_EXPERTS", MAX_EXPERTS as i64)];
 
@@ -70,6 +80,13 @@ pub fn route(device: &GpuDevice, logits: &Tensor, renormalise: bool, routes: &mu
         RouteParams { rows: rows as u32, experts: routes.experts as u32, top_k: routes.top_k as u32, renormalise: u32::from(renormalise) };
     let bindings = [logits.gpu(OP)?, routes.ids.gpu(OP)?, routes.weights.gpu(OP)?];
     device.launch(&ROUTE, &ROUTE_DEFINES, &params, &bindings, fold_groups(rows))
+}
+
+pub fn weigh(device: &GpuDevice, logits: &Tensor, renormalise: bool, routes: &mut Routes, rows: usize) -> Result<()> {
+    let params =
+        RouteParams { rows: rows as u32, experts: routes.experts as u32, top_k: routes.top_k as u32, renormalise: u32::from(renormalise) };
+    let bindings = [logits.gpu(OP)?, routes.ids.gpu(OP)?, routes.weights.gpu(OP)?];
+    device.launch(&WEIGH, &[], &params, &bindings, fold_groups(rows))
 }
 
 pub fn sort(device: &GpuDevice, routes: &mut Routes, rows: usize) -> Result<()> {
