@@ -1,4 +1,4 @@
-// x *= by.
+// x *= by, or x = by (FILL 1).
 
 #import "shared/grid.wgsl"
 
@@ -20,6 +20,10 @@ fn main(
 ) {
     let i = folded_group(group, groups) * 256u + local;
     if i < params.count {
+#if FILL == 1
+        x[i] = params.by;
+#else
         x[i] *= params.by;
+#endif
     }
 }

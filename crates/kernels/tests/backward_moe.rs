@@ -299,6 +299,9 @@ fn cases(rows: &[usize]) -> Vec<Case> {
     for (rows, top_k, k, dtype) in [(63, 2, 34, DType::BF16), (65, 1, 40, DType::F16), (7, 8, 96, DType::Q8_0), (65, 2, 256, DType::Q4_K)] {
         all.push(Case::new(rows, top_k, 33, k, dtype, true));
     }
+    // Sums longer than a block of 256: outputs of an expert, and rows of one; more than a tile of both.
+    all.push(Case::new(7, 2, 300, 70, DType::BF16, true));
+    all.push(Case::new(400, 8, 17, 35, DType::F32, false));
     all
 }
 
@@ -540,5 +543,37 @@ fn gpu_other_tokens_change_no_bit() {
     for i in 0..14 {
         let (a, b) = (alone.inverse[i] as usize * 35, all.inverse[i] as usize * 35);
         assert_eq!(bits(&alone.dx[0][a..a + 35]), bits(&all.dx[0][b..b + 35]));
+    }
+}
+
+// --- speed
+
+/// GFLOP/s of the experts' matmuls backward on the CPU, at a 30B-A3B layer's widths with 64 rows an expert.
+#[test]
+#[ignore = "a measurement, alone: cargo test --release -p longhand-kernels --test backward_moe -- --ignored --nocapture"]
+fn speed() {
+    let device = Device::cpu(Precision::Exact);
+    println!("{}", device.describe());
+    let (n, k, top_k) = (768, 2048, 8);
+    for rows in [12, 96] {
+        for dtype in [DType::F32, DType::BF16, DType::Q8_0] {
+            let case = Case::new(rows, top_k, n, k, dtype, true);
+            let (routes, w, count) = (case.routes(&device), case.w(&device), rows * top_k);
+            let (dy, x) = (input(&device, count, n, &case.dy), input(&device, rows, k, &case.x[0]));
+            let mut dx = output(&device, count, k, &case.before[0]);
+            let mut dw = output(&device, EXPERTS * n, k, &case.before[1]);
+            let mut best = [f64::INFINITY; 2];
+            for _ in 0..4 {
+                let mut time = |which: usize, run: &mut dyn FnMut()| {
+                    let start = std::time::Instant::now();
+                    run();
+                    best[which] = best[which].min(start.elapsed().as_secs_f64());
+                };
+                time(0, &mut || moe::grouped_backward_x(&device, &dy, &w, &routes, &mut dx, rows, Output::Store).unwrap());
+                time(1, &mut || moe::grouped_backward_w(&device, &dy, &x, Rows::Tokens, &routes, &mut dw, rows).unwrap());
+            }
+            let [x, w] = best.map(|seconds| 2.0 * (count * n * k) as f64 / seconds / 1e9);
+            println!("{rows:>4} tokens of {top_k}, {:>5}: x {x:6.1}, w {w:6.1} GFLOP/s", dtype.name());
+        }
     }
 }

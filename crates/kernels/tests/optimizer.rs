@@ -48,6 +48,9 @@ fn scale_and_add_are_exact(device: &Device) {
         optimizer::scale(device, &mut scaled, count, -0.37).unwrap();
         let want: Vec<f32> = x.iter().map(|x| x * -0.37).collect();
         assert_eq!(bits(&unguarded(device, &scaled)), bits(&want), "scale {count}");
+        let mut filled = guarded(device, &vec![f32::NAN; count]);
+        optimizer::fill(device, &mut filled, count, -0.37).unwrap();
+        assert_eq!(unguarded(device, &filled), vec![-0.37; count], "fill {count}");
         let mut sum = guarded(device, &y);
         optimizer::add(device, &mut sum, &guarded(device, &x), count).unwrap();
         let want: Vec<f32> = x.iter().zip(&y).map(|(x, y)| y + x).collect();
@@ -350,11 +353,11 @@ fn guarded_matrix(device: &Device, rows: usize, cols: usize, values: &[f32]) -> 
     device.f32_tensor(&[rows + 1, cols], &[values, &vec![GUARD; cols]].concat()).unwrap()
 }
 
-fn rounds_as_half_does(device: &Device, shapes: &[(usize, usize)], finite: bool) {
+fn rounds_as_half_does(device: &Device, shapes: &[(usize, usize)], flushes: bool) {
     for &(rows, cols) in shapes {
         let mut values = numbers(rows * cols);
-        if finite {
-            // Shaders may flush what is subnormal in f32, or make it up: only as payloads of f32 do they pass untouched.
+        if flushes {
+            // What is subnormal in f32 a shader may read as zero.
             values.iter_mut().filter(|value| value.is_subnormal()).for_each(|value| *value = 0.0);
         }
         for dtype in PLAIN {

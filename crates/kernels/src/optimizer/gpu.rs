@@ -16,7 +16,7 @@ static SCALE: ShaderSpec = ShaderSpec {
     bindings: &[Access::ReadWrite],
     uniform_bytes: ScaleParams::BYTES,
     uniform_fields: ScaleParams::FIELDS,
-    variants: one_variant,
+    variants: || [0, 1].map(|fill| vec![("FILL", fill)]).to_vec(),
 };
 
 static ADD: ShaderSpec = ShaderSpec {
@@ -64,9 +64,17 @@ uniform! { struct AdamParams {
     square: f32, root: f32, eps: f32, step: f32,
 } }
 
+pub fn fill(device: &GpuDevice, x: &mut Tensor, count: usize, value: f32) -> Result<()> {
+    scale_or_fill(device, x, count, value, 1)
+}
+
 pub fn scale(device: &GpuDevice, x: &mut Tensor, count: usize, by: f32) -> Result<()> {
+    scale_or_fill(device, x, count, by, 0)
+}
+
+fn scale_or_fill(device: &GpuDevice, x: &mut Tensor, count: usize, by: f32, fill: i64) -> Result<()> {
     let params = ScaleParams { count: count as u32, by, pad0: 0, pad1: 0 };
-    device.launch(&SCALE, &[], &params, &[x.gpu("scale")?], fold_groups(count.div_ceil(256)))
+    device.launch(&SCALE, &[("FILL", fill)], &params, &[x.gpu("scale")?], fold_groups(count.div_ceil(256)))
 }
 
 pub fn add(device: &GpuDevice, y: &mut Tensor, x: &Tensor, count: usize) -> Result<()> {
