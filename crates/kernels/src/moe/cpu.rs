@@ -16,16 +16,6 @@ fn value(op: &'static str, message: String) -> KernelError {
     KernelError::Value { op, message }
 }
 
-/// Errors unless `routes` has room for `rows` tokens.
-fn check_room(op: &'static str, routes: &Routes, rows: usize) -> Result<()> {
-    let needed = rows * routes.top_k;
-    let lens = [&routes.ids, &routes.weights, &routes.order, &routes.inverse].map(Tensor::len);
-    if lens.iter().any(|&len| len < needed) || routes.offsets.len() <= routes.experts {
-        return Err(KernelError::shape(op, format!("the routes' tensors hold {lens:?} elements, {needed} are needed")));
-    }
-    Ok(())
-}
-
 /// The ids of the first `rows` tokens, each an expert's.
 fn check_ids<'a>(op: &'static str, routes: &'a Routes, rows: usize) -> Result<&'a [u32]> {
     let (ids, experts) = (&routes.ids.u32s(op)?[..rows * routes.top_k], routes.experts);
@@ -37,7 +27,7 @@ fn check_ids<'a>(op: &'static str, routes: &'a Routes, rows: usize) -> Result<&'
 
 /// `order` and `offsets` of the first `rows` tokens, whose assignments the experts divide among them.
 fn check_sorted<'a>(op: &'static str, routes: &'a Routes, rows: usize) -> Result<(&'a [u32], &'a [u32])> {
-    check_room(op, routes, rows)?;
+    routes.expect_room(op, rows)?;
     let (experts, count) = (routes.experts, rows * routes.top_k);
     let (order, offsets) = (&routes.order.u32s(op)?[..count], &routes.offsets.u32s(op)?[..=experts]);
     if offsets[0] != 0 || offsets[experts] as usize != count || offsets.windows(2).any(|pair| pair[0] > pair[1]) {
@@ -51,7 +41,7 @@ fn check_sorted<'a>(op: &'static str, routes: &'a Routes, rows: usize) -> Result
 
 /// `inverse` of the first `rows` tokens, each a sorted row.
 fn check_inverse<'a>(op: &'static str, routes: &'a Routes, rows: usize) -> Result<&'a [u32]> {
-    check_room(op, routes, rows)?;
+    routes.expect_room(op, rows)?;
     let count = rows * routes.top_k;
     let inverse = &routes.inverse.u32s(op)?[..count];
     match inverse.iter().find(|&&i| i as usize >= count) {
@@ -66,7 +56,6 @@ pub fn route(device: &CpuDevice, logits: &Tensor, renormalise: bool, routes: &mu
 
 pub fn weigh(device: &CpuDevice, logits: &Tensor, renormalise: bool, routes: &mut Routes, rows: usize) -> Result<()> {
     const OP: &str = "moe weigh";
-    check_room(OP, routes, rows)?;
     check_ids(OP, routes, rows)?;
     weights_of(OP, device, logits, renormalise, routes, rows, |_, _| ())
 }
@@ -81,7 +70,7 @@ fn weights_of(
     rows: usize,
     choose: impl Fn(&[f32], &mut [u32]) + Sync,
 ) -> Result<()> {
-    check_room(op, routes, rows)?;
+    routes.expect_room(op, rows)?;
     let (experts, top_k) = (routes.experts, routes.top_k);
     let logits = logits.f32s(op)?;
     let (ids, weights) = (SharedMut::new(routes.ids.u32s_mut(op)?), SharedMut::new(routes.weights.f32s_mut(op)?));
@@ -128,7 +117,7 @@ fn pick(p: &[f32], ids: &mut [u32]) {
 
 pub fn sort(_device: &CpuDevice, routes: &mut Routes, rows: usize) -> Result<()> {
     const OP: &str = "moe sort";
-    check_room(OP, routes, rows)?;
+    routes.expect_room(OP, rows)?;
     let (experts, count) = (routes.experts, rows * routes.top_k);
     check_ids(OP, routes, rows)?;
     let ids = &routes.ids.u32s(OP)?[..count];
