@@ -305,6 +305,10 @@ fn numbers(count: usize) -> Vec<f32> {
     values.extend(
         [0x7f80_0001u32, 0xff80_2000, 0x7fc1_2345, 0x7fff_ffff, 1, 0x8000_0001, 0x007f_ffff, 0x7f7f_ffff, 0x7f7f_8000].map(f32::from_bits),
     );
+    // Ties of bf16, even and odd, and their neighbours.
+    for upper in [0x3f80u32, 0x3f81, 0xc080, 0xc081, 0x0000, 0x0001, 0x0080, 0x007f, 0x7f7e, 0x7f7f, 0xff7f] {
+        values.extend([0x7fff, 0x8000, 0x8001].map(|lower| f32::from_bits(upper << 16 | lower)));
+    }
     // A half's last place, a quarter and a half of it, and their neighbours, from below its subnormals to above its largest.
     for exponent in -28..=16 {
         for steps in [0.25, 0.5, 0.75, 1.0, 1.5, 2.5, 3.5, 1023.5, 1024.5, 2047.5] {
