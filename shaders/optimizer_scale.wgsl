@@ -1,4 +1,5 @@
 // x *= by.
+// x *= by, or x = by (FILL 1).
 
 #import "shared/grid.wgsl"
 
@@ -21,5 +22,9 @@ fn main(
     let i = folded_group(group, groups) * 256u + local;
     if i < params.count {
         x[i] *= params.by;
+#if FILL == 1
+        x[i] = params.by;
+#else
+#endif
     }
 }

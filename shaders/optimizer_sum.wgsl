@@ -7,6 +7,8 @@ struct Params {
     count: u32, // elements of this level
     from: u32,  // where they begin in `sums`
     to: u32,    // where the next level begins
+    first: u32, // where they begin in `sums`
+    next: u32,  // where the next level begins
     last: u32,  // 1: there is one workgroup, whose sum is the result
     index: u32, // of the result in `out`
     pad0: u32,
@@ -37,6 +39,7 @@ fn main(
             sum = fma(x[i], x[i], sum);
 #else
             sum += sums[params.from + i];
+            sum += sums[params.first + i];
 #endif
         }
     }
@@ -53,6 +56,7 @@ fn main(
             out[params.index] = partial[0];
         } else if first < params.count {
             sums[params.to + number] = partial[0];
+            sums[params.next + number] = partial[0];
         }
     }
 }

@@ -56,6 +56,16 @@ impl Routes {
             counts: device.zeros(&[(rows * top_k).div_ceil(SORT_BLOCK), experts], DType::U32)?,
         })
     }
+
+    /// Errors unless there is room for `rows` tokens.
+    fn expect_room(&self, op: &'static str, rows: usize) -> Result<()> {
+        let needed = rows * self.top_k;
+        let lens = [&self.ids, &self.weights, &self.order, &self.inverse].map(Tensor::len);
+        if lens.iter().any(|&len| len < needed) || self.offsets.len() <= self.experts {
+            return Err(KernelError::shape(op, format!("the routes' tensors hold {lens:?} elements, {needed} are needed")));
+        }
+        Ok(())
+    }
 }
 
 /// Which rows of `x` a grouped matmul reads.
@@ -78,6 +88,7 @@ pub fn route(device: &Device, logits: &Tensor, renormalise: bool, routes: &mut R
 
 /// Fills `weights` for the `ids` that are there (replayed routes): for the ids that [`route`] chooses, to the same bits.
 pub fn weigh(device: &Device, logits: &Tensor, renormalise: bool, routes: &mut Routes, rows: usize) -> Result<()> {
+    routes.expect_room("moe weigh", rows)?;
     logits.expect("moe weigh", "logits", DType::F32, rows, routes.experts)?;
     match device {
         Device::Cpu(device) => cpu::weigh(device, logits, renormalise, routes, rows),
@@ -147,6 +158,7 @@ pub fn route_backward(
     rows: usize,
 ) -> Result<()> {
     const OP: &str = "moe route backward";
+    routes.expect_room(OP, rows)?;
     logits.expect(OP, "logits", DType::F32, rows, routes.experts)?;
     dweights.expect(OP, "dweights", DType::F32, rows, routes.top_k)?;
     dlogits.expect(OP, "dlogits", DType::F32, rows, routes.experts)?;
@@ -167,6 +179,7 @@ pub fn grouped_backward_x(
     output: Output,
 ) -> Result<()> {
     const OP: &str = "moe backward x";
+    routes.expect_room(OP, rows)?;
     expect_experts(OP, w, routes)?;
     dy.expect(OP, "dy", DType::F32, rows * routes.top_k, w.unit_rows)?;
     dx.expect(OP, "dx", DType::F32, rows * routes.top_k, w.cols)?;
@@ -188,6 +201,7 @@ pub fn grouped_backward_w(
     rows: usize,
 ) -> Result<()> {
     const OP: &str = "moe backward w";
+    routes.expect_room(OP, rows)?;
     let x_rows = if from == Rows::Tokens { rows } else { rows * routes.top_k };
     x.expect(OP, "x", DType::F32, x_rows, dw.width())?;
     dy.expect(OP, "dy", DType::F32, rows * routes.top_k, dy.width())?;
@@ -195,6 +209,7 @@ pub fn grouped_backward_w(
     match device {
         Device::Cpu(device) => cpu::backward::grouped_w(device, dy, x, from, routes, dw, rows),
         Device::Gpu(device) => gpu::backward::grouped_w(device, dy, x, from, routes, dw, rows),
+        Device::Gpu(device) => gpu::backward::grouped_w(device, dy, x, from, routes, dw),
     }
 }
 
@@ -210,6 +225,7 @@ pub fn combine_backward(
     rows: usize,
 ) -> Result<()> {
     const OP: &str = "moe combine backward";
+    routes.expect_room(OP, rows)?;
     let width = dy.width();
     dy.expect(OP, "dy", DType::F32, rows, width)?;
     h.expect(OP, "h", DType::F32, rows * routes.top_k, width)?;
@@ -224,6 +240,7 @@ pub fn combine_backward(
 /// `y[t] += Σ_s d[inverse[t·k+s]]`, slots in order: what the experts' rows give their token. d: [R·k, C] sorted, y: [R, C].
 pub fn gather_sum(device: &Device, d: &Tensor, routes: &Routes, y: &mut Tensor, rows: usize) -> Result<()> {
     const OP: &str = "moe gather sum";
+    routes.expect_room(OP, rows)?;
     let width = y.width();
     d.expect(OP, "d", DType::F32, rows * routes.top_k, width)?;
     y.expect(OP, "y", DType::F32, rows, width)?;

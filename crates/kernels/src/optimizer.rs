@@ -81,6 +81,15 @@ fn expect(op: &'static str, name: &str, tensor: &Tensor, count: usize) -> Result
     Ok(())
 }
 
+/// `x = value`, the first `count` elements: unlike scaling by 0 it also clears what is not finite.
+pub fn fill(device: &Device, x: &mut Tensor, count: usize, value: f32) -> Result<()> {
+    expect("fill", "x", x, count)?;
+    match device {
+        Device::Cpu(device) => cpu::fill(device, x, count, value),
+        Device::Gpu(device) => gpu::fill(device, x, count, value),
+    }
+}
+
 /// `x *= by`, the first `count` elements.
 pub fn scale(device: &Device, x: &mut Tensor, count: usize, by: f32) -> Result<()> {
     expect("scale", "x", x, count)?;

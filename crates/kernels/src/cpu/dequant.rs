@@ -226,6 +226,12 @@ impl CpuWeight {
         self.first_use = None;
         let Stored::Together(bytes) = &mut self.stored else { return Ok(()) };
         let Some(bytes) = bytes.get_mut() else { return Ok(()) };
+        let writable = match &mut self.stored {
+            Stored::Together(bytes) => bytes.get_mut(),
+            Stored::Apart { .. } => None,
+        };
+        let Some(bytes) = writable else {
+            return Err(KernelError::Value { op: "weight store", message: "the holder of the bytes took them back".into() });
         let (size, out) = (self.dtype.block_bytes(), SharedMut::new(bytes));
         for_each_range(device, values.len(), 1 << 16, |range| {
             // SAFETY: ranges are disjoint.

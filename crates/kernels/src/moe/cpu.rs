@@ -16,14 +16,38 @@ fn value(op: &'static str, message: String) -> KernelError {
     KernelError::Value { op, message }
 }
 
-/// Errors unless `routes` has room for `rows` tokens.
-fn check_room(op: &'static str, routes: &Routes, rows: usize) -> Result<()> {
-    let needed = rows * routes.top_k;
-    let lens = [&routes.ids, &routes.weights, &routes.order, &routes.inverse].map(Tensor::len);
-    if lens.iter().any(|&len| len < needed) || routes.offsets.len() <= routes.experts {
-        return Err(KernelError::shape(op, format!("the routes' tensors hold {lens:?} elements, {needed} are needed")));
+/// The ids of the first `rows` tokens, each an expert's.
+fn check_ids<'a>(op: &'static str, routes: &'a Routes, rows: usize) -> Result<&'a [u32]> {
+    let (ids, experts) = (&routes.ids.u32s(op)?[..rows * routes.top_k], routes.experts);
+    match ids.iter().position(|&id| id as usize >= experts) {
+        Some(i) => Err(value(op, format!("expert {} of token {} is out of range: there are {experts}", ids[i], i / routes.top_k))),
+        None => Ok(ids),
     }
-    Ok(())
+}
+
+/// `order` and `offsets` of the first `rows` tokens, whose assignments the experts divide among them.
+fn check_sorted<'a>(op: &'static str, routes: &'a Routes, rows: usize) -> Result<(&'a [u32], &'a [u32])> {
+    routes.expect_room(op, rows)?;
+    let (experts, count) = (routes.experts, rows * routes.top_k);
+    let (order, offsets) = (&routes.order.u32s(op)?[..count], &routes.offsets.u32s(op)?[..=experts]);
+    if offsets[0] != 0 || offsets[experts] as usize != count || offsets.windows(2).any(|pair| pair[0] > pair[1]) {
+        return Err(value(op, format!("the experts' offsets do not divide {count} assignments; sort the routes first")));
+    }
+    if let Some(&bad) = order.iter().find(|&&i| i as usize >= count) {
+        return Err(value(op, format!("assignment {bad} is out of range: there are {count}")));
+    }
+    Ok((order, offsets))
+}
+
+/// `inverse` of the first `rows` tokens, each a sorted row.
+fn check_inverse<'a>(op: &'static str, routes: &'a Routes, rows: usize) -> Result<&'a [u32]> {
+    routes.expect_room(op, rows)?;
+    let count = rows * routes.top_k;
+    let inverse = &routes.inverse.u32s(op)?[..count];
+    match inverse.iter().find(|&&i| i as usize >= count) {
+        Some(bad) => Err(value(op, format!("sorted row {bad} is out of range: there are {count}"))),
+        None => Ok(inverse),
+    }
 }
 
 /// The ids of the first `rows` tokens, each an expert's.
@@ -82,6 +106,7 @@ fn weights_of(
     choose: impl Fn(&[f32], &mut [u32]) + Sync,
 ) -> Result<()> {
     check_room(op, routes, rows)?;
+    routes.expect_room(op, rows)?;
     let (experts, top_k) = (routes.experts, routes.top_k);
     let logits = logits.f32s(op)?;
     let (ids, weights) = (SharedMut::new(routes.ids.u32s_mut(op)?), SharedMut::new(routes.weights.f32s_mut(op)?));
@@ -128,7 +153,7 @@ fn pick(p: &[f32], ids: &mut [u32]) {
 
 pub fn sort(_device: &CpuDevice, routes: &mut Routes, rows: usize) -> Result<()> {
     const OP: &str = "moe sort";
-    check_room(OP, routes, rows)?;
+    routes.expect_room(OP, rows)?;
     let (experts, count) = (routes.experts, rows * routes.top_k);
     check_ids(OP, routes, rows)?;
     let ids = &routes.ids.u32s(OP)?[..count];

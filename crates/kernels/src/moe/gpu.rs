@@ -14,6 +14,8 @@ const MAX_EXPERTS: usize = 2048;
 const TILE_COLUMNS: usize = 32;
 
 pub const SHADERS: &[&ShaderSpec] = &[&ROUTE, &WEIGH, &SORT, &MATMUL, &COMBINE];
+pub const SHADERS: &[&ShaderSpec] =
+    &[&ROUTE, &WEIGH, &SORT, &MATMUL, &COMBINE, &backward::ROUTE, &backward::X, &backward::W, &backward::COMBINE, &backward::GATHER_SUM];
 
 static ROUTE: ShaderSpec = ShaderSpec {
     name: "moe_route",

@@ -17,6 +17,7 @@ static SCALE: ShaderSpec = ShaderSpec {
     uniform_bytes: ScaleParams::BYTES,
     uniform_fields: ScaleParams::FIELDS,
     variants: one_variant,
+    variants: || [0, 1].map(|fill| vec![("FILL", fill)]).to_vec(),
 };
 
 static ADD: ShaderSpec = ShaderSpec {
@@ -58,6 +59,7 @@ static ADAMW: ShaderSpec = ShaderSpec {
 uniform! { struct ScaleParams { count: u32, by: f32, pad0: u32, pad1: u32 } }
 uniform! { struct AddParams { count: u32, pad0: u32, pad1: u32, pad2: u32 } }
 uniform! { struct SumParams { count: u32, from: u32, to: u32, last: u32, index: u32, pad0: u32, pad1: u32, pad2: u32 } }
+uniform! { struct SumParams { count: u32, first: u32, next: u32, last: u32, index: u32, pad0: u32, pad1: u32, pad2: u32 } }
 uniform! { struct ClipParams { count: u32, clips: u32, max_norm: f32, pad0: u32 } }
 uniform! { struct AdamParams {
     count: u32, keep: f32, mean: f32, square_keep: f32,
@@ -67,6 +69,15 @@ uniform! { struct AdamParams {
 pub fn scale(device: &GpuDevice, x: &mut Tensor, count: usize, by: f32) -> Result<()> {
     let params = ScaleParams { count: count as u32, by, pad0: 0, pad1: 0 };
     device.launch(&SCALE, &[], &params, &[x.gpu("scale")?], fold_groups(count.div_ceil(256)))
+pub fn fill(device: &GpuDevice, x: &mut Tensor, count: usize, value: f32) -> Result<()> {
+    scale_or_fill(device, x, count, value, 1)
+}
+
+    scale_or_fill(device, x, count, by, 0)
+}
+
+fn scale_or_fill(device: &GpuDevice, x: &mut Tensor, count: usize, by: f32, fill: i64) -> Result<()> {
+    device.launch(&SCALE, &[("FILL", fill)], &params, &[x.gpu("scale")?], fold_groups(count.div_ceil(256)))
 }
 
 pub fn add(device: &GpuDevice, y: &mut Tensor, x: &Tensor, count: usize) -> Result<()> {
@@ -89,6 +100,11 @@ pub fn sum_squares(device: &GpuDevice, x: &Tensor, count: usize, out: &mut Tenso
             return Ok(());
         }
         level = SumParams { count: groups as u32, from: level.to, to: level.to + groups as u32, ..level };
+    let mut level = SumParams { count: count as u32, first: 0, next: 0, last: 0, index: index as u32, pad0: 0, pad1: 0, pad2: 0 };
+        let leaves = level.next == level.first;
+        device.launch(&SUM, &[("LEAVES", i64::from(leaves))], &level, &bindings, fold_groups(groups))?;
+        }
+        level = SumParams { count: groups as u32, first: level.next, next: level.next + groups as u32, ..level };
     }
 }
 

@@ -1,6 +1,7 @@
 //! Backward of the experts on the CPU. A token or sorted row is one thread's, so no sum depends on how the work was split.
 
 use super::{TASK, check_ids, check_inverse, check_room, check_sorted, chosen, softmax, value};
+use super::{TASK, check_ids, check_inverse, check_sorted, chosen, softmax, value};
 use crate::cpu::gemm::{Matrix, Right, gemm};
 use crate::cpu::lanes::{Lanes, load, multiversion};
 use crate::cpu::parallel::{SharedMut, for_each_range};
