@@ -4,7 +4,8 @@ use super::keys::KEYS;
 #[test]
 fn the_template_explains_every_key() {
     for (section, keys) in KEYS {
-        let Some(start) = Config::TEMPLATE.find(&format!("[{section}]")) else { panic!("[{section}] is not in the template") };
+        let heads = [format!("\n[{section}]"), format!("\n# [{section}]")];
+        let Some(start) = heads.iter().find_map(|head| Config::TEMPLATE.find(head)) else { panic!("[{section}] is not in the template") };
         let rest = &Config::TEMPLATE[start + 1..];
         let text = rest.split("\n\n").next().unwrap();
         for key in *keys {

@@ -2,6 +2,7 @@
 #![allow(dead_code)]
 
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use data::{Message, Role};
 use serde_json::{Value, json};
@@ -30,7 +31,8 @@ pub fn truth(name: &str) -> Value {
 }
 
 pub fn tokenizer() -> Tokenizer {
-    Tokenizer::from_json(&std::fs::read(fixture("tokenizer.json")).unwrap()).unwrap()
+    static ONCE: LazyLock<Tokenizer> = LazyLock::new(|| Tokenizer::from_json(&std::fs::read(fixture("tokenizer.json")).unwrap()).unwrap());
+    ONCE.clone()
 }
 
 pub fn chat(template: &str) -> ChatFormat {

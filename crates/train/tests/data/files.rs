@@ -152,18 +152,19 @@ fn a_survey_counts_what_is_kept_and_says_what_is_not() {
     let long = "river ".repeat(200);
     let texts = [
         row(&turns(&["a", "b"])),
-        row(&turns(&["a", "b", "c"])),
+        row(&turns(&["a", "b", "cut off: the same tokens as before"])),
         row(&turns(&["a", &long])),
         row(&turns(&["a", "  \n"])),
         row(&turns(&["a"])),
         row(&turns(&["d", "e", "f", "g"])),
         json!({"prompt": "a", "answer": "b", "source": "x"}).to_string(),
+        row(&turns(&["a", "h", "i"])),
         json!({"prompt": turns(&["a", "", "c"]), "answer": "an empty turn in the question is the question's"}).to_string(),
     ];
     let found = surveyed(&texts.join("\n"), &section(200));
     let report = &found.report;
     let of = |reason: Reason| report.dropped.get(&reason).map_or((0, vec![]), |dropped| (dropped.count, dropped.lines.clone()));
-    assert_eq!((report.rows, report.bad, report.examples, report.trailing), (8, 0, 3, 1));
+    assert_eq!((report.rows, report.bad, report.examples, report.trailing), (9, 0, 4, 1));
     assert_eq!(of(Reason::Duplicate), (2, vec![2, 7]));
     assert_eq!(of(Reason::TooLong), (1, vec![3]));
     assert_eq!(of(Reason::EmptyAnswer), (1, vec![4]));
@@ -171,9 +172,9 @@ fn a_survey_counts_what_is_kept_and_says_what_is_not() {
     assert_eq!(report.ignored.keys().collect::<Vec<_>>(), ["source"]);
     assert_eq!(report.tokens, found.examples.iter().map(|e| e.ids.len() as u64).sum::<u64>());
     assert_eq!(report.loss_tokens, found.examples.iter().map(|e| e.loss_tokens() as u64).sum::<u64>());
-    assert_eq!(report.lengths.len(), 4);
+    assert_eq!(report.lengths.len(), 5);
     let bins = report.histogram();
-    assert_eq!(bins.iter().map(|bin| bin.count).sum::<u64>(), 4);
+    assert_eq!(bins.iter().map(|bin| bin.count).sum::<u64>(), 5);
     for pair in bins.windows(2) {
         assert_eq!(pair[0].to + 1, pair[1].from);
     }
@@ -181,7 +182,7 @@ fn a_survey_counts_what_is_kept_and_says_what_is_not() {
         assert_eq!(report.lengths.iter().filter(|&&n| (bin.from..=bin.to).contains(&n)).count() as u64, bin.count);
     }
     let kept = surveyed(&texts.join("\n"), &DataSection { duplicates: Duplicates::Keep, ..section(200) });
-    assert_eq!(kept.report.examples, 5);
+    assert_eq!((kept.report.examples, kept.report.trailing), (6, 2));
 }
 
 #[test]
