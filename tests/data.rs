@@ -64,7 +64,7 @@ fn data_check_counts_and_refuses() {
     let folder = tempfile::tempdir().unwrap();
     let (at, model) = (folder.path(), model(folder.path()).display().to_string());
     let write = |name: &str, text: &str| fs::write(at.join(name), text).unwrap();
-    let pair = json!({"prompt": "Which is the longest river of the table?", "answer": "The Nile, the table says."});
+    let pair = json!({"prompt": "river ".repeat(80), "answer": "The Nile, the table says."});
     let empty = json!({"prompt": "x", "answer": " "});
     write("good.jsonl", &format!("{GOOD}\n{pair}\n{GOOD}\n{empty}\n"));
     let check = |args: &[&str]| longhand(at, &[&["data", "check"], args, &["--model", &model]].concat());
@@ -82,13 +82,13 @@ fn data_check_counts_and_refuses() {
     ] {
         assert!(text.contains(words), "`{words}` is not in: {text}");
     }
-    let output = check(&["good.jsonl", "--json", "--max-length", "60"]);
+    let output = check(&["good.jsonl", "--json", "--max-length", "100"]);
     let object: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(output.status.success());
     assert_eq!((&object["rows"], &object["examples"], &object["errors"]), (&json!(4), &json!(1), &json!([])));
     assert_eq!(object["dropped"]["too_long"]["rows"], json!([2]));
     let (tokens, loss) = (object["tokens"].as_u64().unwrap(), object["loss_tokens"].as_u64().unwrap());
-    assert!(0 < loss && loss < tokens && tokens <= 60, "{object}");
+    assert!(0 < loss && loss < tokens && tokens <= 100, "{object}");
 
     write("bad.jsonl", &format!("{GOOD}\n{{\"messages\": 3}}\nnot\n"));
     refused(
