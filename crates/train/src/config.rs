@@ -3,6 +3,8 @@
 mod error;
 mod keys;
 mod reader;
+#[cfg(test)]
+mod tests;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

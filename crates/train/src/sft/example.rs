@@ -81,7 +81,12 @@ impl ChatFormat {
         let mut stop_ids = checkpoint.config().eos.clone();
         // As in conversation (`model::ChatEngine`).
         stop_ids.extend(["<|im_end|>", "<|endoftext|>", "<|eot_id|>"].iter().filter_map(|token| tokenizer.id(token)));
-        Ok(Self::from_parts(tokenizer, template, stop_ids, checkpoint.config().vocab))
+        let vocab = checkpoint.config().vocab;
+        if !stop_ids.iter().any(|&id| (id as usize) < vocab && (id as usize) < tokenizer.vocab_size()) {
+            let message = format!("has no token that ends a turn among its {vocab}: do its weights and its tokenizer belong together?");
+            return Err(ModelError::unsupported(checkpoint.name(), message));
+        }
+        Ok(Self::from_parts(tokenizer, template, stop_ids, vocab))
     }
 
     /// Of its parts. `stop_ids`: tokens that end a turn; `vocab`: ids the model has.

@@ -39,9 +39,10 @@ impl Pack {
     pub fn targets(&self) -> (Vec<u32>, Vec<bool>) {
         let (mut targets, mut counts) = (vec![0; self.rows()], vec![false; self.rows()]);
         for span in &self.spans {
-            for row in span.start + 1..span.end {
-                targets[row - 1] = self.ids[row];
-                counts[row - 1] = self.loss_mask[row];
+            let next = span.start + 1..span.end;
+            if let (Some(ids), Some(mask)) = (self.ids.get(next.clone()), self.loss_mask.get(next)) {
+                targets[span.start..span.end - 1].copy_from_slice(ids);
+                counts[span.start..span.end - 1].copy_from_slice(mask);
             }
         }
         (targets, counts)

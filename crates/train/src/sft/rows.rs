@@ -171,7 +171,7 @@ impl Iterator for Rows {
                     let message = "begins with `[`: one JSON object a line is wanted, not a list of them".to_string();
                     return Some(Err(RowError::Form { file: self.file.clone(), message }));
                 }
-                let value = serde_json::from_slice(&bytes).map_err(|error| (String::new(), json_message(&error, &bytes)));
+                let value = serde_json::from_slice(bytes.trim_ascii_end()).map_err(|error| (String::new(), json_message(&error, &bytes)));
                 Some(self.row(line, value))
             }
         }
