@@ -110,7 +110,7 @@ impl Run {
         let saved = writer.finish()?;
         self.store.keep(&self.keep)?;
         let folder = checkpoint::folder_name(saved.step);
-        let event = TrainEvent::Checkpoint { step: saved.step, folder, bytes: saved.bytes, seconds: since.elapsed().as_secs_f64() };
+        let event = TrainEvent::Checkpoint { step: saved.step, folder, bytes: saved.bytes, seconds: since.elapsed().as_secs_f32() };
         self.record(&event)?;
         Ok((saved, event))
     }

@@ -83,7 +83,7 @@ impl Checkpoint {
     pub fn f32s(&self, file: &str, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         let tensor = self.tensor(file, name)?;
         if tensor.dtype != DType::F32 || tensor.shape != shape {
-            let found = format!("is {} {:?}, expected F32 {shape:?}", tensor.dtype.name(), tensor.shape);
+            let found = format!("is {} {:?}, expected f32 {shape:?}", tensor.dtype.name(), tensor.shape);
             return Err(RunError::tensor(&self.file(file), name, found));
         }
         Ok(bytemuck::pod_collect_to_vec(tensor.bytes.as_slice()))
