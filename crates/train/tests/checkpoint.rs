@@ -339,6 +339,37 @@ fn names_that_are_no_steps_are_left_alone() {
     assert!(RealDisk.create(&folder.path().join("step-000012")).is_err());
 }
 
+/// Peak memory of this process in bytes (Linux).
+fn peak() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.split_whitespace().next().unwrap().parse::<u64>().unwrap() << 10
+}
+
+#[test]
+#[ignore = "a measurement (Linux): cargo test -p longhand-train --test checkpoint tensors_are_never -- --ignored --nocapture"]
+fn tensors_are_never_in_memory_together() {
+    const TENSORS: usize = 16;
+    const VALUES: usize = 8 << 20;
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new(folder.path());
+    let before = peak();
+    let since = std::time::Instant::now();
+    let mut writer = store.begin(&identity(), state(1)).unwrap();
+    let specs: Vec<TensorSpec> = (0..TENSORS).map(|n| TensorSpec::f32(format!("{n}"), &[VALUES])).collect();
+    let mut file = writer.tensors("masters", &specs).unwrap();
+    (0..TENSORS).for_each(|n| file.push_f32(&n.to_string(), &vec![n as f32; VALUES]).unwrap());
+    file.finish().unwrap();
+    let saved = writer.finish().unwrap();
+    let (written, grown) = (since.elapsed(), peak() - before);
+    let since = std::time::Instant::now();
+    let read = Checkpoint::open(&saved.path, &identity()).unwrap();
+    let mib = |bytes: u64| bytes >> 20;
+    println!("{} MiB written in {written:.1?} with {} MiB more memory, verified in {:.1?}", mib(saved.bytes), mib(grown), since.elapsed());
+    assert_eq!(read.f32s("masters", "15", &[VALUES]).unwrap()[VALUES - 1], 15.0);
+    assert!(saved.bytes > 512 << 20 && grown < 48 << 20, "{grown}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 

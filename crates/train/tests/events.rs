@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use data::{DataCursor, Machine, StopCause, TrainEvent, TrainStart, TrainState, TrainStep};
 use proptest::prelude::*;
@@ -186,7 +188,7 @@ impl Toy {
 }
 
 /// Trains until the end or until `kill` more steps were taken, as a trainer would; then the process is gone.
-fn train(folder: &Path, kill: u64) -> bool {
+fn train(folder: &Path, kill: u64, pause: Duration) -> bool {
     let (mut run, from) = Run::open(folder, Identity::new(CONFIG, "base", &[]).unwrap(), Keep::default()).unwrap();
     let mut toy = Toy { weights: vec![1.0, -2.0, 3.0, 0.5], random: 7, position: 0 };
     let mut at = 0;
@@ -224,6 +226,7 @@ fn train(folder: &Path, kill: u64) -> bool {
         }
         let loss = toy.step();
         at += 1;
+        std::thread::sleep(pause);
         run.record(&step(at, loss)).unwrap();
         if at % SAVE_EVERY == 0 {
             run.record(&TrainEvent::Validation { step: at, loss: loss + 1.0, tokens: 5, perplexity: 1.0, seconds: 0.0 }).unwrap();
@@ -258,14 +261,14 @@ fn told(folder: &Path) -> Vec<String> {
 #[test]
 fn a_run_that_is_killed_again_and_again_tells_what_an_undisturbed_one_tells() {
     let undisturbed = tempfile::tempdir().unwrap();
-    assert!(train(undisturbed.path(), u64::MAX));
+    assert!(train(undisturbed.path(), u64::MAX, Duration::ZERO));
     let expected = told(undisturbed.path());
     assert_eq!(expected.iter().filter(|line| line.contains("\"step\",")).count(), STEPS as usize);
     for kill in 1..=STEPS {
         let folder = tempfile::tempdir().unwrap();
         let mut kills = 0;
         // Killed after `kill` steps, then each time a little later, so that checkpoints are reached.
-        while !train(folder.path(), kill + kills) {
+        while !train(folder.path(), kill + kills, Duration::ZERO) {
             kills += 1;
             // The kill tears the line that was being written.
             let log = fs::OpenOptions::new().append(true).open(folder.path().join("events.jsonl"));
@@ -278,10 +281,46 @@ fn a_run_that_is_killed_again_and_again_tells_what_an_undisturbed_one_tells() {
     }
 }
 
+const FOLDER: &str = "LONGHAND_TEST_RUN_FOLDER";
+
+/// The process that the next test kills; on its own it has nothing to do.
+#[test]
+fn process_to_be_killed() {
+    if let Some(folder) = std::env::var_os(FOLDER) {
+        assert!(train(Path::new(&folder), u64::MAX, Duration::from_millis(3)));
+    }
+}
+
+#[test]
+fn a_process_that_the_system_kills_at_any_time_goes_on_as_if_it_had_not() {
+    let undisturbed = tempfile::tempdir().unwrap();
+    assert!(train(undisturbed.path(), u64::MAX, Duration::ZERO));
+    let folder = tempfile::tempdir().unwrap();
+    let mut kills = 0;
+    for attempt in 0.. {
+        let mut process = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "process_to_be_killed"])
+            .env(FOLDER, folder.path())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        // Earlier and later, and later each time, so that it ends on slow disks too.
+        std::thread::sleep(Duration::from_millis(10 + attempt * 37 % 90 + attempt * attempt));
+        if let Some(status) = process.try_wait().unwrap() {
+            assert!(status.success());
+            break;
+        }
+        process.kill().unwrap();
+        kills += i32::from(!process.wait().unwrap().success());
+    }
+    assert!(kills > 0);
+    assert_eq!(told(folder.path()), told(undisturbed.path()), "after {kills} kills");
+}
+
 #[test]
 fn a_resumed_run_with_another_configuration_is_refused_before_anything_is_cut() {
     let folder = tempfile::tempdir().unwrap();
-    assert!(!train(folder.path(), 6));
+    assert!(!train(folder.path(), 6, Duration::ZERO));
     let before = fs::read(folder.path().join("events.jsonl")).unwrap();
     let open = |config: &str, base: &str| Run::open(folder.path(), Identity::new(config, base, &[]).unwrap(), Keep::default()).map(drop);
     assert!(matches!(open("seed = 8\n", "base"), Err(RunError::OtherConfig { key, .. }) if key == "seed"));
@@ -296,7 +335,7 @@ fn a_resumed_run_with_another_configuration_is_refused_before_anything_is_cut() 
     assert_eq!(events::read(&folder.path().join("events.jsonl")).unwrap().last().unwrap().step(), 6);
     // Nor may a run that saved nothing yet become another one.
     let early = tempfile::tempdir().unwrap();
-    assert!(!train(early.path(), 1));
+    assert!(!train(early.path(), 1, Duration::ZERO));
     let other = Run::open(early.path(), Identity::new("seed = 9", "base", &[]).unwrap(), Keep::default());
     assert!(matches!(other, Err(RunError::OtherConfig { .. })));
 }

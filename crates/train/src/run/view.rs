@@ -44,10 +44,8 @@ impl Line {
             TrainEvent::Validation { loss, .. } => self.validation = Some(*loss),
             _ => {}
         }
-        if !matches!(event, TrainEvent::Step(_)) {
-            if let Some(last) = self.recent.back_mut() {
-                *last += event.seconds();
-            }
+        if let (false, Some(last)) = (matches!(event, TrainEvent::Step(_)), self.recent.back_mut()) {
+            *last += event.seconds();
         }
     }
 
