@@ -4,7 +4,7 @@
 //! ```text
 //! run/
 //!   config.toml      as the run was started or last resumed
-//!   events.jsonl     data::TrainEvent, one a line
+//!   events.jsonl     data::TrainEvent, one a line (events.lock: held by the process that writes the run)
 //!   checkpoint/      step-000123/ …
 //!   tensorboard/     the same scalars for TensorBoard
 //!   report.html      all of it as one page

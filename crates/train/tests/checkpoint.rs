@@ -34,6 +34,9 @@ fn state(step: u64) -> TrainState {
     }
 }
 
+/// Only the newest, so that the one before is removed.
+const LAST: Keep = Keep { last: 1, best: false, every: None };
+
 const SHAPES: [(&str, [usize; 2]); 3] = [("layers.0.q", [3, 5]), ("layers.0.empty", [0, 4]), ("layers.1.q", [7, 2])];
 
 /// Values that differ for each tensor, file and step; signed zeros and NaN bits among them.
@@ -166,8 +169,8 @@ fn a_kill_at_any_moment_leaves_the_newest_complete_checkpoint() {
             let folder = tempfile::tempdir().unwrap();
             before.map(|before| save(&Store::new(folder.path()), before).unwrap());
             let disk = Broken::new(Fault::Kill { call });
-            let finished = save(&Store::on(disk.clone(), folder.path()), step)
-                .and_then(|_| Store::on(disk.clone(), folder.path()).keep(&Keep::default()));
+            let finished =
+                save(&Store::on(disk.clone(), folder.path()), step).and_then(|_| Store::on(disk.clone(), folder.path()).keep(&LAST));
             // Another process comes.
             let store = Store::new(folder.path());
             store.tidy().unwrap();

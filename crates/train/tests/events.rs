@@ -84,7 +84,7 @@ fn any_event() -> impl Strategy<Value = TrainEvent> {
 
 /// Lines, so that NaN equals NaN.
 fn lines(events: &[TrainEvent]) -> Vec<String> {
-    events.iter().map(|event| events::line(Path::new("log"), event).unwrap()).collect()
+    events.iter().map(|event| events::line(event).unwrap()).collect()
 }
 
 proptest! {
@@ -101,7 +101,7 @@ proptest! {
         drop(log);
         let whole = fs::read(&path).unwrap();
         // A kill in the middle of the next line, at any byte.
-        let next = events::line(&path, &torn).unwrap();
+        let next = events::line(&torn).unwrap();
         let torn = &next.as_bytes()[..cut.index(next.len())];
         fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(torn).unwrap();
         prop_assert_eq!(lines(&events::read(&path).unwrap()), lines(&written));
@@ -338,6 +338,50 @@ fn a_resumed_run_with_another_configuration_is_refused_before_anything_is_cut() 
     assert!(!train(early.path(), 1, Duration::ZERO));
     let other = Run::open(early.path(), Identity::new("seed = 9", "base", &[]).unwrap(), Keep::default());
     assert!(matches!(other, Err(RunError::OtherConfig { .. })));
+}
+
+#[test]
+#[ignore = "needs a disk of a few MiB (mount -t tmpfs -o size=4m none DIR): LONGHAND_SMALL_DISK=DIR cargo test -p longhand-train --test events -- --ignored"]
+fn a_disk_that_is_really_full_stops_a_run_and_does_not_spoil_it() {
+    let small = std::env::var_os("LONGHAND_SMALL_DISK").expect("LONGHAND_SMALL_DISK names a folder on a small disk");
+    let folder = tempfile::tempdir_in(small).unwrap();
+    let path = folder.path().join("run");
+    assert!(!train(&path, 9, Duration::ZERO));
+    let identity = || Identity::new(CONFIG, "base", &[]).unwrap();
+    let (mut run, from) = Run::open(&path, identity(), Keep::default()).unwrap();
+    assert_eq!(from.checkpoint.unwrap().state().step, 8);
+    let before = support::snapshot(&path);
+    let filler = folder.path().join("filler");
+    let mut file = fs::File::create(&filler).unwrap();
+    // Room for one page, then for none.
+    while file.write_all(&[1; 4096]).is_ok() {}
+    file.set_len(file.metadata().unwrap().len() - 4096).unwrap();
+    let toy = Toy { weights: vec![0.5; 1 << 16], random: 1, position: 1 };
+    let save = |run: &mut Run| {
+        run.save(toy.state(9), |writer| {
+            let mut masters = writer.tensors("masters", &[TensorSpec::f32("w", &[1 << 16])])?;
+            masters.push_f32("w", &toy.weights)?;
+            masters.finish()
+        })
+    };
+    let error = save(&mut run).unwrap_err();
+    assert!(matches!(error, RunError::Full { .. }), "{error}");
+    assert_eq!(support::snapshot(&path), before);
+    while file.write_all(&[1; 512]).is_ok() {}
+    let long = TrainEvent::Sample { step: 8, prompt: "p".repeat(9000), completion: "c".into() };
+    let error = run.record(&long).unwrap_err();
+    assert!(matches!(error, RunError::Full { .. }), "{error}");
+    assert_eq!(support::snapshot(&path)["events.jsonl"], before["events.jsonl"]);
+    // Room again: the same run goes on, in this process and in the next.
+    fs::remove_file(&filler).unwrap();
+    drop(file);
+    run.record(&long).unwrap();
+    drop(run);
+    assert!(train(&path, u64::MAX, Duration::ZERO));
+    let undisturbed = tempfile::tempdir().unwrap();
+    assert!(train(undisturbed.path(), u64::MAX, Duration::ZERO));
+    let told: Vec<String> = told(&path).into_iter().filter(|line| !line.contains("ppp")).collect();
+    assert_eq!(told, self::told(undisturbed.path()));
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! A run as one line that changes: what a terminal shows while it goes on. Values in, text out; the binary gives it to its progress bar, or
-//! prints the events themselves (`--json`).
+//! prints the events themselves (`--json`: [`super::events::line`]).
 
 use std::fmt;
 

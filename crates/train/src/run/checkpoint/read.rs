@@ -19,6 +19,8 @@ const TENSORS: &str = ".safetensors";
 const PIECE: usize = 1 << 20;
 
 /// A checkpoint to go on from: every byte of it was compared with its hash; tensors are read from mapped files as they are asked for.
+///
+/// Drop it before the next one is saved: Windows removes no folder whose files are mapped.
 pub struct Checkpoint {
     path: PathBuf,
     state: TrainState,
