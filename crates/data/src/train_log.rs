@@ -21,7 +21,8 @@ pub enum TrainEvent {
         #[serde(with = "number")]
         perplexity: f32,
         /// Wall-clock seconds it took.
-        seconds: f64,
+        #[serde(with = "number")]
+        seconds: f32,
     },
     /// What the model says to a fixed prompt.
     Sample {
@@ -41,7 +42,8 @@ pub enum TrainEvent {
         /// Of all its files.
         bytes: u64,
         /// Wall-clock seconds it took.
-        seconds: f64,
+        #[serde(with = "number")]
+        seconds: f32,
     },
     /// The run ended, or was asked to.
     Stopped {
@@ -65,7 +67,8 @@ pub enum TrainEvent {
         /// Steps that were cut off the log, to be taken again.
         lost_steps: u64,
         /// Wall-clock seconds that those had taken.
-        lost_seconds: f64,
+        #[serde(with = "number")]
+        lost_seconds: f32,
     },
 }
 
@@ -126,7 +129,8 @@ pub struct TrainStep {
     /// Those of them that carry loss.
     pub loss_tokens: u64,
     /// Wall-clock seconds.
-    pub seconds: f64,
+    #[serde(with = "number")]
+    pub seconds: f32,
     /// `tokens` by `seconds`.
     #[serde(with = "number")]
     pub tokens_per_second: f32,
@@ -178,8 +182,9 @@ impl TrainEvent {
     /// Wall-clock seconds of what it tells of.
     pub fn seconds(&self) -> f64 {
         match self {
-            Self::Step(taken) => taken.seconds,
-            Self::Validation { seconds, .. } | Self::Checkpoint { seconds, .. } => *seconds,
+            Self::Step(TrainStep { seconds, .. }) | Self::Validation { seconds, .. } | Self::Checkpoint { seconds, .. } => {
+                f64::from(*seconds)
+            }
             _ => 0.0,
         }
     }

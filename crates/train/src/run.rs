@@ -4,7 +4,7 @@
 //! ```text
 //! run/
 //!   config.toml      as the run was started or last resumed
-//!   events.jsonl     data::TrainEvent, one a line
+//!   events.jsonl     data::TrainEvent, one a line (events.lock: held by the process that writes the run)
 //!   checkpoint/      step-000123/ …
 //!   tensorboard/     the same scalars for TensorBoard
 //!   report.html      all of it as one page
@@ -114,7 +114,7 @@ impl Run {
         let saved = writer.finish()?;
         self.store.keep(&self.keep)?;
         let folder = checkpoint::folder_name(saved.step);
-        let event = TrainEvent::Checkpoint { step: saved.step, folder, bytes: saved.bytes, seconds: since.elapsed().as_secs_f64() };
+        let event = TrainEvent::Checkpoint { step: saved.step, folder, bytes: saved.bytes, seconds: since.elapsed().as_secs_f32() };
         self.record(&event)?;
         Ok((saved, event))
     }

@@ -9,7 +9,9 @@ pub type Result<T, E = RunError> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum RunError {
     /// A file has fewer or more bytes than the checkpoint's manifest says, or is not there.
-    #[error("{path} has {found} of {expected} bytes: the checkpoint is cut short; delete its folder to go on from the one before")]
+    #[error(
+        "{path} has {found} of {expected} bytes: the checkpoint is cut short; delete its folder to go on from the one before, or from the start"
+    )]
     CutShort {
         /// The file.
         path: PathBuf,

@@ -15,6 +15,8 @@ pub struct EventLog {
     path: PathBuf,
     /// Bytes of whole lines.
     length: u64,
+    /// Held for as long as the log is open. Not the log itself: Windows lets nobody read what is locked, and reports do.
+    _lock: File,
 }
 
 /// An event, and where in the log its line begins.
@@ -45,8 +47,10 @@ impl EventLog {
         if !file.metadata().map_err(&io)?.is_file() {
             return Err(RunError::format(path, "is not a regular file: choose another folder for the run"));
         }
+        let beside = path.with_extension("lock");
+        let lock = OpenOptions::new().write(true).create(true).truncate(false).open(&beside).map_err(RunError::io(&beside))?;
         // Where a file system knows no locks, the log still works; only the guard is missing.
-        if let Err(TryLockError::WouldBlock) = file.try_lock() {
+        if let Err(TryLockError::WouldBlock) = lock.try_lock() {
             return Err(RunError::Busy { path: path.to_path_buf() });
         }
         let mut bytes = vec![];
@@ -55,12 +59,12 @@ impl EventLog {
         if whole < bytes.len() {
             file.set_len(whole as u64).map_err(&io)?;
         }
-        Ok((Self { file, path: path.to_path_buf(), length: whole as u64 }, events))
+        Ok((Self { file, path: path.to_path_buf(), length: whole as u64, _lock: lock }, events))
     }
 
     /// Appends an event. A kill of the process afterwards does not take it back; [`EventLog::sync`] makes that true of the machine.
     pub fn append(&mut self, event: &TrainEvent) -> Result<()> {
-        let mut line = line(&self.path, event)?.into_bytes();
+        let mut line = line(event).map_err(|error| RunError::format(&self.path, error.to_string()))?.into_bytes();
         line.push(b'\n');
         if let Err(error) = self.file.write_all(&line) {
             // Half a line may have found room; take it back. If that fails too, the next `open` does it.
@@ -98,8 +102,8 @@ impl EventLog {
 }
 
 /// An event as a line of the log, without its end; `--json` prints the same.
-pub fn line(path: &Path, event: &TrainEvent) -> Result<String> {
-    serde_json::to_string(event).map_err(|error| RunError::format(path, error.to_string()))
+pub fn line(event: &TrainEvent) -> serde_json::Result<String> {
+    serde_json::to_string(event)
 }
 
 /// The events of a log that may still be written to; a torn last line is left out.

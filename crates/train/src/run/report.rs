@@ -75,7 +75,8 @@ fn facts(events: &[TrainEvent], steps: &[&TrainStep]) -> Vec<(&'static str, Stri
     let mut facts = vec![];
     let mut line = Line::default();
     events.iter().for_each(|event| line.update(event));
-    let lost: f64 = events.iter().map(|event| if let TrainEvent::Resumed { lost_seconds, .. } = event { *lost_seconds } else { 0.0 }).sum();
+    let lost: f64 =
+        events.iter().map(|event| if let TrainEvent::Resumed { lost_seconds, .. } = event { f64::from(*lost_seconds) } else { 0.0 }).sum();
     let used = events.iter().map(TrainEvent::seconds).sum::<f64>() + lost;
     let again = if lost > 0.0 { format!(", {} of it lost to kills", duration(lost)) } else { String::new() };
     facts.push(("Time used", format!("{}{again}", duration(used))));
@@ -100,7 +101,7 @@ fn facts(events: &[TrainEvent], steps: &[&TrainStep]) -> Vec<(&'static str, Stri
         facts.push(("Peak memory", bytes(peak)));
     }
     if let Some(mfu) = steps.iter().rev().find_map(|step| step.mfu) {
-        facts.push(("Of the device's peak", format!("{:.1} %", 100.0 * mfu)));
+        facts.push(("MFU", format!("{:.1} %", 100.0 * mfu)));
     }
     let saved = events
         .iter()
@@ -129,17 +130,22 @@ fn warnings(events: &[TrainEvent]) -> Vec<String> {
         _ => false,
     };
     let not_finite: Vec<u64> = events.iter().filter(wrong).map(TrainEvent::step).collect();
-    if let Some(first) = not_finite.first() {
-        warnings.push(format!(
-            "Loss or gradient is not finite {} times, first at step {}.",
-            grouped(not_finite.len() as u64),
-            grouped(*first)
-        ));
+    match not_finite[..] {
+        [] => {}
+        [step] => warnings.push(format!("Loss or gradient is not finite at step {}.", grouped(step))),
+        [first, ..] => {
+            let count = grouped(not_finite.len() as u64);
+            warnings.push(format!("Loss or gradient is not finite at {count} steps, the first of them {}.", grouped(first)));
+        }
     }
     for event in events {
         if let TrainEvent::Resumed { step, lost_steps, machine, longhand, .. } = event {
             let again = if *lost_steps > 0 { format!("; {} steps were taken again", grouped(*lost_steps)) } else { String::new() };
-            warnings.push(format!("Resumed after step {} on {} with Longhand {longhand}{again}.", grouped(*step), machine.device));
+            warnings.push(format!(
+                "Resumed after step {} on \u{2068}{}\u{2069} with Longhand {longhand}{again}.",
+                grouped(*step),
+                machine.device
+            ));
         }
     }
     warnings
@@ -159,10 +165,9 @@ fn charts(events: &[TrainEvent], steps: &[&TrainStep]) -> Value {
         losses.push(series("loss, smoothed", "main", &smoothed(&loss)));
     }
     losses.push(series("validation", "dots", &validation.collect::<Points>()));
-    let single =
-        |title: &str, kind: &str, points: Points| json!({"title": title, "kind": kind, "series": [series(title, "main", &points)]});
+    let single = |title: &str, kind: &str, points: Points| json!({"title": title, "kind": kind, "log": title == "Gradient norm", "series": [series(title, "main", &points)]});
     json!([
-        {"title": "Loss", "kind": "number", "series": losses},
+        {"title": "Loss", "kind": "number", "log": true, "series": losses},
         single("Gradient norm", "number", of(|step| f64::from(step.grad_norm))),
         single("Learning rate", "number", of(|step| f64::from(step.lr))),
         single("Tokens per second", "count", of(|step| f64::from(step.tokens_per_second))),

@@ -86,7 +86,10 @@ const SESSION_START: u64 = 1;
 fn event(time: f64, step: u64, field: u64, value: &[u8]) -> Vec<u8> {
     let mut out = vec![1 << 3 | 1];
     out.extend(time.to_le_bytes());
-    out.extend(varint_field(2, step));
+    if step > 0 {
+        // A field that is 0 is left out, as proto3 does.
+        out.extend(varint_field(2, step));
+    }
     out.extend(bytes_field(field, value));
     out
 }

@@ -19,6 +19,8 @@ const TENSORS: &str = ".safetensors";
 const PIECE: usize = 1 << 20;
 
 /// A checkpoint to go on from: every byte of it was compared with its hash; tensors are read from mapped files as they are asked for.
+///
+/// Drop it before the next one is saved: Windows removes no folder whose files are mapped.
 pub struct Checkpoint {
     path: PathBuf,
     state: TrainState,
@@ -83,7 +85,7 @@ impl Checkpoint {
     pub fn f32s(&self, file: &str, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         let tensor = self.tensor(file, name)?;
         if tensor.dtype != DType::F32 || tensor.shape != shape {
-            let found = format!("is {} {:?}, expected F32 {shape:?}", tensor.dtype.name(), tensor.shape);
+            let found = format!("is {} {:?}, expected f32 {shape:?}", tensor.dtype.name(), tensor.shape);
             return Err(RunError::tensor(&self.file(file), name, found));
         }
         Ok(bytemuck::pod_collect_to_vec(tensor.bytes.as_slice()))

@@ -83,9 +83,7 @@ impl<'s> Writer<'s> {
         out.write(&header)?;
         self.open = Some(name.clone());
         let left = tensors.iter().map(|tensor| (tensor.name.clone(), bytes_of(tensor))).collect();
-        let mut file = TensorFile { writer: self, out, name, left, next: 0 };
-        file.skip_empty();
-        Ok(file)
+        Ok(TensorFile { writer: self, out, name, left, next: 0 })
     }
 
     /// Writes state, configuration and manifest, and gives the folder its name: from then on it is the newest checkpoint.
@@ -156,21 +154,20 @@ pub struct TensorFile<'w, 's> {
 impl TensorFile<'_, '_> {
     /// Writes `bytes` (little-endian) of the tensor `name`, which must be the next one; a large one may come in pieces.
     pub fn push(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
-        let path = self.out.path.clone();
-        let expected = self.left.get(self.next).map(|(name, left)| (name.as_str(), *left));
-        match expected {
-            Some((expected, _)) if expected != name => Err(RunError::tensor(&path, name, format!("came where `{expected}` was announced"))),
-            Some((_, left)) if bytes.len() as u64 > left => {
-                Err(RunError::tensor(&path, name, format!("has {} bytes more than its shape", bytes.len() as u64 - left)))
-            }
-            None if bytes.is_empty() && self.left.iter().any(|(announced, _)| announced == name) => Ok(()),
-            None => Err(RunError::tensor(&path, name, "came after the last one that was announced")),
-            Some(_) => {
+        // Those of which nothing is to come need not be given.
+        while self.left.get(self.next).is_some_and(|(next, left)| *left == 0 && next != name) {
+            self.next += 1;
+        }
+        let refused = |message: String| Err(RunError::tensor(&self.out.path, name, message));
+        match self.left.get_mut(self.next) {
+            None => refused("came after the last one that was announced".into()),
+            Some((next, _)) if next != name => refused(format!("came where `{next}` was announced")),
+            Some((_, left)) => {
+                let Some(rest) = left.checked_sub(bytes.len() as u64) else {
+                    return refused(format!("has {} bytes more than its shape", bytes.len() as u64 - *left));
+                };
                 self.out.write(bytes)?;
-                if let Some((_, left)) = self.left.get_mut(self.next) {
-                    *left -= bytes.len() as u64;
-                }
-                self.skip_empty();
+                *left = rest;
                 Ok(())
             }
         }
@@ -183,20 +180,13 @@ impl TensorFile<'_, '_> {
 
     /// Brings the file to the disk. Errors if a tensor is missing.
     pub fn finish(self) -> Result<()> {
-        if let Some((name, left)) = self.left.get(self.next) {
+        if let Some((name, left)) = self.left.iter().find(|(_, left)| *left > 0) {
             return Err(RunError::tensor(&self.out.path, name, format!("is {left} bytes short")));
         }
         let record = self.out.finish()?;
         self.writer.files.insert(self.name, record);
         self.writer.open = None;
         Ok(())
-    }
-
-    /// Goes past tensors of which nothing is to come.
-    fn skip_empty(&mut self) {
-        while self.left.get(self.next).is_some_and(|(_, left)| *left == 0) {
-            self.next += 1;
-        }
     }
 }
 
@@ -218,7 +208,7 @@ fn header(path: &Path, tensors: &[TensorSpec]) -> Result<Vec<u8>> {
             DType::F32 => (Dtype::F32, 4),
             DType::F16 => (Dtype::F16, 2),
             DType::BF16 => (Dtype::BF16, 2),
-            other => return Err(RunError::tensor(path, name, format!("is {}; a checkpoint holds F32, F16 and BF16", other.name()))),
+            other => return Err(RunError::tensor(path, name, format!("is {}; a checkpoint holds f32, f16 and bf16", other.name()))),
         };
         let end = shape.iter().try_fold(width, |bytes: usize, &side| bytes.checked_mul(side)).and_then(|bytes| at.checked_add(bytes));
         let end = end.ok_or_else(|| RunError::tensor(path, name, format!("has an impossible shape {shape:?}")))?;
