@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use kernels::DType;
 use train::adapter::Adapter;
-use train::export::{Card, Export, Format, Weights, export};
+use train::export::{Card, Export, Format, Weights, card, export};
 
 use crate::{load, progress};
 
@@ -94,7 +94,7 @@ pub fn run(model: &Path, args: &ExportModelArgs) -> Result<()> {
         println!("{}", file.display());
     }
     let formats: Vec<String> = written.formats.iter().map(|(dtype, count)| format!("{count} {}", dtype.name())).collect();
-    eprintln!("{:.2} GB of weights: {} tensors", written.bytes as f64 / 1e9, formats.join(", "));
+    eprintln!("{} of weights: {} tensors", card::size(written.bytes), formats.join(", "));
     written.notes.iter().for_each(|note| eprintln!("note: {note}"));
     Ok(())
 }

@@ -47,7 +47,11 @@ impl GgufVocab {
             (tokens[at], types[at]) = (Some(token.to_owned()), kind);
             Ok(())
         };
-        vocab.iter().try_for_each(|(token, id)| put(token, id, NORMAL))?;
+        for (token, id) in vocab {
+            let is_padding =
+                token.strip_prefix("[PAD").and_then(|rest| rest.strip_suffix(']')).is_some_and(|number| *number == id.to_string());
+            put(token, id, if is_padding { UNUSED } else { NORMAL })?;
+        }
         for added in json["added_tokens"].as_array().into_iter().flatten() {
             let token = added["content"].as_str().ok_or_else(|| not("an added token has no content"))?;
             let kind = if added["special"] == true || looks_special(token) { CONTROL } else { USER_DEFINED };

@@ -202,6 +202,24 @@ fn tokenizer_files(job: &Export, notes: &mut Vec<String>) -> Result<Vec<(String,
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::export::{Card, Weights};
+    use model::Checkpoint;
+
+    #[test]
+    fn shards_and_their_index_are_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/qwen3_moe");
+        let base = Checkpoint::open(golden).unwrap();
+        let (weights, out) = (Weights::new(&base), folder.path());
+        let job = Export { weights, to: Format::Safetensors, dtype: DType::F32, out, name: "test", card: Card::default() };
+        let written = write_sharded(&job, 100_000, &mut |_, _| {}).unwrap();
+        assert!(written.files.iter().filter(|file| file.extension().is_some_and(|e| e == "safetensors")).count() == 3);
+        let back = Checkpoint::open(out).unwrap();
+        for (role, layer) in roles(base.config()) {
+            let bytes = |checkpoint: &Checkpoint| checkpoint.tensor(role, layer).unwrap().unwrap().bytes.as_slice().to_vec();
+            assert_eq!(bytes(&back), bytes(&base), "{role:?} of layer {layer}");
+        }
+    }
 
     #[test]
     fn shards_hold_what_fits_and_a_large_tensor_stands_alone() {
