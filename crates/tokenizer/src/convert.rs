@@ -48,8 +48,7 @@ impl GgufVocab {
             Ok(())
         };
         for (token, id) in vocab {
-            let is_padding =
-                token.strip_prefix("[PAD").and_then(|rest| rest.strip_suffix(']')).is_some_and(|number| *number == id.to_string());
+            let is_padding = token.starts_with("[PAD") && *token == format!("[PAD{id}]");
             put(token, id, if is_padding { UNUSED } else { NORMAL })?;
         }
         for added in json["added_tokens"].as_array().into_iter().flatten() {
