@@ -8,6 +8,7 @@ use std::path::Path;
 
 use kernels::DType;
 use model::{Checkpoint, Role};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 use support::*;
 use train::adapter::{Adapter, AdapterError, Pair, Place, TARGETS, fingerprint};
@@ -122,6 +123,8 @@ fn a_saved_adapter_opens_as_it_was() {
         assert_eq!(config["base_model_name_or_path"], "owner/base");
         assert_eq!(config["target_modules"], json!(["down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj"]));
         assert_eq!(config.get("longhand_experts"), (name == "qwen3_moe").then_some(&json!(true)));
+        // No key of ours where PEFT would stumble over it.
+        assert_eq!(config.as_object().unwrap().keys().filter(|key| key.starts_with("longhand")).count(), usize::from(name == "qwen3_moe"));
         let bytes = fs::read(folder.join("adapter_model.safetensors")).unwrap();
         let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
         let shape = |name: &str| file.tensor(name).unwrap().shape().to_vec();
@@ -260,4 +263,38 @@ fn a_fingerprint_is_the_bases_in_every_format() {
     adapter.check(&base).unwrap();
     let refused = adapter.check(&other).unwrap_err();
     assert!(matches!(refused, AdapterError::OtherBase { .. }) && refused.to_string().contains(&print), "{refused}");
+}
+
+/// Bytes with one stretch overwritten.
+fn mutated(bytes: &[u8], at: usize, with: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    let at = at % bytes.len();
+    bytes.iter_mut().skip(at).zip(with).for_each(|(byte, new)| *byte = *new);
+    bytes
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_adapter_makes_it_panic(at in any::<usize>(), with in prop::collection::vec(any::<u8>(), 1..12), in_config in any::<bool>()) {
+        let folder = tempfile::tempdir().unwrap();
+        let base = open(golden("qwen3"));
+        adapter(&base).save(folder.path()).unwrap();
+        let file = folder.path().join(if in_config { "adapter_config.json" } else { "adapter_model.safetensors" });
+        // The header is where a mistake could do harm.
+        let sound = fs::read(&file).unwrap();
+        fs::write(&file, mutated(&sound, at % sound.len().min(4000), &with)).unwrap();
+        if let Ok(adapter) = Adapter::open(folder.path()) {
+            let _ = adapter.check(&base);
+        }
+    }
+
+    #[test]
+    fn no_vocabulary_makes_it_panic(at in any::<usize>(), with in prop::collection::vec(any::<u8>(), 1..6), size in 0usize..400) {
+        let base = open(golden("gguf_llama"));
+        let model::source::TokenizerMaterial::Gguf(material) = base.tokenizer() else { panic!("no vocabulary") };
+        let json = material.vocab.clone().to_json().unwrap();
+        let _ = tokenizer::GgufVocab::from_json(&mutated(json.as_bytes(), at, &with), size);
+    }
 }
