@@ -96,9 +96,9 @@ mod tests {
     use super::*;
     use crate::Tokenizer;
 
-    const JSON: &str = r#"{"added_tokens":[{"id":6,"content":"<|im_end|>","special":true,"single_word":false,"lstrip":false,"rstrip":false,"normalized":false},
-        {"id":7,"content":"<|fim|>","special":false,"single_word":false,"lstrip":false,"rstrip":false,"normalized":false},
-        {"id":8,"content":"<think>","special":false,"single_word":false,"lstrip":false,"rstrip":false,"normalized":false}],
+    const JSON: &str = r#"{"added_tokens":[{"id":5,"content":"<|im_end|>","special":true,"single_word":false,"lstrip":false,"rstrip":false,"normalized":false},
+        {"id":6,"content":"<|fim|>","special":false,"single_word":false,"lstrip":false,"rstrip":false,"normalized":false},
+        {"id":7,"content":"<think>","special":false,"single_word":false,"lstrip":false,"rstrip":false,"normalized":false}],
         "normalizer":null,"post_processor":null,"decoder":{"type":"ByteLevel","add_prefix_space":true,"trim_offsets":true,"use_regex":true},
         "pre_tokenizer":{"type":"Sequence","pretokenizers":[{"type":"Digits","individual_digits":true},
             {"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":true}]},
@@ -107,8 +107,8 @@ mod tests {
     #[test]
     fn tokenizer_json_becomes_gguf_keys() {
         let vocab = GgufVocab::from_json(JSON.as_bytes(), 10).unwrap();
-        assert_eq!(vocab.tokens, ["a", "b", "Ġ", "ab", "Ġab", "[PAD5]", "<|im_end|>", "<|fim|>", "<think>", "[PAD9]"]);
-        assert_eq!(vocab.types, [1, 1, 1, 1, 1, UNUSED, CONTROL, CONTROL, USER_DEFINED, UNUSED]);
+        assert_eq!(vocab.tokens, ["a", "b", "Ġ", "ab", "Ġab", "<|im_end|>", "<|fim|>", "<think>", "[PAD8]", "[PAD9]"]);
+        assert_eq!(vocab.types, [NORMAL, NORMAL, NORMAL, NORMAL, NORMAL, CONTROL, CONTROL, USER_DEFINED, UNUSED, UNUSED]);
         assert_eq!((vocab.merges.as_slice(), vocab.pre.as_deref()), (&["a b".to_owned(), "Ġ ab".to_owned()][..], Some("smollm")));
         let (theirs, ours) = (Tokenizer::from_json(JSON.as_bytes()).unwrap(), Tokenizer::from_gguf(vocab.clone()).unwrap());
         for text in ["ab ab", "a<think>b", "ab<|im_end|> ab"] {
@@ -133,7 +133,7 @@ mod tests {
         refused(r#""type":"BPE""#, r#""type":"BPE","byte_fallback":true"#, "SentencePiece");
         refused(r#""type":"BPE""#, r#""type":"BPE","ignore_merges":true"#, "llama.cpp has a name for");
         refused(r#""merges":["#, r#""merges":[3,"#, "does not name two tokens");
-        refused(r#""id":8"#, r#""id":10"#, "the model has 10 rows");
+        refused(r#""id":7"#, r#""id":10"#, "the model has 10 rows");
         let unigram = GgufVocab { model: "llama".into(), tokens: vec!["a".into()], scores: vec![0.0], ..GgufVocab::default() };
         assert!(matches!(unigram.to_json(), Err(TokenizerError::Convert(_))));
     }
