@@ -6,9 +6,9 @@ use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use kernels::DType;
 use train::adapter::Adapter;
-use train::export::{Card, Export, Format, Weights, export};
+use train::export::{Card, Export, Format, Weights, card, export};
 
-use crate::{load, progress};
+use crate::{catalog, load, progress};
 
 /// What becomes of a model.
 #[derive(clap::Args)]
@@ -81,8 +81,14 @@ pub fn run(model: &Path, args: &ExportModelArgs) -> Result<()> {
     };
     let name = args.name.clone().unwrap_or_else(|| load::display_name(&out.display().to_string()));
     // A path says nothing to whoever reads the card elsewhere; its last word does.
-    let base = if Path::new(model).exists() { load::display_name(&path.display().to_string()) } else { model.to_owned() };
-    let card = Card { base, licence: args.licence.clone(), training: vec![] };
+    let entry = catalog::named(model)?;
+    let base = match entry {
+        Some(entry) => entry.name.split(':').next().unwrap_or(&entry.name).to_owned(),
+        None if Path::new(model).exists() => load::display_name(&path.display().to_string()),
+        None => model.to_owned(),
+    };
+    let licence = args.licence.clone().or_else(|| entry.map(|entry| entry.licence.to_ascii_lowercase()));
+    let card = Card { base, licence, training: vec![] };
     let bar = progress::bytes(0, "writing");
     let written = export(&Export { weights, to: format, dtype, out, name: &name, card }, |done, total| {
         bar.set_length(total);
@@ -94,7 +100,7 @@ pub fn run(model: &Path, args: &ExportModelArgs) -> Result<()> {
         println!("{}", file.display());
     }
     let formats: Vec<String> = written.formats.iter().map(|(dtype, count)| format!("{count} {}", dtype.name())).collect();
-    eprintln!("{:.2} GB of weights: {} tensors", written.bytes as f64 / 1e9, formats.join(", "));
+    eprintln!("{} of weights: {} tensors", card::size(written.bytes), formats.join(", "));
     written.notes.iter().for_each(|note| eprintln!("note: {note}"));
     Ok(())
 }

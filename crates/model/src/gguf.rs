@@ -76,6 +76,20 @@ impl Gguf {
         (0..key_count).map(|_| entry(&mut reader)).collect()
     }
 
+    /// The text of one key of a file, without reading its tensors; `None` where it is not there or no text.
+    pub fn text_of(file: &str, bytes: &Bytes, key: &str) -> Result<Option<String>> {
+        let mut reader = Reader { file, bytes: bytes.as_slice(), at: 0 };
+        let (_, _, key_count) = reader.head()?;
+        for _ in 0..key_count {
+            let found = reader.string("a key")?;
+            let value = value::read(&mut reader)?;
+            if found == key {
+                return Ok(value.as_text().map(str::to_owned));
+            }
+        }
+        Ok(None)
+    }
+
     /// A tensor by name.
     pub fn tensor(&self, name: &str) -> Option<&TensorInfo> {
         self.by_name.get(name).map(|&at| &self.tensors[at])

@@ -5,6 +5,7 @@ mod support;
 use std::path::{Path, PathBuf};
 
 use kernels::{Bytes, Device, Precision};
+use model::gguf::Gguf;
 use model::source::ExpertStorage;
 use model::{Checkpoint, Model, ModelConfig, ModelError, Role};
 use proptest::prelude::*;
@@ -319,7 +320,10 @@ proptest! {
     fn no_mutation_of_a_gguf_panics(changes in mutations()) {
         let bytes = GgufWriter::llama().bytes();
         let header = bytes.len() - 1300;
-        if let Ok(checkpoint) = Checkpoint::from_gguf(mutate(bytes, &changes, header).into()) {
+        let bytes: Bytes = mutate(bytes, &changes, header).into();
+        let (entries, text) = (Gguf::entries("f", &bytes), Gguf::text_of("f", &bytes, "general.architecture"));
+        if let Ok(checkpoint) = Checkpoint::from_gguf(bytes) {
+            assert!(entries.unwrap().iter().any(|(key, _)| key == "general.architecture") && text.unwrap().is_some());
             exercise(&checkpoint);
         }
     }

@@ -47,7 +47,10 @@ impl GgufVocab {
             (tokens[at], types[at]) = (Some(token.to_owned()), kind);
             Ok(())
         };
-        vocab.iter().try_for_each(|(token, id)| put(token, id, NORMAL))?;
+        for (token, id) in vocab {
+            let is_padding = token.starts_with("[PAD") && *token == format!("[PAD{id}]");
+            put(token, id, if is_padding { UNUSED } else { NORMAL })?;
+        }
         for added in json["added_tokens"].as_array().into_iter().flatten() {
             let token = added["content"].as_str().ok_or_else(|| not("an added token has no content"))?;
             let kind = if added["special"] == true || looks_special(token) { CONTROL } else { USER_DEFINED };
@@ -86,4 +89,52 @@ fn merge(merge: &Value) -> Result<String> {
 fn looks_special(token: &str) -> bool {
     let between = |open: &str, close: &str| token.starts_with(open) && token.ends_with(close);
     ["<pad>", "<mask>", "<2mass>", "[@BOS@]"].contains(&token) || between("<|", "|>") || between("<｜", "｜>") || between("<unused", ">")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Tokenizer;
+
+    const JSON: &str = r#"{"added_tokens":[{"id":5,"content":"<|im_end|>","special":true,"single_word":false,"lstrip":false,"rstrip":false,"normalized":false},
+        {"id":6,"content":"<|fim|>","special":false,"single_word":false,"lstrip":false,"rstrip":false,"normalized":false},
+        {"id":7,"content":"<think>","special":false,"single_word":false,"lstrip":false,"rstrip":false,"normalized":false}],
+        "normalizer":null,"post_processor":null,"decoder":{"type":"ByteLevel","add_prefix_space":true,"trim_offsets":true,"use_regex":true},
+        "pre_tokenizer":{"type":"Sequence","pretokenizers":[{"type":"Digits","individual_digits":true},
+            {"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":true}]},
+        "model":{"type":"BPE","vocab":{"a":0,"b":1,"Ġ":2,"ab":3,"Ġab":4},"merges":[["a","b"],["Ġ","ab"]]}}"#;
+
+    #[test]
+    fn tokenizer_json_becomes_gguf_keys() {
+        let vocab = GgufVocab::from_json(JSON.as_bytes(), 10).unwrap();
+        assert_eq!(vocab.tokens, ["a", "b", "Ġ", "ab", "Ġab", "<|im_end|>", "<|fim|>", "<think>", "[PAD8]", "[PAD9]"]);
+        assert_eq!(vocab.types, [NORMAL, NORMAL, NORMAL, NORMAL, NORMAL, CONTROL, CONTROL, USER_DEFINED, UNUSED, UNUSED]);
+        assert_eq!((vocab.merges.as_slice(), vocab.pre.as_deref()), (&["a b".to_owned(), "Ġ ab".to_owned()][..], Some("smollm")));
+        let (theirs, ours) = (Tokenizer::from_json(JSON.as_bytes()).unwrap(), Tokenizer::from_gguf(vocab.clone()).unwrap());
+        for text in ["ab ab", "a<think>b", "ab<|im_end|> ab"] {
+            assert_eq!(ours.encode_with_specials(text).unwrap(), theirs.encode_with_specials(text).unwrap());
+        }
+        // The older way to write merges.
+        let older = JSON.replace(r#"[["a","b"],["Ġ","ab"]]"#, r#"["a b","Ġ ab"]"#);
+        assert_eq!(GgufVocab::from_json(older.as_bytes(), 10).unwrap().merges, vocab.merges);
+        let back = vocab.clone().to_json().unwrap();
+        assert_eq!(GgufVocab::from_json(back.as_bytes(), 10).unwrap().types, vocab.types);
+    }
+
+    #[test]
+    fn what_a_gguf_file_cannot_say_is_refused() {
+        let refused = |from: &str, to: &str, words: &str| {
+            let json = JSON.replacen(from, to, 1);
+            assert_ne!(json, JSON);
+            let error = GgufVocab::from_json(json.as_bytes(), 10).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        };
+        refused(r#""type":"Digits","individual_digits":true"#, r#""type":"Digits","individual_digits":false"#, "llama.cpp has a name for");
+        refused(r#""type":"BPE""#, r#""type":"BPE","byte_fallback":true"#, "SentencePiece");
+        refused(r#""type":"BPE""#, r#""type":"BPE","ignore_merges":true"#, "llama.cpp has a name for");
+        refused(r#""merges":["#, r#""merges":[3,"#, "does not name two tokens");
+        refused(r#""id":7"#, r#""id":10"#, "the model has 10 rows");
+        let unigram = GgufVocab { model: "llama".into(), tokens: vec!["a".into()], scores: vec![0.0], ..GgufVocab::default() };
+        assert!(matches!(unigram.to_json(), Err(TokenizerError::Convert(_))));
+    }
 }

@@ -145,11 +145,7 @@ pub fn export(job: &Export, mut progress: impl FnMut(u64, u64)) -> Result<Writte
     };
     let card = card::write(job, &written)?;
     if card.file_name().is_some_and(|name| name != card::NAME) {
-        written.notes.push(format!(
-            "a {} that this program did not write is there already: the model card is {}",
-            card::NAME,
-            card.display()
-        ));
+        written.notes.push(format!("there is a {} of something else already: the model card is {}", card::NAME, card.display()));
     }
     written.files.push(card);
     Ok(written)

@@ -17,8 +17,10 @@ use crate::export::safetensors::{Entry, header};
 
 const CONFIG: &str = "adapter_config.json";
 const WEIGHTS: &str = "adapter_model.safetensors";
-/// The fingerprint of the base, in the configuration.
-const BASE: &str = "longhand_base";
+/// What we know and PEFT has no key for: the base's fingerprint. A file of its own, for PEFT may drop its own keys with unknown ones:
+/// `PeftConfig.from_pretrained` keeps only those of the general configuration then, and r and α fall back to their defaults.
+const OURS: &str = "longhand.json";
+const BASE: &str = "base_fingerprint";
 const EXPERTS: &str = "longhand_experts";
 
 impl Adapter {
@@ -29,10 +31,21 @@ impl Adapter {
         let io = |path: &Path, source| AdapterError::Io { file: path.display().to_string(), source };
         let json = fs::read(&config).map_err(|source| io(&config, source))?;
         let bytes = fs::read(&weights).map_err(|source| io(&weights, source))?;
-        Self::from_parts(&config.display().to_string(), &json, &weights.display().to_string(), bytes.into())
+        let mut adapter = Self::from_parts(&config.display().to_string(), &json, &weights.display().to_string(), bytes.into())?;
+        let ours = folder.join(OURS);
+        if ours.exists() {
+            let file = ours.display().to_string();
+            let json = fs::read(&ours).map_err(|source| io(&ours, source))?;
+            let value: Value = serde_json::from_slice(&json).unwrap_or(Value::Null);
+            let base = value[BASE].as_str().map(str::to_owned);
+            let missing =
+                || AdapterError::Config { file, key: BASE.into(), message: "is missing: remove the file to go without the check".into() };
+            adapter.base = Some(base.ok_or_else(missing)?);
+        }
+        Ok(adapter)
     }
 
-    /// As [`Adapter::open`], from the two files' names and bytes.
+    /// As [`Adapter::open`], from the names and bytes of PEFT's two files: the base's fingerprint is in neither.
     pub fn from_parts(config_file: &str, config_json: &[u8], weights_file: &str, weights: Bytes) -> Result<Self> {
         let config = Config::read(config_file, config_json)?;
         let mut halves: BTreeMap<Place, [Option<Vec<f32>>; 2]> = BTreeMap::new();
@@ -60,8 +73,8 @@ impl Adapter {
         if pairs.is_empty() {
             return Err(config.error("r", format!("is {}, and {weights_file} holds no tensor", config.rank)));
         }
-        let Config { rank, alpha, base_name, base, .. } = config;
-        Ok(Self { rank, alpha, base_name, base, pairs })
+        let Config { rank, alpha, base_name, .. } = config;
+        Ok(Self { rank, alpha, base_name, base: None, pairs })
     }
 
     /// Writes the folder, which is made if need be; each file appears whole.
@@ -82,8 +95,15 @@ impl Adapter {
             values.iter().for_each(|value| bytes.extend_from_slice(&value.to_le_bytes()));
         }
         crate::export::whole(&folder.join(WEIGHTS), |out| std::io::Write::write_all(out, &bytes)).map_err(io)?;
-        let text = format!("{:#}\n", self.config_json());
-        crate::export::whole(&folder.join(CONFIG), |out| std::io::Write::write_all(out, text.as_bytes())).map_err(io)
+        let mut texts = vec![(CONFIG, self.config_json())];
+        if let Some(base) = &self.base {
+            texts.push((OURS, json!({ BASE: base })));
+        }
+        for (name, json) in texts {
+            let text = format!("{json:#}\n");
+            crate::export::whole(&folder.join(name), |out| std::io::Write::write_all(out, text.as_bytes())).map_err(io)?;
+        }
+        Ok(())
     }
 
     fn config_json(&self) -> Value {
@@ -110,9 +130,6 @@ impl Adapter {
         if self.has_experts() {
             config[EXPERTS] = json!(true);
         }
-        if let Some(base) = &self.base {
-            config[BASE] = json!(base);
-        }
         config
     }
 }
@@ -138,12 +155,11 @@ struct Config {
     rank: usize,
     alpha: f32,
     base_name: String,
-    base: Option<String>,
 }
 
 impl Config {
     fn read(file: &str, json: &[u8]) -> Result<Self> {
-        let config = Self { file: file.into(), rank: 0, alpha: 0.0, base_name: String::new(), base: None };
+        let config = Self { file: file.into(), rank: 0, alpha: 0.0, base_name: String::new() };
         let map: Map<String, Value> =
             serde_json::from_slice(json).map_err(|error| config.error("{}", format!("is no JSON object: {error}")))?;
         let get = |key: &str| map.get(key).filter(|value| !value.is_null());
@@ -158,7 +174,7 @@ impl Config {
         let alpha = get("lora_alpha").and_then(Value::as_f64).map(|alpha| alpha as f32).filter(|alpha| alpha.is_finite());
         let alpha = alpha.ok_or_else(|| config.error("lora_alpha", "is missing or no number"))?;
         let base_name = text("base_model_name_or_path").unwrap_or_default().into();
-        Ok(Self { rank, alpha, base_name, base: text(BASE).map(str::to_owned), ..config })
+        Ok(Self { rank, alpha, base_name, ..config })
     }
 
     fn refuse(&self, map: &Map<String, Value>) -> Result<()> {

@@ -5,34 +5,34 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use model::Role;
+use model::gguf::Gguf;
 use model::source::Origin;
+use model::{Checkpoint, Role};
 
 use super::{Export, ExportError, Format, Result, Written, gguf, whole};
 use crate::adapter::fingerprint;
 
 /// The card's file name.
 pub const NAME: &str = "README.md";
-/// By which a card of ours is known again, and may be replaced.
-const MARK: &str = "<!-- written by longhand export -->";
 
 /// What a card says that cannot be seen from the weights.
 #[derive(Clone, Debug, Default)]
 pub struct Card {
     /// The base, as a person would look it up: a hub id, or a name.
     pub base: String,
-    /// Its licence, where known, as Hugging Face names it: `apache-2.0`.
+    /// Its licence, as Hugging Face names it (`apache-2.0`); `None`: what the base's own files say, if they do.
     pub licence: Option<String>,
     /// How it was trained: a line for each fact (stage, data, steps, date). Empty: not at all, only converted.
     pub training: Vec<String>,
 }
 
-/// Writes the card. A README.md that is not ours stays: the card is then named after the weights.
+/// Writes the card. A README.md that is not the card of these very weights stays: the card is then named after them.
 pub(super) fn write(job: &Export, written: &Written) -> Result<PathBuf> {
     let weights = written.files.first().map(PathBuf::as_path).unwrap_or(job.out);
     let folder = weights.parent().unwrap_or(Path::new(""));
     let mut path = folder.join(NAME);
-    if fs::read(&path).is_ok_and(|bytes| !bytes.windows(MARK.len()).any(|window| window == MARK.as_bytes())) {
+    let mark = mark(weights);
+    if fs::read(&path).is_ok_and(|bytes| !bytes.windows(mark.len()).any(|window| window == mark.as_bytes())) {
         let stem = weights.file_stem().unwrap_or_default().to_string_lossy();
         path = folder.join(format!("{stem}.{NAME}"));
     }
@@ -54,18 +54,19 @@ fn text(job: &Export, written: &Written, weights: &Path) -> Result<String> {
         let _ = writeln!(card, "{text}"); // a String takes anything
     };
     line(format_args!("---"));
-    if let Some(licence) = &job.card.licence {
+    let licence = job.card.licence.clone().or_else(|| base_licence(base));
+    if let Some(licence) = &licence {
         line(format_args!("license: {}", quoted(licence)));
     }
     if !job.card.base.is_empty() {
         line(format_args!("base_model: {}", quoted(&job.card.base)));
         line(format_args!("base_model_relation: {}", if is_trained { "finetune" } else { "quantized" }));
     }
-    line(format_args!("library_name: {library}\npipeline_tag: text-generation\ntags:\n- longhand\n---\n{MARK}\n"));
+    line(format_args!("library_name: {library}\npipeline_tag: text-generation\ntags:\n- longhand\n---\n{}\n", mark(weights)));
     line(format_args!("# {}\n", plain(job.name)));
     let experts = config.moe.as_ref().map_or(String::new(), |moe| format!(", {} experts, {} for each token", moe.experts, moe.top_k));
     line(format_args!(
-        "{} ({} layers, hidden size {}, {:.2} billion parameters{experts}), {kind}.\n",
+        "{} ({} layers, hidden size {}, {:.3} billion parameters{experts}), {kind}.\n",
         config.architecture.hf_name(),
         config.layers,
         config.hidden,
@@ -84,15 +85,18 @@ fn text(job: &Export, written: &Written, weights: &Path) -> Result<String> {
     if !is_trained {
         line(format_args!("- Only converted: the weights are the base's, rounded to the format"));
     }
-    let licence = job.card.licence.as_deref().unwrap_or("that of the base, which its own card names");
+    let licence = licence.as_deref().unwrap_or("that of the base, which its own card names");
     line(format_args!("- Licence: {}\n", plain(licence)));
     line(format_args!("## What it is stored as\n\n| format | tensors |\n| --- | ---: |"));
     written.formats.iter().for_each(|(dtype, count)| line(format_args!("| {} | {count} |", dtype.name())));
-    line(format_args!("\n{:.2} GB of weights.", written.bytes as f64 / 1e9));
+    line(format_args!("\n{} of weights.", size(written.bytes)));
     if job.dtype.block_len() > 1 {
         line(format_args!("Quantised weights are an approximation: answers differ from the unquantised model's."));
     }
-    written.notes.iter().for_each(|note| line(format_args!("\n- {}", plain(note))));
+    if !written.notes.is_empty() {
+        line(format_args!(""));
+    }
+    written.notes.iter().for_each(|note| line(format_args!("- {}", plain(note))));
     let file = weights.file_name().unwrap_or_default().to_string_lossy();
     line(format_args!("\n## Running it\n"));
     match job.to {
@@ -104,8 +108,32 @@ fn text(job: &Export, written: &Written, weights: &Path) -> Result<String> {
     Ok(card)
 }
 
+/// By which the card of a file is known again, and may be replaced.
+fn mark(weights: &Path) -> String {
+    let file = weights.file_name().unwrap_or_default().to_string_lossy();
+    format!("<!-- written by longhand export for {} -->", plain(&file))
+}
+
+/// The licence that a base's files name: `general.license` of a GGUF file, or the first lines of a folder's card.
+fn base_licence(base: &Checkpoint) -> Option<String> {
+    match base.origin() {
+        Origin::Gguf(file) => Gguf::text_of(base.name(), file, "general.license").ok()?,
+        Origin::HuggingFace { .. } => {
+            let card = fs::read_to_string(Path::new(base.name()).join(NAME)).ok()?;
+            let head = card.strip_prefix("---\n")?.split("\n---").next()?;
+            let value = head.lines().find_map(|line| line.strip_prefix("license:"))?.trim().trim_matches(['"', '\'']);
+            (!value.is_empty()).then(|| value.to_owned())
+        }
+    }
+}
+
 fn or_unknown(base: &str) -> String {
     if base.is_empty() { "not named".into() } else { plain(base) }
+}
+
+/// Bytes for people.
+pub fn size(bytes: u64) -> String {
+    if bytes < 100_000_000 { format!("{:.1} MB", bytes as f64 / 1e6) } else { format!("{:.2} GB", bytes as f64 / 1e9) }
 }
 
 /// On one line, and no markup of its own.

@@ -159,7 +159,8 @@ fn plan(job: &Export, factors: Option<&[f32]>, notes: &mut Vec<String>) -> Resul
         add(Some((role, layer)), role.gguf(layer), shape, dtype)?;
     }
     for ((cols, wanted, dtype), count) in fallen {
-        notes.push(format!("{count} tensors have rows of {cols} weights, not whole {wanted} blocks: they are {dtype}"));
+        let tensors = if count == 1 { "1 tensor has".into() } else { format!("{count} tensors have") };
+        notes.push(format!("{tensors} rows of {cols} weights, which are no whole {wanted} blocks: stored as {dtype}"));
     }
     Ok(planned)
 }

@@ -62,7 +62,8 @@ pub(super) fn keys(job: &Export, notes: &mut Vec<String>) -> Result<Keys> {
             let changed = job.weights.is_changed();
             for (key, value) in Gguf::entries(base.name(), file)? {
                 let about_the_file = ["split.", "quantize."].iter().any(|prefix| key.starts_with(prefix)) || anew.contains(&key.as_str());
-                if !about_the_file && !(changed && key == "general.name") {
+                let is_another_name = changed && key == "general.name";
+                if !(about_the_file || is_another_name) {
                     keys.0.push((key, value.as_slice().to_vec()));
                 }
             }

@@ -153,8 +153,8 @@ fn lanes<const N: usize>(of: impl Fn(usize) -> f32) -> f32 {
 
 /// Scale s ≥ 0 and minimum m ≥ 0 of the 16 levels s·q − m that stand for `x` with the least weighted squared error, and the levels.
 ///
-/// A weight is rms(x) + |x|. From 21 step widths around (max − min)/15 the levels follow by rounding, and for those levels the best s and
-/// m by least squares; the best of all is kept.
+/// A weight is rms(x) + |x|. For each of 21 step widths around (max − min)/15 the levels follow by rounding, and for those levels the best
+/// s and m by least squares; the best of all is kept. The minimum found so far is where the next step counts from.
 fn sixteen_levels(x: &[f32; 32], quants: &mut [u8; 32]) -> (f32, f32) {
     let rms = (lanes::<32>(|i| x[i] * x[i]) / 32.0).sqrt();
     let weight: [f32; 32] = std::array::from_fn(|i| rms + x[i].abs());
@@ -165,7 +165,7 @@ fn sixteen_levels(x: &[f32; 32], quants: &mut [u8; 32]) -> (f32, f32) {
         return (0.0, -min);
     }
     let (sum_w, sum_x) = (lanes::<32>(|i| weight[i]), lanes::<32>(|i| weight[i] * x[i]));
-    let round = |inverse: f32| -> [f32; 32] { std::array::from_fn(|i| nearest((inverse * (x[i] - min)).clamp(0.0, 15.0))) };
+    let round = |inverse: f32, min: f32| -> [f32; 32] { std::array::from_fn(|i| nearest((inverse * (x[i] - min)).clamp(0.0, 15.0))) };
     let error = |levels: &[f32; 32], scale: f32, min: f32| {
         lanes::<32>(|i| {
             let off = scale * levels[i] + min - x[i];
@@ -173,10 +173,13 @@ fn sixteen_levels(x: &[f32; 32], quants: &mut [u8; 32]) -> (f32, f32) {
         })
     };
     let inverse = 15.0 / (max - min);
-    let (mut best, mut best_scale, mut best_min) = (round(inverse), 1.0 / inverse, min);
+    let (mut best, mut best_scale, mut best_min) = (round(inverse, min), 1.0 / inverse, min);
     let mut best_error = error(&best, best_scale, best_min);
     for step in 0..=20 {
-        let levels = round((14.0 + 0.1 * step as f32) / (max - min));
+        if !(max - best_min).is_normal() {
+            break;
+        }
+        let levels = round((14.0 + 0.1 * step as f32) / (max - best_min), best_min);
         let sum_l = lanes::<32>(|i| weight[i] * levels[i]);
         let sum_l2 = lanes::<32>(|i| weight[i] * levels[i] * levels[i]);
         let sum_xl = lanes::<32>(|i| weight[i] * levels[i] * x[i]);

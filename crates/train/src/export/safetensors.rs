@@ -70,8 +70,30 @@ pub(super) fn write_sharded(job: &Export, shard: u64, progress: &mut impl FnMut(
     if fs::read_dir(job.out).is_ok_and(|mut entries| entries.next().is_some()) || job.out.is_file() {
         return Err(ExportError::Exists(job.out.display().to_string()));
     }
+    let is_new = !job.out.exists();
     fs::create_dir_all(job.out).map_err(|source| ExportError::io(job.out, source))?;
+    let mut small = vec![("config.json".to_owned(), config.into_bytes())];
+    small.extend(tokenizer);
+    match write_all(job, shard, small, &mut written, progress) {
+        Ok(()) => Ok(written),
+        Err(error) => {
+            // Half a model is of no use to anyone. Failing to remove it is not the failure to report.
+            written.files.iter().for_each(|file| drop(fs::remove_file(file)));
+            if is_new {
+                let _ = fs::remove_dir(job.out);
+            }
+            Err(error)
+        }
+    }
+}
 
+fn write_all(
+    job: &Export,
+    shard: u64,
+    mut small: Vec<(String, Vec<u8>)>,
+    written: &mut Written,
+    progress: &mut impl FnMut(u64, u64),
+) -> Result<()> {
     let shards = shards(pieces(job), shard);
     let total = shards.iter().flatten().map(|piece| piece.entry.bytes()).sum();
     let mut done = 0;
@@ -91,17 +113,16 @@ pub(super) fn write_sharded(job: &Export, shard: u64, progress: &mut impl FnMut(
     }
     written.bytes = total;
     written.formats = vec![(job.dtype, index.len())];
-    let mut small = vec![("config.json".to_owned(), config.into_bytes())];
     if shards.len() > 1 {
         let json = json!({"metadata": {"total_size": total}, "weight_map": index});
         small.push(("model.safetensors.index.json".into(), format!("{json:#}\n").into_bytes()));
     }
-    for (name, bytes) in small.into_iter().chain(tokenizer) {
+    for (name, bytes) in small {
         let path = job.out.join(name);
         whole(&path, |out| out.write_all(&bytes)).map_err(|source| ExportError::io(&path, source))?;
         written.files.push(path);
     }
-    Ok(written)
+    Ok(())
 }
 
 fn pieces(job: &Export) -> Vec<Piece> {
@@ -202,6 +223,40 @@ fn tokenizer_files(job: &Export, notes: &mut Vec<String>) -> Result<Vec<(String,
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::export::{Card, Weights};
+    use model::Checkpoint;
+
+    #[test]
+    fn shards_and_their_index_are_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/qwen3_moe");
+        let base = Checkpoint::open(golden).unwrap();
+        let (weights, out) = (Weights::new(&base), folder.path());
+        let job = Export { weights, to: Format::Safetensors, dtype: DType::F32, out, name: "test", card: Card::default() };
+        let written = write_sharded(&job, 100_000, &mut |_, _| {}).unwrap();
+        assert_eq!(written.files.iter().filter(|file| file.extension().is_some_and(|e| e == "safetensors")).count(), 3);
+        let back = Checkpoint::open(out).unwrap();
+        for (role, layer) in roles(base.config()) {
+            let bytes = |checkpoint: &Checkpoint| checkpoint.tensor(role, layer).unwrap().unwrap().bytes.as_slice().to_vec();
+            assert_eq!(bytes(&back), bytes(&base), "{role:?} of layer {layer}");
+        }
+    }
+
+    #[test]
+    fn a_failure_in_a_late_shard_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("model");
+        let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/qwen3_moe");
+        let base = Checkpoint::open(golden).unwrap();
+        let mut mine = std::collections::BTreeMap::new();
+        mine.insert((Role::MlpNorm, 1), vec![f32::NAN; base.config().hidden]);
+        let weights = Weights::new(&base).with_overrides(&mine);
+        let job = Export { weights, to: Format::Safetensors, dtype: DType::F32, out: &out, name: "test", card: Card::default() };
+        let mut most = 0;
+        assert!(matches!(write_sharded(&job, 100_000, &mut |done, _| most = done), Err(ExportError::NonFinite { .. })));
+        assert!(most > 100_000, "it failed in the first shard");
+        assert!(!out.exists());
+    }
 
     #[test]
     fn shards_hold_what_fits_and_a_large_tensor_stands_alone() {
