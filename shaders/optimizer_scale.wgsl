@@ -1,4 +1,3 @@
-// x *= by.
 // x *= by, or x = by (FILL 1).
 
 #import "shared/grid.wgsl"
@@ -21,10 +20,10 @@ fn main(
 ) {
     let i = folded_group(group, groups) * 256u + local;
     if i < params.count {
-        x[i] *= params.by;
 #if FILL == 1
         x[i] = params.by;
 #else
+        x[i] *= params.by;
 #endif
     }
 }

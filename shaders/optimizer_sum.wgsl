@@ -5,8 +5,6 @@
 
 struct Params {
     count: u32, // elements of this level
-    from: u32,  // where they begin in `sums`
-    to: u32,    // where the next level begins
     first: u32, // where they begin in `sums`
     next: u32,  // where the next level begins
     last: u32,  // 1: there is one workgroup, whose sum is the result
@@ -38,7 +36,6 @@ fn main(
 #if LEAVES == 1
             sum = fma(x[i], x[i], sum);
 #else
-            sum += sums[params.from + i];
             sum += sums[params.first + i];
 #endif
         }
@@ -55,7 +52,6 @@ fn main(
         if params.last != 0u {
             out[params.index] = partial[0];
         } else if first < params.count {
-            sums[params.to + number] = partial[0];
             sums[params.next + number] = partial[0];
         }
     }

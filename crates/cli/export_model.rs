@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use kernels::DType;
 use train::adapter::Adapter;
 use train::export::{Card, Export, Format, Weights, card, export};
+use train::finetune::Trained;
 
 use crate::{catalog, load, progress};
 
@@ -22,6 +23,9 @@ pub struct ExportModelArgs {
     /// A LoRA adapter to merge in: a folder with adapter_config.json and adapter_model.safetensors.
     #[arg(long, value_name = "DIR", requires = "to", help_heading = "A model")]
     adapter: Option<PathBuf>,
+    /// Of a training run: its newest checkpoint instead of the one with the lowest validation loss.
+    #[arg(long, requires = "to", help_heading = "A model")]
+    last: bool,
     /// Where to: a new folder, or a .gguf file that is not there yet. README.md beside the weights is the model card.
     #[arg(long, value_name = "PATH", requires = "to", help_heading = "A model")]
     out: Option<PathBuf>,
@@ -58,13 +62,26 @@ enum Kind {
 pub fn run(model: &Path, args: &ExportModelArgs) -> Result<()> {
     let (Some(to), Some(out)) = (args.to, args.out.as_deref()) else { anyhow::bail!("--to and --out belong together") };
     let model = model.to_str().context("the model's name is not UTF-8")?;
-    ensure!(!Path::new(model).join("events.jsonl").exists(), "{model} is a kept read, not a model: --html, --md and --json export it");
+    let is_read = Path::new(model).join("events.jsonl").exists() && !Trained::is_run(Path::new(model));
+    ensure!(!is_read, "{model} is a kept read, not a model: --html, --md and --json export it");
+    let run = Path::new(model);
+    let is_run = Trained::is_run(run);
+    let base_name = if is_run { Trained::config_of(run)?.model_name() } else { model.to_owned() };
+    let model = base_name.as_str();
     let (checkpoint, path) = load::checkpoint(model)?;
-    let adapter = match &args.adapter {
-        Some(folder) => Some(Adapter::open(folder).with_context(|| format!("cannot use the adapter at {}", folder.display()))?),
-        None => None,
+    let trained = if is_run { Some(Trained::open(run, args.last, checkpoint.config())?) } else { None };
+    let adapter = match (&args.adapter, &trained) {
+        (Some(_), Some(_)) => anyhow::bail!("{} is a training run: its own adapter is merged in, --adapter has no place", run.display()),
+        (Some(folder), None) => Some(Adapter::open(folder).with_context(|| format!("cannot use the adapter at {}", folder.display()))?),
+        (None, Some(trained)) => trained.adapter(&checkpoint)?,
+        (None, None) => None,
     };
     let mut weights = Weights::new(&checkpoint);
+    if let Some(trained) = &trained {
+        weights = weights.with_overrides(trained);
+        let loss = trained.validation.map_or(String::new(), |loss| format!(", validation loss {loss:.4}"));
+        eprintln!("step {}{loss}", trained.step);
+    }
     if let Some(adapter) = &adapter {
         weights = weights.with_adapter(adapter)?;
     }
@@ -88,7 +105,7 @@ pub fn run(model: &Path, args: &ExportModelArgs) -> Result<()> {
         None => model.to_owned(),
     };
     let licence = args.licence.clone().or_else(|| entry.map(|entry| entry.licence.to_ascii_lowercase()));
-    let card = Card { base, licence, training: vec![] };
+    let card = Card { base, licence, training: trained.as_ref().map(Trained::told).unwrap_or_default() };
     let bar = progress::bytes(0, "writing");
     let written = export(&Export { weights, to: format, dtype, out, name: &name, card }, |done, total| {
         bar.set_length(total);

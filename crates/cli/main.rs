@@ -29,6 +29,7 @@ mod models;
 mod progress;
 mod read;
 mod speeds;
+mod train;
 
 use clap::{Parser, Subcommand};
 
@@ -56,6 +57,8 @@ enum Verb {
     Chat(generate::ChatArgs),
     /// A commented configuration of a training.
     Init(init::InitArgs),
+    /// Fine-tune a model on your own rows.
+    Train(train::TrainArgs),
     /// What a file of training rows holds, and what of it a training would use.
     Data(data::DataArgs),
     /// The models to choose from, and which fit this machine.
@@ -83,6 +86,7 @@ fn main() -> std::process::ExitCode {
         Verb::Demo(args) => demo::run(&args),
         Verb::Chat(args) => generate::chat(&args),
         Verb::Init(args) => init::run(&args),
+        Verb::Train(args) => train::run(&args),
         Verb::Data(args) => data::run(&args),
         Verb::Models(args) => models::run(&args),
         Verb::Inspect(args) => inspect::run(&args),

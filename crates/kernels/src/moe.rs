@@ -208,7 +208,6 @@ pub fn grouped_backward_w(
     dw.expect(OP, "dw", DType::F32, routes.experts * dy.width(), x.width())?;
     match device {
         Device::Cpu(device) => cpu::backward::grouped_w(device, dy, x, from, routes, dw, rows),
-        Device::Gpu(device) => gpu::backward::grouped_w(device, dy, x, from, routes, dw, rows),
         Device::Gpu(device) => gpu::backward::grouped_w(device, dy, x, from, routes, dw),
     }
 }

@@ -15,6 +15,9 @@ pub enum TrainError {
     /// A slot the model has not.
     #[error("this model has no {0}")]
     NoSuchTensor(String),
+    /// A rollout or sample still holds the model.
+    #[error("the model is still in use by a rollout: drop its engine before the next step")]
+    InUse,
     /// Full training of a quantised tensor.
     #[error(
         "{name} is stored as {dtype}, which cannot be trained itself: give adapters ([lora]), or let the model be turned into f32 or bf16 (dtype)"
@@ -31,6 +34,12 @@ pub enum TrainError {
     /// The run's folder, log or checkpoints.
     #[error(transparent)]
     Run(#[from] crate::run::RunError),
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] crate::config::ConfigError),
+    /// Nothing to export yet.
+    #[error("{0} has no whole checkpoint yet: train at least [checkpoint] every steps")]
+    NoCheckpoint(String),
     /// The data.
     #[error(transparent)]
     Data(#[from] crate::sft::DataError),

@@ -1,5 +1,6 @@
 //! Supervised fine-tuning from a configuration to a run folder: order, packs, steps, validation, checkpoints, resume.
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::time::Instant;
 
@@ -7,11 +8,13 @@ use data::{BestValidation, DataCursor, Machine, StopCause, TrainEvent, TrainStar
 use kernels::attention::KvDType;
 use kernels::{DType, Device};
 use model::source::{Checkpoint as Base, Converted, Role};
-use model::train::{LoraShape, Slot, TrainSpaceShape};
-use model::{Model, ModelConfig};
+use model::train::{LoraShape, Part, Slot, TrainSpaceShape};
+use model::{Engine, EngineSettings, Model, ModelConfig, Request};
 
+use crate::adapter::{Adapter, Pair, Place};
 use crate::config::{Config, Length, Schedule, Targets};
 use crate::error::{Result, TrainError};
+use crate::export::Overrides;
 use crate::run::checkpoint::{Checkpoint, Keep, TensorSpec, Writer};
 use crate::run::{Identity, Run, now};
 use crate::sft::{Cursor, Dataset, Example, Order, pack};
@@ -21,6 +24,8 @@ use crate::trainer::{Hyper, Sequence, Trainer};
 const FREE: [&str; 5] = ["device.threads", "validation", "checkpoint", "train.micro_batch_tokens", "device.kind"];
 /// Files of a checkpoint.
 const FILES: [&str; 3] = ["masters", "adam_m", "adam_v"];
+/// Tokens of a sample.
+const SAMPLE_TOKENS: usize = 64;
 
 /// A fine-tuning that is ready to begin or go on.
 pub struct Finetune {
@@ -202,7 +207,13 @@ impl Finetune {
     }
 
     /// Trains until the last step, or until `stop` says so between two. `see` hears every event as it is written.
-    pub async fn train(&mut self, mut stop: impl FnMut() -> bool, mut see: impl FnMut(&TrainEvent)) -> Result<Summary> {
+    /// `text` turns ids into text, for samples.
+    pub async fn train(
+        &mut self,
+        mut stop: impl FnMut() -> bool,
+        text: impl Fn(&[u32]) -> String,
+        mut see: impl FnMut(&TrainEvent),
+    ) -> Result<Summary> {
         let first = match self.started {
             false => TrainEvent::Started(self.start.clone()),
             true => TrainEvent::Resumed {
@@ -218,6 +229,7 @@ impl Finetune {
         let mut validation = None;
         if self.state.step == 0 {
             validation = self.validate(&mut see).await?.map(|loss| (loss, loss, loss));
+            self.sample(&text, &mut see).await?;
         }
         let mut cause = StopCause::Finished;
         while self.state.step < self.steps {
@@ -237,6 +249,7 @@ impl Finetune {
                     let (first, _, best) = validation.unwrap_or((loss, loss, loss));
                     validation = Some((first, loss, best.min(loss)));
                 }
+                self.sample(&text, &mut see).await?;
             }
             if last || self.state.step.is_multiple_of(self.config.checkpoint.every.max(1)) {
                 self.save(&mut see).await?;
@@ -248,6 +261,23 @@ impl Finetune {
         self.record(TrainEvent::Stopped { step: self.state.step, reason: cause.clone(), time: now() as u64 }, &mut see)?;
         self.run.report()?;
         Ok(Summary { step: self.state.step, validation, cause })
+    }
+
+    /// What the model says now, greedily, where the first validation example (else the first of all) has its first answer.
+    pub async fn sample(&mut self, text: impl Fn(&[u32]) -> String, see: &mut impl FnMut(&TrainEvent)) -> Result<()> {
+        let example = self.validation.as_ref().unwrap_or(&self.data).examples.first();
+        let Some((example, first)) = example.and_then(|e| Some((e, e.loss_mask.iter().position(|&counts| counts)?))) else { return Ok(()) };
+        let prompt = example.ids[..first].to_vec();
+        let model = self.trainer.model().clone();
+        let window = (first + SAMPLE_TOKENS).min(model.max_positions);
+        let kv = kv_dtype(if self.config.lora.is_some() { DType::BF16 } else { self.config.train.dtype });
+        let settings = EngineSettings { window, cache_positions: window + 32, step_rows: 256, max_sequences: 1, kv };
+        let stop_ids = model.config.eos.clone();
+        let request =
+            Request { prompt: prompt.clone(), max_new_tokens: window.saturating_sub(first), sampling: data::Sampling::GREEDY, stop_ids };
+        let said = Engine::new(model, settings)?.generate(request, |_| {}).await?;
+        let event = TrainEvent::Sample { step: self.state.step, prompt: text(&prompt), completion: text(&said.ids) };
+        self.record(event, see)
     }
 
     /// Writes an event of the caller's, such as a sample.
@@ -291,7 +321,7 @@ impl Finetune {
             lr,
             tokens: tokens as u64,
             loss_tokens: outcome.loss_tokens as u64,
-            seconds,
+            seconds: seconds as f32,
             tokens_per_second: (tokens as f64 / seconds) as f32,
             peak_memory: peak_memory(),
             mfu: self.arithmetic.1.map(|peak| (self.arithmetic.0 * tokens as f64 / seconds / peak) as f32),
@@ -315,7 +345,8 @@ impl Finetune {
             self.state.best = Some(BestValidation { step: self.state.step, loss });
         }
         let seconds = begun.elapsed().as_secs_f64();
-        let event = TrainEvent::Validation { step: self.state.step, loss, tokens: count as u64, perplexity: loss.exp(), seconds };
+        let event =
+            TrainEvent::Validation { step: self.state.step, loss, tokens: count as u64, perplexity: loss.exp(), seconds: seconds as f32 };
         self.record(event, see)?;
         Ok(Some(loss))
     }
@@ -363,6 +394,7 @@ fn flops_per_token(config: &Config, model: &ModelConfig, data: &Dataset) -> f64 
     let work = crate::plan::Work {
         config: model.clone(),
         dtype: config.train.dtype,
+        stored: None,
         lora,
         pass: TrainSpaceShape { rows: 1, sequences: 1, loss_rows: 1, kv: KvDType::F32, keep: 1 },
         length: tokens / data.examples.len().max(1),
@@ -384,4 +416,95 @@ pub fn peak_memory() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()).map_or(0, |kib| kib * 1024)
+}
+
+/// What a run has made so far, read from one of its checkpoints.
+pub struct Trained {
+    /// The run's configuration.
+    pub config: Config,
+    /// Step of the checkpoint.
+    pub step: u64,
+    /// Its validation loss, where it was measured.
+    pub validation: Option<f32>,
+    checkpoint: Checkpoint,
+    model: ModelConfig,
+}
+
+impl Trained {
+    /// Whether `folder` is a training run.
+    pub fn is_run(folder: &Path) -> bool {
+        folder.join("config.toml").is_file() && folder.join("checkpoint").is_dir()
+    }
+
+    /// The configuration a run was made with.
+    pub fn config_of(run: &Path) -> Result<Config> {
+        Ok(Config::load(&run.join("config.toml"))?)
+    }
+
+    /// From the checkpoint with the lowest validation loss where one was measured and `last` does not ask for the newest, else the newest.
+    pub fn open(run: &Path, last: bool, model: &ModelConfig) -> Result<Self> {
+        let config = Self::config_of(run)?;
+        let scan = crate::run::checkpoint::Store::new(run.join("checkpoint")).scan()?;
+        let best = if last { None } else { scan.best() };
+        let listed = best.or(scan.newest()).ok_or_else(|| TrainError::NoCheckpoint(run.display().to_string()))?;
+        let checkpoint = Checkpoint::look(&listed.path)?;
+        Ok(Self { config, step: listed.step, validation: listed.validation, checkpoint, model: model.clone() })
+    }
+
+    /// For a model card: how it was trained, a line each.
+    pub fn told(&self) -> Vec<String> {
+        let train = &self.config.train;
+        let what = match &self.config.lora {
+            Some(lora) => format!("LoRA, rank {}, alpha {}, merged", lora.rank, lora.alpha),
+            None => "all weights".to_string(),
+        };
+        let mut lines = vec![
+            format!("Supervised fine-tuning with Longhand {}: {what}", env!("CARGO_PKG_VERSION")),
+            format!(
+                "Step {}, learning rate {} ({:?}), weight decay {}, seed {}",
+                self.step, train.lr, train.schedule, train.weight_decay, train.seed
+            ),
+        ];
+        lines.extend(self.validation.map(|loss| format!("Validation loss {loss:.4}")));
+        lines
+    }
+
+    /// The adapter it trained; `None` if it trained the whole model.
+    pub fn adapter(&self, base: &Base) -> Result<Option<Adapter>> {
+        let Some(lora) = &self.config.lora else { return Ok(None) };
+        let mut pairs = std::collections::BTreeMap::new();
+        for layer in 0..self.model.layers {
+            for role in roles(lora.targets).into_iter().filter(|role| role.exists(&self.model, layer)) {
+                let (experts, n, k) = match role.shape(&self.model)[..] {
+                    [experts, n, k] => (experts, n, k),
+                    [n, k] => (1, n, k),
+                    _ => continue,
+                };
+                let read = |part, rows: usize, cols: usize| {
+                    self.checkpoint.f32s(FILES[0], &Slot { layer, role, part }.name(), &[experts * rows, cols])
+                };
+                let (a, b) = (read(Part::LoraA, lora.rank, k)?, read(Part::LoraB, n, lora.rank)?);
+                for (expert, (a, b)) in a.chunks_exact(lora.rank * k).zip(b.chunks_exact(n * lora.rank)).enumerate() {
+                    let place = Place { role, layer, expert: role.is_expert().then_some(expert) };
+                    pairs.insert(place, Pair { a: a.to_vec(), b: b.to_vec() });
+                }
+            }
+        }
+        let base_name = self.config.model.path.clone();
+        let base = Some(crate::adapter::fingerprint(base)?);
+        Ok(Some(Adapter { rank: lora.rank, alpha: lora.alpha as f32, base_name, base, pairs }))
+    }
+}
+
+impl Overrides for Trained {
+    fn values(&self, role: Role, layer: usize) -> std::result::Result<Option<Cow<'_, [f32]>>, Box<dyn std::error::Error + Send + Sync>> {
+        if self.config.lora.is_some() {
+            return Ok(None);
+        }
+        let shape = match role.shape(&self.model)[..] {
+            [experts, n, k] => vec![experts * n, k],
+            ref shape => shape.to_vec(),
+        };
+        Ok(Some(Cow::Owned(self.checkpoint.f32s(FILES[0], &Slot::whole(role, layer).name(), &shape)?)))
+    }
 }

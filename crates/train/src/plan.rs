@@ -23,6 +23,8 @@ pub struct Work {
     pub dtype: DType,
     /// Adapters and the roles they stand beside; without, every tensor is trained.
     pub lora: Option<(LoraShape, Vec<Role>)>,
+    /// Bytes of the model's tensors where a checkpoint is at hand; counted from `dtype` otherwise.
+    pub stored: Option<u64>,
     /// Room of a pass.
     pub pass: TrainSpaceShape,
     /// Tokens of a sequence, on average.
@@ -140,7 +142,8 @@ impl Work {
         };
         let (all, matrices) = (count(true), count(false));
         let parameters = self.config.parameters();
-        let stored = (parameters as f64 * self.dtype.block_bytes() as f64 / self.dtype.block_len() as f64) as u64;
+        let counted = (parameters as f64 * self.dtype.block_bytes() as f64 / self.dtype.block_len() as f64) as u64;
+        let stored = self.stored.unwrap_or(counted);
         let rank = self.lora.as_ref().map_or(0, |(shape, _)| shape.rank);
         let adapters = if self.lora.is_some() { 4 * matrices } else { 0 };
         Memory {
@@ -274,7 +277,8 @@ impl Work {
             vocab: config.vocab as f64,
             trained,
         };
-        Ok((timed, trainer.into_model().device))
+        let Some(model) = trainer.into_model() else { return Err(crate::TrainError::InUse) };
+        Ok((timed, model.device))
     }
 }
 
@@ -300,8 +304,8 @@ impl Plan {
     }
 }
 
-/// The largest pass, in steps of an eighth of the wanted one, that fits `available` bytes: fewer tokens in a pass change no result, they
-/// only take longer. `None` if not even the longest sequence fits.
+/// The largest pass that fits `available` bytes, from the wanted one down in steps of an eighth, and then as many layers that keep their
+/// inside as fit. Neither changes what is learned (beyond rounding), only how long it takes. `None` if not even the longest sequence fits.
 pub fn fitting(work: &Work, available: u64, longest: usize) -> Option<Work> {
     let step = (work.pass.rows / 8).max(1);
     let mut rows = work.pass.rows.max(longest);
@@ -309,7 +313,9 @@ pub fn fitting(work: &Work, available: u64, longest: usize) -> Option<Work> {
         let pass = TrainSpaceShape { rows, loss_rows: work.pass.loss_rows.min(rows), ..work.pass };
         let smaller = Work { pass, ..work.clone() };
         if smaller.memory().total() <= available {
-            return Some(smaller);
+            let keeping = |keep: usize| Work { pass: TrainSpaceShape { keep, ..smaller.pass }, ..smaller.clone() };
+            let fits = |keep: &usize| keeping(*keep).memory().total() <= available;
+            return Some(keeping((1..=work.config.layers.max(1)).rev().find(fits).unwrap_or(1)));
         }
         if rows == longest {
             return None;

@@ -5,6 +5,7 @@
 //! buffer is the one rollouts read.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use kernels::optimizer::{self, AdamW};
 use kernels::{DType, Tensor};
@@ -62,7 +63,7 @@ pub struct Moments {
 
 /// A model in training.
 pub struct Trainer {
-    model: Model,
+    model: Arc<Model>,
     space: TrainSpace,
     gradients: Gradients,
     moments: BTreeMap<Slot, Moments>,
@@ -102,17 +103,18 @@ impl Trainer {
         let sums = model.device.zeros(&[gradients.len().max(1)], DType::F32)?;
         let clip = model.device.zeros(&[2], DType::F32)?;
         let space = TrainSpace::new(&model, shape)?;
+        let model = Arc::new(model);
         Ok(Self { model, space, gradients, moments, hyper, sums, clip, step: 0, pending: (0.0, 0) })
     }
 
-    /// The model as it is now.
-    pub fn model(&self) -> &Model {
+    /// The model as it is now, for rollouts and samples: they read the buffers that steps write. Whoever keeps it holds up the next step.
+    pub fn model(&self) -> &Arc<Model> {
         &self.model
     }
 
-    /// Gives the model back.
-    pub fn into_model(self) -> Model {
-        self.model
+    /// Gives the model back; `None` while someone else holds it.
+    pub fn into_model(self) -> Option<Model> {
+        Arc::into_inner(self.model)
     }
 
     /// Optimizer steps done.
@@ -139,7 +141,8 @@ impl Trainer {
     pub async fn state_of(&mut self, slot: Slot, which: usize) -> Result<Vec<f32>> {
         let unknown = || TrainError::NoSuchTensor(slot.name());
         let moments = self.moments.get(&slot).ok_or_else(unknown)?;
-        let (param, device) = self.model.param_and_device(slot).ok_or_else(unknown)?;
+        let model = Arc::get_mut(&mut self.model).ok_or(TrainError::InUse)?;
+        let (param, device) = model.param_and_device(slot).ok_or_else(unknown)?;
         let tensor = match (which, &moments.master, &param) {
             (0, Some(master), _) => master,
             (0, None, ParamMut::Vector(tensor)) => &**tensor,
@@ -152,9 +155,10 @@ impl Trainer {
 
     /// Takes up where another run of the same slots stopped: `state` gives master, m and v of a slot, each as long as the tensor.
     pub fn restore(&mut self, step: u32, mut state: impl FnMut(Slot) -> Result<[Vec<f32>; 3]>) -> Result<()> {
+        let model = Arc::get_mut(&mut self.model).ok_or(TrainError::InUse)?;
         for (slot, moments) in &mut self.moments {
             let [master, m, v] = state(*slot)?;
-            let Some((param, device)) = self.model.param_and_device(*slot) else { continue };
+            let Some((param, device)) = model.param_and_device(*slot) else { continue };
             moments.m.write_f32(device, &m)?;
             moments.v.write_f32(device, &v)?;
             match (param, &mut moments.master) {
@@ -222,6 +226,7 @@ impl Trainer {
             let bad = self.gradients.iter().zip(sums).find(|(_, sum)| !sum.is_finite()).map(|((slot, _), _)| slot.name());
             return Err(TrainError::NotFinite { step: self.step + 1, what: bad.unwrap_or_else(|| "the loss".into()) });
         }
+        let model = Arc::get_mut(&mut self.model).ok_or(TrainError::InUse)?;
         self.step += 1;
         for (slot, Moments { master, m, v }) in &mut self.moments {
             let Some(grad) = self.gradients.get(*slot) else { continue };
@@ -234,7 +239,7 @@ impl Trainer {
                 weight_decay: if decays { self.hyper.weight_decay } else { 0.0 },
                 step: self.step,
             };
-            let Some((param, device)) = self.model.param_and_device(*slot) else { continue };
+            let Some((param, device)) = model.param_and_device(*slot) else { continue };
             let count = grad.len();
             match (param, master) {
                 (ParamMut::Matrix(weight), Some(master)) => {

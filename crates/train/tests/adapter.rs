@@ -1,6 +1,6 @@
 //! LoRA adapters: PEFT's folders in and out, merged into models, refused where they do not fit.
 
-mod support;
+mod weights;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,9 +10,9 @@ use kernels::DType;
 use model::{Checkpoint, Role};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use support::*;
 use train::adapter::{Adapter, AdapterError, Pair, Place, TARGETS, fingerprint};
 use train::export::{Format, Weights};
+use weights::*;
 
 const RANK: usize = 3;
 

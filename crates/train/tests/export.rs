@@ -1,6 +1,6 @@
 //! Exported models, read back: every weight, every key, the logits; and what cannot be exported.
 
-mod support;
+mod weights;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,9 +11,9 @@ use model::source::TokenizerMaterial;
 use model::{Checkpoint, Role, RopeScaling};
 use safetensors::SafeTensors;
 use serde_json::json;
-use support::*;
 use train::export::quantise::encode;
 use train::export::{Card, Export, ExportError, Format, Overrides, Weights, export};
+use weights::*;
 
 const F32: [&str; 8] = ["qwen3_moe", "qwen3_moe_fused", "qwen3_moe_v4", "qwen3", "qwen3_odd", "qwen2", "qwen2_odd", "llama"];
 const IDS: [u32; 12] = [3, 48, 41, 69, 97, 26, 36, 75, 32, 91, 48, 109];

@@ -222,16 +222,15 @@ impl CpuWeight {
             memory.resize(len, 0u8);
             self.stored = Stored::Together(memory.into());
         }
-        // What the bytes were does not matter any more.
-        self.first_use = None;
-        let Stored::Together(bytes) = &mut self.stored else { return Ok(()) };
-        let Some(bytes) = bytes.get_mut() else { return Ok(()) };
         let writable = match &mut self.stored {
             Stored::Together(bytes) => bytes.get_mut(),
             Stored::Apart { .. } => None,
         };
         let Some(bytes) = writable else {
             return Err(KernelError::Value { op: "weight store", message: "the holder of the bytes took them back".into() });
+        };
+        // What the bytes were does not matter any more.
+        self.first_use = None;
         let (size, out) = (self.dtype.block_bytes(), SharedMut::new(bytes));
         for_each_range(device, values.len(), 1 << 16, |range| {
             // SAFETY: ranges are disjoint.

@@ -50,47 +50,12 @@ fn check_inverse<'a>(op: &'static str, routes: &'a Routes, rows: usize) -> Resul
     }
 }
 
-/// The ids of the first `rows` tokens, each an expert's.
-fn check_ids<'a>(op: &'static str, routes: &'a Routes, rows: usize) -> Result<&'a [u32]> {
-    let (ids, experts) = (&routes.ids.u32s(op)?[..rows * routes.top_k], routes.experts);
-    match ids.iter().position(|&id| id as usize >= experts) {
-        Some(i) => Err(value(op, format!("expert {} of token {} is out of range: there are {experts}", ids[i], i / routes.top_k))),
-        None => Ok(ids),
-    }
-}
-
-/// `order` and `offsets` of the first `rows` tokens, whose assignments the experts divide among them.
-fn check_sorted<'a>(op: &'static str, routes: &'a Routes, rows: usize) -> Result<(&'a [u32], &'a [u32])> {
-    check_room(op, routes, rows)?;
-    let (experts, count) = (routes.experts, rows * routes.top_k);
-    let (order, offsets) = (&routes.order.u32s(op)?[..count], &routes.offsets.u32s(op)?[..=experts]);
-    if offsets[0] != 0 || offsets[experts] as usize != count || offsets.windows(2).any(|pair| pair[0] > pair[1]) {
-        return Err(value(op, format!("the experts' offsets do not divide {count} assignments; sort the routes first")));
-    }
-    if let Some(&bad) = order.iter().find(|&&i| i as usize >= count) {
-        return Err(value(op, format!("assignment {bad} is out of range: there are {count}")));
-    }
-    Ok((order, offsets))
-}
-
-/// `inverse` of the first `rows` tokens, each a sorted row.
-fn check_inverse<'a>(op: &'static str, routes: &'a Routes, rows: usize) -> Result<&'a [u32]> {
-    check_room(op, routes, rows)?;
-    let count = rows * routes.top_k;
-    let inverse = &routes.inverse.u32s(op)?[..count];
-    match inverse.iter().find(|&&i| i as usize >= count) {
-        Some(bad) => Err(value(op, format!("sorted row {bad} is out of range: there are {count}"))),
-        None => Ok(inverse),
-    }
-}
-
 pub fn route(device: &CpuDevice, logits: &Tensor, renormalise: bool, routes: &mut Routes, rows: usize) -> Result<()> {
     weights_of("moe route", device, logits, renormalise, routes, rows, pick)
 }
 
 pub fn weigh(device: &CpuDevice, logits: &Tensor, renormalise: bool, routes: &mut Routes, rows: usize) -> Result<()> {
     const OP: &str = "moe weigh";
-    check_room(OP, routes, rows)?;
     check_ids(OP, routes, rows)?;
     weights_of(OP, device, logits, renormalise, routes, rows, |_, _| ())
 }
@@ -105,7 +70,6 @@ fn weights_of(
     rows: usize,
     choose: impl Fn(&[f32], &mut [u32]) + Sync,
 ) -> Result<()> {
-    check_room(op, routes, rows)?;
     routes.expect_room(op, rows)?;
     let (experts, top_k) = (routes.experts, routes.top_k);
     let logits = logits.f32s(op)?;

@@ -64,15 +64,15 @@ multiversion! {
     }
 }
 
-pub fn scale(device: &CpuDevice, x: &mut Tensor, count: usize, by: f32) -> Result<()> {
-    let x = SharedMut::new(&mut x.f32s_mut("scale")?[..count]);
-    // SAFETY, here and below: ranges are disjoint.
 pub fn fill(device: &CpuDevice, x: &mut Tensor, count: usize, value: f32) -> Result<()> {
     let x = SharedMut::new(&mut x.f32s_mut("fill")?[..count]);
+    // SAFETY, here and below: ranges are disjoint.
     for_each_range(device, count, TASK, |part| unsafe { x.slice(part) }.fill(value));
     Ok(())
 }
 
+pub fn scale(device: &CpuDevice, x: &mut Tensor, count: usize, by: f32) -> Result<()> {
+    let x = SharedMut::new(&mut x.f32s_mut("scale")?[..count]);
     for_each_range(device, count, TASK, |part| scale_run(device.simd(), unsafe { x.slice(part) }, by));
     Ok(())
 }

@@ -16,7 +16,6 @@ static SCALE: ShaderSpec = ShaderSpec {
     bindings: &[Access::ReadWrite],
     uniform_bytes: ScaleParams::BYTES,
     uniform_fields: ScaleParams::FIELDS,
-    variants: one_variant,
     variants: || [0, 1].map(|fill| vec![("FILL", fill)]).to_vec(),
 };
 
@@ -58,7 +57,6 @@ static ADAMW: ShaderSpec = ShaderSpec {
 
 uniform! { struct ScaleParams { count: u32, by: f32, pad0: u32, pad1: u32 } }
 uniform! { struct AddParams { count: u32, pad0: u32, pad1: u32, pad2: u32 } }
-uniform! { struct SumParams { count: u32, from: u32, to: u32, last: u32, index: u32, pad0: u32, pad1: u32, pad2: u32 } }
 uniform! { struct SumParams { count: u32, first: u32, next: u32, last: u32, index: u32, pad0: u32, pad1: u32, pad2: u32 } }
 uniform! { struct ClipParams { count: u32, clips: u32, max_norm: f32, pad0: u32 } }
 uniform! { struct AdamParams {
@@ -66,17 +64,16 @@ uniform! { struct AdamParams {
     square: f32, root: f32, eps: f32, step: f32,
 } }
 
-pub fn scale(device: &GpuDevice, x: &mut Tensor, count: usize, by: f32) -> Result<()> {
-    let params = ScaleParams { count: count as u32, by, pad0: 0, pad1: 0 };
-    device.launch(&SCALE, &[], &params, &[x.gpu("scale")?], fold_groups(count.div_ceil(256)))
 pub fn fill(device: &GpuDevice, x: &mut Tensor, count: usize, value: f32) -> Result<()> {
     scale_or_fill(device, x, count, value, 1)
 }
 
+pub fn scale(device: &GpuDevice, x: &mut Tensor, count: usize, by: f32) -> Result<()> {
     scale_or_fill(device, x, count, by, 0)
 }
 
 fn scale_or_fill(device: &GpuDevice, x: &mut Tensor, count: usize, by: f32, fill: i64) -> Result<()> {
+    let params = ScaleParams { count: count as u32, by, pad0: 0, pad1: 0 };
     device.launch(&SCALE, &[("FILL", fill)], &params, &[x.gpu("scale")?], fold_groups(count.div_ceil(256)))
 }
 
@@ -90,19 +87,14 @@ pub fn sum_squares(device: &GpuDevice, x: &Tensor, count: usize, out: &mut Tenso
     // Level after level of sums in one memory, each after the one before it; the last one goes to `out`.
     let leaves = count.div_ceil(LEAF).max(1);
     let bindings = [x.gpu(OP)?, device.scratch(4 * (leaves + leaves.div_ceil(LEAF) + 4) as u64)?, out.gpu(OP)?];
-    let mut level = SumParams { count: count as u32, from: 0, to: 0, last: 0, index: index as u32, pad0: 0, pad1: 0, pad2: 0 };
+    let mut level = SumParams { count: count as u32, first: 0, next: 0, last: 0, index: index as u32, pad0: 0, pad1: 0, pad2: 0 };
     loop {
         let groups = (level.count as usize).div_ceil(LEAF).max(1);
-        let first = level.to == level.from;
+        let leaves = level.next == level.first;
         level.last = u32::from(groups == 1);
-        device.launch(&SUM, &[("LEAVES", i64::from(first))], &level, &bindings, fold_groups(groups))?;
+        device.launch(&SUM, &[("LEAVES", i64::from(leaves))], &level, &bindings, fold_groups(groups))?;
         if groups == 1 {
             return Ok(());
-        }
-        level = SumParams { count: groups as u32, from: level.to, to: level.to + groups as u32, ..level };
-    let mut level = SumParams { count: count as u32, first: 0, next: 0, last: 0, index: index as u32, pad0: 0, pad1: 0, pad2: 0 };
-        let leaves = level.next == level.first;
-        device.launch(&SUM, &[("LEAVES", i64::from(leaves))], &level, &bindings, fold_groups(groups))?;
         }
         level = SumParams { count: groups as u32, first: level.next, next: level.next + groups as u32, ..level };
     }

@@ -89,6 +89,11 @@ impl ChatFormat {
         Ok(Self::from_parts(tokenizer, template, stop_ids, vocab))
     }
 
+    /// Ids as text, special tokens left out.
+    pub fn text(&self, ids: &[u32]) -> String {
+        self.tokenizer.decode(ids, true).unwrap_or_default()
+    }
+
     /// Of its parts. `stop_ids`: tokens that end a turn; `vocab`: ids the model has.
     pub fn from_parts(tokenizer: Tokenizer, template: ChatTemplate, mut stop_ids: Vec<u32>, vocab: usize) -> Self {
         stop_ids.sort_unstable();

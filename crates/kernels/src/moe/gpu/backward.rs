@@ -1,37 +1,10 @@
-//! Backward of the experts on the GPU.
-
-use crate::gpu::{GpuDevice, GpuWeight};
-use crate::matmul::Output;
-use crate::moe::{Routes, Rows};
-use crate::{KernelError, Result, Tensor};
-
-fn missing(op: &'static str) -> Result<()> {
-    Err(KernelError::Value { op, message: "is not there on a GPU yet; train on the CPU".into() })
-}
-
-pub fn route(_: &GpuDevice, _: &Tensor, _: bool, _: &Routes, _: &Tensor, _: &mut Tensor, _: usize) -> Result<()> {
-    missing("moe route backward")
-}
-
-pub fn grouped_x(_: &GpuDevice, _: &Tensor, _: &GpuWeight, _: usize, _: &Routes, _: &mut Tensor, _: usize, _: Output) -> Result<()> {
-    missing("moe backward x")
-}
-
-pub fn grouped_w(_: &GpuDevice, _: &Tensor, _: &Tensor, _: Rows, _: &Routes, _: &mut Tensor, _: usize) -> Result<()> {
-    missing("moe backward w")
-}
-
-pub fn combine(_: &GpuDevice, _: &Tensor, _: &Tensor, _: &Routes, _: &mut Tensor, _: &mut Tensor, _: usize) -> Result<()> {
-    missing("moe combine backward")
-}
-
-pub fn gather_sum(_: &GpuDevice, _: &Tensor, _: &Routes, _: &mut Tensor, _: usize) -> Result<()> {
-    missing("moe gather sum")
 //! Backward of the experts on the GPU. As in forward no count is known here, so grids are worst cases; every sum has one fixed order.
 
 use super::OP;
 use crate::gpu::shader::{Access, ShaderSpec, one_variant};
 use crate::gpu::{GpuDevice, GpuWeight, fold_groups};
+use crate::matmul::Output;
+use crate::moe::{Routes, Rows};
 use crate::{Result, Tensor, uniform};
 
 /// Rows and columns of a tile of both matmuls.
@@ -55,12 +28,16 @@ pub static X: ShaderSpec = ShaderSpec {
     uniform_bytes: XParams::BYTES,
     uniform_fields: XParams::FIELDS,
     variants: || GpuWeight::formats().flat_map(|format| [0, 1].map(|tile| vec![("FORMAT", format), ("TILE", tile)])).collect(),
+};
 
 pub static W: ShaderSpec = ShaderSpec {
     name: "moe_backward_w",
     source: include_str!("../../../../../shaders/moe_backward_w.wgsl"),
+    bindings: &[Access::Read, Access::Read, Access::Read, Access::Read, Access::ReadWrite],
     uniform_bytes: WParams::BYTES,
     uniform_fields: WParams::FIELDS,
+    variants: one_variant,
+};
 
 pub static COMBINE: ShaderSpec = ShaderSpec {
     name: "moe_backward_combine",
@@ -68,11 +45,17 @@ pub static COMBINE: ShaderSpec = ShaderSpec {
     bindings: &[Access::Read, Access::Read, Access::Read, Access::Read, Access::ReadWrite, Access::ReadWrite],
     uniform_bytes: RowsParams::BYTES,
     uniform_fields: RowsParams::FIELDS,
+    variants: one_variant,
+};
 
 pub static GATHER_SUM: ShaderSpec = ShaderSpec {
     name: "moe_gather_sum",
     source: include_str!("../../../../../shaders/moe_gather_sum.wgsl"),
     bindings: &[Access::Read, Access::Read, Access::ReadWrite],
+    uniform_bytes: RowsParams::BYTES,
+    uniform_fields: RowsParams::FIELDS,
+    variants: one_variant,
+};
 
 uniform! { struct RouteParams { rows: u32, experts: u32, top_k: u32, renormalise: u32 } }
 uniform! { struct XParams {
@@ -98,11 +81,15 @@ pub fn route(
 }
 
 pub fn grouped_x(
+    device: &GpuDevice,
     dy: &Tensor,
     w: &GpuWeight,
     unit_rows: usize,
+    routes: &Routes,
     dx: &mut Tensor,
+    rows: usize,
     output: Output,
+) -> Result<()> {
     let assignments = rows * routes.top_k;
     // The tile's height follows the rows an expert can expect; both give the same bits.
     let tall = assignments >= 2 * FEW_ROWS * routes.experts;
@@ -130,6 +117,7 @@ pub fn grouped_x(
 
 pub fn grouped_w(device: &GpuDevice, dy: &Tensor, x: &Tensor, from: Rows, routes: &Routes, dw: &mut Tensor) -> Result<()> {
     let (outputs, cols) = (dy.width(), x.width());
+    let params =
         WParams { outputs: outputs as u32, cols: cols as u32, top_k: routes.top_k as u32, from_tokens: u32::from(from == Rows::Tokens) };
     let bindings = [dy.gpu(OP)?, x.gpu(OP)?, routes.order.gpu(OP)?, routes.offsets.gpu(OP)?, dw.gpu(OP)?];
     let groups = [cols.div_ceil(TILE) as u32, outputs.div_ceil(TILE) as u32, routes.experts as u32];
@@ -137,9 +125,14 @@ pub fn grouped_w(device: &GpuDevice, dy: &Tensor, x: &Tensor, from: Rows, routes
 }
 
 pub fn combine(
+    device: &GpuDevice,
+    dy: &Tensor,
     h: &Tensor,
+    routes: &Routes,
     dh: &mut Tensor,
     dweights: &mut Tensor,
+    rows: usize,
+) -> Result<()> {
     let count = rows * routes.top_k;
     let params = RowsParams { count: count as u32, width: dy.width() as u32, top_k: routes.top_k as u32, pad0: 0 };
     let bindings = [dy.gpu(OP)?, h.gpu(OP)?, routes.weights.gpu(OP)?, routes.inverse.gpu(OP)?, dh.gpu(OP)?, dweights.gpu(OP)?];
