@@ -1,10 +1,14 @@
 //! `longhand init` and `longhand data`, as the real binary.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::{Value, json};
+
+mod tiny;
+
+use tiny::model;
 
 const GOOD: &str =
     r#"{"messages": [{"role": "user", "content": "What does page 3 say?"}, {"role": "assistant", "content": "Rivers."}], "id": 1}"#;
@@ -24,25 +28,6 @@ fn refused(output: &Output, words: &[&str]) {
     for word in words {
         assert!(message.contains(word), "`{word}` is not in: {message}");
     }
-}
-
-/// The golden Qwen3 with a small tokenizer whose ids it has, and no template: ChatML.
-fn model(folder: &Path) -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let to = folder.join("model");
-    fs::create_dir_all(&to).unwrap();
-    for name in ["config.json", "model.safetensors"] {
-        fs::copy(root.join("tests/golden/qwen3").join(name), to.join(name)).unwrap();
-    }
-    let text = fs::read(root.join("crates/train/tests/masks/tokenizer.json")).unwrap();
-    let mut tokenizer: Value = serde_json::from_slice(&text).unwrap();
-    // The model's vocabulary has 320: bytes and the first merges.
-    let merges = tokenizer["model"]["merges"].as_array_mut().unwrap();
-    merges.truncate(50);
-    let vocab = tokenizer["model"]["vocab"].as_object_mut().unwrap();
-    vocab.retain(|_, id| id.as_u64().unwrap() < 3 + 256 + 50);
-    fs::write(to.join("tokenizer.json"), tokenizer.to_string()).unwrap();
-    to
 }
 
 #[test]

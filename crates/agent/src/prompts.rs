@@ -19,8 +19,6 @@ pub const NO_PLAN: &str = "No plan yet";
 pub const NOTHING_YET: &str = "Nothing found yet";
 /// What the reply to an update is to begin with (update.txt asks for it).
 pub const UPDATE_BEGINS: &str = "Updated memory:\n<memory>\n";
-/// The same where notes bring quotes: a small model leaves the quotes out unless its first note is begun with one.
-pub const QUOTES_BEGIN: &str = "Updated memory:\n<memory>\n- “";
 /// What nothing need follow in that reply.
 pub const UPDATE_ENDS: &str = "</plan>";
 

@@ -19,8 +19,7 @@ pub fn keep_proven(next: NextState, previous: &str, section: &str) -> NextState 
     let proven = |line: &str| {
         sources.check_quotes(line, None).iter().all(|checked| {
             let note = &checked.note;
-            let known =
-                before.iter().any(|old| old.note == note.note && old.quote == note.quote || old.quote.is_some() && old.quote == note.quote);
+            let known = before.iter().any(|old| old.quote == note.quote && (old.quote.is_some() || old.note == note.note));
             known
                 || match checked.found {
                     QuoteFound::There(_) => true,

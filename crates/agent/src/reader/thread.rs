@@ -316,11 +316,7 @@ impl<'a> Thread<'a> {
         };
         let limit = settings.memory + settings.plan + FORM + settings.thinking;
         // Small models lose the form otherwise, or repeat the prompt.
-        let begun = match self.begins() && !memagent {
-            true if settings.quotes => prompts::QUOTES_BEGIN,
-            true => prompts::UPDATE_BEGINS,
-            false => "",
-        };
+        let begun = if self.begins() && !memagent { prompts::UPDATE_BEGINS } else { "" };
         let stop = if settings.thinking == 0 && !memagent { vec![prompts::UPDATE_ENDS.to_string()] } else { vec![] };
         let mut reply = self.chat(prompt, limit, index as u64, begun.into(), stop).await?;
         reply.text.insert_str(0, begun);
