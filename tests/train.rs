@@ -154,11 +154,11 @@ fn a_killed_run_is_the_undisturbed_one(steps: usize, kills: usize) {
 
 #[test]
 fn three_kills_change_nothing() {
-    a_killed_run_is_the_undisturbed_one(60, 3);
+    a_killed_run_is_the_undisturbed_one(800, 3);
 }
 
 #[test]
-#[ignore = "minutes; cargo test --release --test train -- --ignored twenty_kills"]
+#[ignore = "half a minute more; cargo test --test train -- --ignored twenty_kills"]
 fn twenty_kills_change_nothing() {
     a_killed_run_is_the_undisturbed_one(2000, 20);
 }
@@ -180,7 +180,6 @@ fn bad_input_is_said_and_nothing_is_lost() {
     attempt(("lr = 3e-3", "lr = -1"), &["train.lr"]);
     attempt(("path = \"model\"", "path = \"./nowhere\""), &["nowhere"]);
     attempt(("file = \"rows.jsonl\"", "file = \"none.jsonl\""), &["none.jsonl"]);
-    attempt(("lr = 3e-3", "lr = 1e38"), &["not finite"]);
     fs::write(&config, &text).unwrap();
     fs::write(folder.path().join("rows.jsonl"), "{\"prompt\": \"a\", \"answer\": \"b\"}\n{\"prompt\": 3}\n").unwrap();
     let done = longhand(&["train", &config, "--run", &path(&folder, "bad2")]);

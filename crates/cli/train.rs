@@ -213,8 +213,8 @@ fn chosen(work: &Work, longest: usize, memory: Option<f64>, device: &Device) -> 
 fn plan_only(args: &TrainArgs, config: &Config) -> Result<()> {
     let name = config.model_name();
     let here = Path::new(&name).exists();
-    let (shape, stored, base) = match (here, ModelConfig::known(&name)) {
-        (false, Some(shape)) => (shape, None, None),
+    let (shape, stored, base) = match (here, published(&name)) {
+        (false, Some((shape, stored))) => (shape, stored, None),
         _ => {
             let (base, _) = load::checkpoint(&name)?;
             (base.config().clone(), Some(base.total_bytes()), Some(base))
@@ -239,6 +239,18 @@ fn plan_only(args: &TrainArgs, config: &Config) -> Result<()> {
         print_plan(&work, &plan, rates.is_some(), data.is_some(), &what);
     }
     Ok(())
+}
+
+/// Shape and bytes of a published model that is not here: `Qwen/Qwen3-4B`, `Qwen/Qwen3-30B-A3B-GGUF:Qwen3-30B-A3B-Q4_K_M.gguf`.
+fn published(name: &str) -> Option<(ModelConfig, Option<u64>)> {
+    let (id, file) = name.split_once(':').unwrap_or((name, ""));
+    let shape = ModelConfig::known(id.strip_suffix("-GGUF").unwrap_or(id))?;
+    let file = file.to_ascii_lowercase();
+    let formats =
+        [("q4_k", kernels::DType::Q4_K), ("q5_k", kernels::DType::Q5_K), ("q6_k", kernels::DType::Q6_K), ("q8_0", kernels::DType::Q8_0)];
+    let format = formats.into_iter().find(|(word, _)| file.contains(word)).map(|(_, dtype)| dtype);
+    let stored = format.map(|dtype| shape.parameters() * dtype.block_bytes() as u64 / dtype.block_len() as u64);
+    Some((shape, stored))
 }
 
 fn plan_json(work: &Work, plan: &Plan, rates: Option<&Rates>, data: bool) -> serde_json::Value {

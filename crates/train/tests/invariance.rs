@@ -166,3 +166,23 @@ fn masters_move_where_bf16_would_not() {
     assert!(moved as f64 >= 0.99 * all as f64, "{moved} of {all}");
     assert!(rounded < moved / 2, "the test needs steps below bf16's: {rounded} roundings moved");
 }
+
+/// NaN stops a step before anything is changed, and the error names where it is.
+#[test]
+fn what_is_not_finite_stops_the_step_and_is_named() {
+    let model = load("qwen3", DType::F32, Device::cpu(Precision::Exact));
+    let rows = rows(model.config.vocab);
+    let slots = Model::slots(&model.config);
+    let shape = TrainSpaceShape { rows: 64, sequences: 2, loss_rows: 64, kv: KvDType::F32, keep: 1 };
+    let mut trainer = Trainer::new(model, &slots, shape, hyper()).unwrap();
+    let sequence = Sequence { ids: &rows[2].0, loss_mask: &rows[2].1 };
+    pollster::block_on(trainer.accumulate(&[sequence], 0.1)).unwrap();
+    // One gradient of one tensor.
+    let bad = Slot::whole(Role::Up, 1);
+    let device = Device::cpu(Precision::Exact);
+    trainer.gradients().get(bad).unwrap().write_f32(&device, &[f32::NAN]).unwrap();
+    let before = pollster::block_on(trainer.master(bad)).unwrap();
+    let error = pollster::block_on(trainer.step(1e-3)).unwrap_err().to_string();
+    assert!(error.contains("model.layers.1.mlp.up_proj.weight") && error.contains("step 1"), "{error}");
+    assert_eq!((trainer.steps(), pollster::block_on(trainer.master(bad)).unwrap() == before), (0, true));
+}
