@@ -183,7 +183,7 @@ fn bad_input_is_said_and_nothing_is_lost() {
     fs::write(&config, &text).unwrap();
     fs::write(folder.path().join("rows.jsonl"), "{\"prompt\": \"a\", \"answer\": \"b\"}\n{\"prompt\": 3}\n").unwrap();
     let done = longhand(&["train", &config, "--run", &path(&folder, "bad2")]);
-    assert!(done.status.code() == Some(2) && said(&done).contains("line 2"), "{}", said(&done));
+    assert!(done.status.code() == Some(2) && said(&done).contains("rows.jsonl:2"), "{}", said(&done));
 }
 
 #[test]

@@ -120,7 +120,9 @@ fn datasets(config: &Config, chat: &ChatFormat, shape: &ModelConfig) -> Result<(
         let path = config.path(file);
         let data = Dataset::read(&path, chat, &config.data, |rows| bar.set_message(format!("{file}: {rows} rows")));
         bar.finish_and_clear();
-        data.with_context(|| format!("cannot train on {}; `longhand data check {} --model M` says more", path.display(), path.display()))
+        // Its sources are in its words.
+        data.map_err(|error| anyhow::anyhow!("{error}"))
+            .with_context(|| format!("cannot train on {}; `longhand data check {} --model M` says more", path.display(), path.display()))
     };
     let most = config.data.max_length;
     ensure!(most <= shape.max_positions, "data.max_length {most} is past the model's {} positions", shape.max_positions);

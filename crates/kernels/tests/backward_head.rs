@@ -366,6 +366,38 @@ fn working_memory_is_bounded() {
     }
 }
 
+/// `cargo test -p longhand-kernels --test backward_head -- --ignored --nocapture whole_vocabulary`: every one of 32K rows has a gradient,
+/// all 151,936 tokens, both passes; K = 64, since buffers of K's size are inputs and outputs.
+#[test]
+#[ignore = "minutes; the command is above"]
+fn the_whole_vocabulary_and_32k_rows() {
+    let _alone = alone();
+    let device = Device::Cpu(CpuDevice::with_threads(Precision::Exact, 2));
+    let (rows, cols, vocabulary) = (32 << 10, 64, 151_936);
+    let x = device.zeros(&[rows, cols], DType::F32).unwrap();
+    let w = Weight::new(&device, vocabulary, cols, DType::BF16, 1, vec![0; vocabulary * cols * 2].into()).unwrap();
+    let targets = device.zeros(&[rows], DType::U32).unwrap();
+    let g = device.f32_tensor(&[rows], &vec![1.0; rows]).unwrap();
+    let mut out = HeadOutput::new(&device, rows).unwrap();
+    let mut dx = device.zeros(&[rows, cols], DType::F32).unwrap();
+    let mut dw = device.zeros(&[vocabulary, cols], DType::F32).unwrap();
+    let before = HELD.load(Relaxed);
+    MOST.store(before, Relaxed);
+    let begun = std::time::Instant::now();
+    head::forward(&device, &x, &w, &targets, 1.0, &mut out, rows).unwrap();
+    let forward = MOST.load(Relaxed) - before;
+    head::backward(&device, &x, &w, &targets, 1.0, &out, &g, Some(&g), &mut dx, Some(&mut dw), rows).unwrap();
+    let most = MOST.load(Relaxed) - before;
+    let mib = |bytes: usize| bytes as f64 / (1 << 20) as f64;
+    println!(
+        "forward {:.1} MiB, with backward {:.1} MiB, {:.0} s",
+        mib(forward as usize),
+        mib(most as usize),
+        begun.elapsed().as_secs_f64()
+    );
+    assert!(most < 64 << 20 && most > 1 << 20, "{most} bytes");
+}
+
 /// `cargo test --release -p longhand-kernels --test backward_head -- --ignored --nocapture speed`
 #[test]
 #[ignore = "measures; the command is above"]
