@@ -192,6 +192,39 @@ fn pytorchs_ten_adamw_losses_on_the_gpu() {
     every_loss(gpu, |case| if case == "llama" { 1e-3 } else { 1e-4 });
 }
 
+/// `longhand grads` writes what the tests above compare, under the names of the model's files.
+#[test]
+fn the_binary_writes_them() {
+    let out = tempfile::tempdir().unwrap();
+    for case in ["qwen3_moe", "qwen3_moe_fused", "llama"] {
+        let file = out.path().join("grads.safetensors");
+        let model = folder(case);
+        let status = std::process::Command::new(env!("CARGO_BIN_EXE_longhand"))
+            .args(["grads", "--model", model.to_str().unwrap(), "--ids", model.join("case.json").to_str().unwrap()])
+            .args(["--out", file.to_str().unwrap()])
+            .output()
+            .unwrap();
+        assert!(status.status.success(), "{}", String::from_utf8_lossy(&status.stderr));
+        let bytes = std::fs::read(&file).unwrap();
+        let written = SafeTensors::deserialize(&bytes).unwrap();
+        // The fused file holds the weights and the case's kin of the one with an expert a tensor.
+        let of = if case == "llama" { case } else { "qwen3_moe" };
+        let reference = json(of, "case.json");
+        if json(case, "case.json") != reference {
+            assert!(written.names().iter().any(|name| name.contains("experts.0.gate_proj")), "{case}: an expert a tensor");
+            continue;
+        }
+        let want = wanted(of);
+        assert_eq!(written.len(), want.len() + 1, "{case}: the loss and every gradient");
+        let floats = |data: &[u8]| -> Vec<f32> { data.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect() };
+        let got: HashMap<String, Vec<f32>> =
+            want.keys().map(|name| (name.clone(), floats(written.tensor(&format!("grad.{name}")).unwrap().data()))).collect();
+        assert_eq!(first_wrong(&got, &want), None, "{case}");
+        let loss = floats(written.tensor("loss").unwrap().data());
+        assert!((f64::from(loss[0]) - json(of, "train.json")["losses"][0].as_f64().unwrap()).abs() < 1e-5, "{case}: {loss:?}");
+    }
+}
+
 /// The comparison refuses a tensor zeroed, scaled, turned, cut, missing or not a number.
 #[test]
 fn planted_faults_are_seen() {
