@@ -73,7 +73,7 @@ pub struct ReadOptions {
     /// Whole or through memory.
     #[arg(long, value_enum, default_value = "auto")]
     pub mode: ReadMode,
-    /// Ask for one verbatim quote with each note, and keep only notes whose words stand in the section.
+    /// Ask for one verbatim quote with each note, and drop notes whose quote does not stand there.
     #[arg(long)]
     pub quotes: bool,
     /// Tokens of room for thinking before each reply; as the model's template says unless told otherwise.
@@ -288,7 +288,7 @@ impl<'a> Watcher<'a> {
             MemoryOutcome::MissingTags => " (not in the form asked for: the whole reply was taken)".into(),
             MemoryOutcome::KeptPrevious => " (empty reply: the memory was kept)".into(),
             MemoryOutcome::Collapsed { removed } => format!(" ({removed} repeated lines dropped)"),
-            MemoryOutcome::Unproven { removed } => format!(" ({removed} notes without a quote that stands here dropped)"),
+            MemoryOutcome::Unproven { removed } => format!(" ({removed} notes dropped: their quotes do not stand here)"),
             MemoryOutcome::RanOn { tokens } => {
                 format!(" (a memory of {tokens} tokens without an end: only what the question names was added)")
             }

@@ -40,7 +40,7 @@ pub struct ReadSettings {
     pub answer: usize,
     /// Whole or through memory.
     pub mode: Mode,
-    /// Ask for one verbatim quote a note, and keep only notes that what was read proves (modes with memory, MemAgent's apart).
+    /// Ask for one verbatim quote a note, and drop notes whose quote does not stand there (modes with memory, MemAgent's apart).
     pub quotes: bool,
     /// Give a model that does not think the first words of each update. The smallest models copy the form alone after them.
     pub begin: bool,

@@ -36,6 +36,8 @@ fn read(
     (reading, log)
 }
 
+const INVENTED: &str = "- a note “fifteen purple elephants marched”";
+
 fn saying() -> Scripted {
     Scripted::saying(WINDOW, "kept", StopReason::Eos)
 }
@@ -123,12 +125,12 @@ fn memagent_takes_the_whole_reply_as_memory_and_boxes_its_answer() {
 fn quotes_are_asked_for_only_when_wanted() {
     let documents = [document("a", prose(2500))];
     for quotes in [false, true] {
-        let model = saying();
+        let model = Scripted::saying(WINDOW, INVENTED, StopReason::Eos);
         let memory = ReadSettings { quotes, chunk: 300, ..settings(Mode::Memory) };
         let (reading, log) = read(&model, &documents, &memory, &[]);
         assert_eq!(model.prompt(0).contains("one quote that proves it"), quotes);
-        // "kept" stands nowhere in the document, and brings no quote.
-        assert_eq!(reading.unwrap().memory, if quotes { "" } else { "kept" });
+        // The note brings a quote that stands nowhere in the document.
+        assert_eq!(reading.unwrap().memory, if quotes { "" } else { INVENTED });
         let dropped = |event: &ReadEvent| matches!(event, ReadEvent::Chunk { outcome: MemoryOutcome::Unproven { removed: 1 }, .. });
         assert_eq!(log.iter().any(dropped), quotes);
     }

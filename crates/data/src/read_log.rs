@@ -19,7 +19,7 @@ pub enum MemoryOutcome {
         /// Lines and rounds dropped.
         removed: usize,
     },
-    /// A read that asks for quotes: notes that what was read does not prove were dropped.
+    /// A read that asks for quotes: notes whose quotes do not stand in what was read were dropped.
     Unproven {
         /// Notes dropped.
         removed: usize,
