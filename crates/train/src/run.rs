@@ -73,8 +73,16 @@ impl Run {
         let cut = log.cut(&mut events, step)?;
         write_whole(&folder.join("config.toml"), identity.config().as_bytes())?;
         let board = EventFile::create(&folder.join("tensorboard"), step.unwrap_or(0), now())?;
-        let events = events.into_iter().map(|logged| logged.event).collect();
-        let run = Self { folder: folder.to_path_buf(), identity, log, board, store, keep };
+        let events: Vec<TrainEvent> = events.into_iter().map(|logged| logged.event).collect();
+        let mut run = Self { folder: folder.to_path_buf(), identity, log, board, store, keep };
+        // Killed between the checkpoint and the line that tells of it.
+        let told = |at: u64| events.iter().any(|event| matches!(event, TrainEvent::Checkpoint { step, .. } if *step == at));
+        if let Some(at) = step.filter(|&at| !events.is_empty() && !told(at)) {
+            let path = run.store.folder().join(checkpoint::folder_name(at));
+            let files = fs::read_dir(&path).map_err(RunError::io(&path))?;
+            let bytes = files.filter_map(|file| Some(file.ok()?.metadata().ok()?.len())).sum();
+            run.record(&TrainEvent::Checkpoint { step: at, folder: checkpoint::folder_name(at), bytes, seconds: 0.0 })?;
+        }
         Ok((run, Resumption { checkpoint, cut, skipped, events }))
     }
 

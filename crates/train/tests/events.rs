@@ -281,6 +281,21 @@ fn a_run_that_is_killed_again_and_again_tells_what_an_undisturbed_one_tells() {
     }
 }
 
+/// A kill between a checkpoint and the line that tells of it.
+#[test]
+fn a_checkpoint_that_the_log_does_not_tell_of_is_told_of() {
+    let (undisturbed, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    assert!(train(undisturbed.path(), u64::MAX, Duration::ZERO));
+    assert!(!train(folder.path(), SAVE_EVERY, Duration::ZERO));
+    let log = folder.path().join("events.jsonl");
+    let text = fs::read_to_string(&log).unwrap();
+    let last = text.trim_end().rfind('\n').unwrap() + 1;
+    assert!(text[last..].contains("checkpoint"), "{}", &text[last..]);
+    fs::write(&log, &text[..last]).unwrap();
+    assert!(train(folder.path(), u64::MAX, Duration::ZERO));
+    assert_eq!(told(folder.path()), told(undisturbed.path()));
+}
+
 const FOLDER: &str = "LONGHAND_TEST_RUN_FOLDER";
 
 /// The process that the next test kills; on its own it has nothing to do.
