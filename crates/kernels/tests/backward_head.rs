@@ -389,12 +389,7 @@ fn the_whole_vocabulary_and_32k_rows() {
     head::backward(&device, &x, &w, &targets, 1.0, &out, &g, Some(&g), &mut dx, Some(&mut dw), rows).unwrap();
     let most = MOST.load(Relaxed) - before;
     let mib = |bytes: usize| bytes as f64 / (1 << 20) as f64;
-    println!(
-        "forward {:.1} MiB, with backward {:.1} MiB, {:.0} s",
-        mib(forward as usize),
-        mib(most as usize),
-        begun.elapsed().as_secs_f64()
-    );
+    println!("forward {:.1} MiB, with backward {:.1} MiB, {:.0} s", mib(forward), mib(most), begun.elapsed().as_secs_f64());
     assert!(most < 64 << 20 && most > 1 << 20, "{most} bytes");
 }
 
