@@ -140,6 +140,10 @@ fn a_killed_run_is_the_undisturbed_one(steps: usize, kills: usize) {
     let run = killed(&folder, "killed", kills, 7);
     assert_eq!(hash(&run), hash(Path::new(&whole)));
     assert_eq!(losses(&run), losses(Path::new(&whole)), "the log reads as one run");
+    // A resumed run says what the kill had taken: some did take steps, since checkpoints are three apart.
+    let resumed = events(&run).into_iter().filter(|event| event["event"] == "resumed");
+    let lost: Vec<u64> = resumed.map(|event| event["lost_steps"].as_u64().unwrap()).collect();
+    assert!(lost.iter().all(|&steps| steps <= 3) && (kills < 20 || lost.iter().any(|&steps| steps > 0)), "{lost:?}");
     println!("{kills} kills in {steps} steps: {}", hash(&run));
     // The comparison sees a run of another seed.
     let config = fs::read_to_string(path(&folder, "t.toml")).unwrap().replace("seed = 1", "seed = 2");

@@ -86,6 +86,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     // The run keeps the configuration with paths that lead to the same files from anywhere.
     let kept = absolute(&text, &config, &args.config)?;
     let mut run = Finetune::open((config, &kept), (model, &fingerprint), (data, validation), &folder, room, Some(peak))?;
+    run.skipped().iter().for_each(|why| eprintln!("passed over: {why}"));
     let (steps, taken) = run.progress();
     if !args.json {
         eprintln!("{}: {} steps, {} taken; {} tokens a pass, {} layers kept", folder.display(), steps, taken, room.rows, room.keep);

@@ -326,7 +326,7 @@ fn what_does_not_fit_is_refused() {
 
 /// `cargo test --release -p longhand-kernels --test backward_attention -- --ignored --nocapture speed`
 #[test]
-#[ignore = "measures; the command is above"]
+#[ignore = "a measurement: cargo test --release -p longhand-kernels --test backward_attention -- --ignored --nocapture"]
 fn speed() {
     for threads in [1, 2, 16] {
         let device = Device::Cpu(CpuDevice::with_threads(Precision::Exact, threads));

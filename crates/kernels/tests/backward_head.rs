@@ -369,7 +369,7 @@ fn working_memory_is_bounded() {
 /// `cargo test -p longhand-kernels --test backward_head -- --ignored --nocapture whole_vocabulary`: every one of 32K rows has a gradient,
 /// all 151,936 tokens, both passes; K = 64, since buffers of K's size are inputs and outputs.
 #[test]
-#[ignore = "minutes; the command is above"]
+#[ignore = "minutes: cargo test -p longhand-kernels --test backward_head -- --ignored --nocapture whole_vocabulary"]
 fn the_whole_vocabulary_and_32k_rows() {
     let _alone = alone();
     let device = Device::Cpu(CpuDevice::with_threads(Precision::Exact, 2));
@@ -395,7 +395,7 @@ fn the_whole_vocabulary_and_32k_rows() {
 
 /// `cargo test --release -p longhand-kernels --test backward_head -- --ignored --nocapture speed`
 #[test]
-#[ignore = "measures; the command is above"]
+#[ignore = "a measurement: cargo test --release -p longhand-kernels --test backward_head -- --ignored --nocapture speed"]
 fn speed() {
     let device = Device::Cpu(CpuDevice::with_threads(Precision::Exact, 2));
     let (rows, cols, vocabulary) = (512, 1024, 16384);

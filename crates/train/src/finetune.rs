@@ -39,6 +39,9 @@ pub struct Finetune {
     steps: u64,
     state: TrainState,
     started: bool,
+    /// Steps and seconds that a kill took back from the log.
+    lost: (u64, f32),
+    skipped: Vec<String>,
     start: TrainStart,
     /// Floating-point operations of a token, and the device's peak a second where it is known.
     arithmetic: (f64, Option<f64>),
@@ -182,7 +185,7 @@ impl Finetune {
             machine: Machine {
                 system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
                 device,
-                threads: std::thread::available_parallelism().map_or(1, |n| n.get()) as u32,
+                threads: config.device.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get())) as u32,
                 memory: 0,
             },
             model: config.model.path.clone(),
@@ -193,12 +196,34 @@ impl Finetune {
         let flops = flops_per_token(&config, &trainer.model().config, &data);
         let order = Order::new(data.lengths(), config.train.seed);
         let started = !resumption.events.is_empty();
-        Ok(Self { config, trainer, data, validation, order, run, rows, steps, state, started, start, arithmetic: (flops, peak_flops) })
+        let lost = (resumption.cut.steps, resumption.cut.seconds as f32);
+        let skipped = resumption.skipped.iter().map(ToString::to_string).collect();
+        Ok(Self {
+            config,
+            trainer,
+            data,
+            validation,
+            order,
+            run,
+            rows,
+            steps,
+            state,
+            started,
+            lost,
+            skipped,
+            start,
+            arithmetic: (flops, peak_flops),
+        })
     }
 
     /// Steps of the whole run, and those taken.
     pub fn progress(&self) -> (u64, u64) {
         (self.steps, self.state.step)
+    }
+
+    /// Checkpoints that are not whole and were passed over, and why.
+    pub fn skipped(&self) -> &[String] {
+        &self.skipped
     }
 
     /// The model as it is now.
@@ -221,8 +246,8 @@ impl Finetune {
                 time: now() as u64,
                 longhand: self.start.longhand.clone(),
                 machine: self.start.machine.clone(),
-                lost_steps: 0,
-                lost_seconds: 0.0,
+                lost_steps: self.lost.0,
+                lost_seconds: self.lost.1,
             },
         };
         self.record(first, &mut see)?;

@@ -29,7 +29,7 @@ pub(super) fn allocate(device: &GpuDevice, bytes: u64) -> Result<Slice> {
     Ok(Slice { buffer: create(device, bytes)?, offset: 0, bytes })
 }
 
-/// A read-only range for a weight. Many small weights share a buffer; large ones have their own.
+/// A range for a weight; only `Weight::store` writes it. Many small weights share a buffer; large ones have their own.
 pub(super) fn allocate_weight(device: &GpuDevice, bytes: u64) -> Result<Slice> {
     if bytes >= ARENA_BYTES / 8 {
         return allocate(device, bytes);

@@ -6,7 +6,7 @@
 //!
 //! Rules for a kernel's bindings, from WebGPU: one dispatch may not bind the same buffer both `Read` and `ReadWrite`, even at
 //! different offsets, nor overlapping ranges twice as `ReadWrite`. [`GpuDevice::allocate`] gives every range its own buffer;
-//! only weights, which are never written, share.
+//! only weights, which no op writes but the store after an optimizer step, share.
 
 mod adapter;
 mod memory;
