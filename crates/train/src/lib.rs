@@ -6,6 +6,7 @@ mod error;
 pub mod export;
 pub mod finetune;
 pub mod plan;
+pub mod rl;
 pub mod run;
 pub mod sft;
 pub mod trainer;
