@@ -4,6 +4,8 @@ mod chat;
 mod citation;
 mod read_log;
 mod records;
+mod rl;
+mod rl_log;
 mod text;
 mod train_log;
 mod train_state;
@@ -15,6 +17,8 @@ pub use chat::{
 pub use citation::{Citation, Source, Support};
 pub use read_log::{MemoryOutcome, ReadEvent};
 pub use records::{Document, Mark, Place, Span};
+pub use rl::{AepoState, RlState, SamplerState};
+pub use rl_log::{AlarmKind, RlStep, RlValidation, TaskStep};
 pub use text::Text;
 pub use train_log::{Machine, StopCause, TrainEvent, TrainStart, TrainStep};
 pub use train_state::{BestValidation, DataCursor, FileRecord, Manifest, TrainState};

@@ -1,5 +1,7 @@
 use serde::{Deserialize, Serialize};
 
+use crate::rl_log::{AlarmKind, RlStep, RlValidation};
+
 /// One line of a training run's append-only log (`events.jsonl`). Steps count from 1; step 0 is the model before any training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "event")]
@@ -23,6 +25,19 @@ pub enum TrainEvent {
         /// Wall-clock seconds it took.
         #[serde(with = "number")]
         seconds: f32,
+    },
+    /// A batch of rollouts was learnt from.
+    Rl(RlStep),
+    /// Rewards on held-out prompts.
+    RlValidation(RlValidation),
+    /// Something to look at.
+    Alarm {
+        /// Steps taken before it.
+        step: u64,
+        /// What about.
+        kind: AlarmKind,
+        /// In words, with the figures.
+        message: String,
     },
     /// What the model says to a fixed prompt.
     Sample {
@@ -171,7 +186,10 @@ impl TrainEvent {
         match self {
             Self::Started(_) => 0,
             Self::Step(taken) => taken.step,
+            Self::Rl(taken) => taken.step,
+            Self::RlValidation(validation) => validation.step,
             Self::Validation { step, .. }
+            | Self::Alarm { step, .. }
             | Self::Sample { step, .. }
             | Self::Checkpoint { step, .. }
             | Self::Stopped { step, .. }
@@ -185,6 +203,8 @@ impl TrainEvent {
             Self::Step(TrainStep { seconds, .. }) | Self::Validation { seconds, .. } | Self::Checkpoint { seconds, .. } => {
                 f64::from(*seconds)
             }
+            Self::Rl(step) => f64::from(step.rollout_seconds + step.reward_seconds + step.update_seconds),
+            Self::RlValidation(validation) => f64::from(validation.seconds),
             _ => 0.0,
         }
     }

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::rl::RlState;
 use crate::train_log::number;
 
 /// What a training run goes on from, beside its tensors (`state.json` of a checkpoint).
@@ -29,6 +30,9 @@ pub struct TrainState {
     pub tokens: u64,
     /// Wall-clock seconds of training so far.
     pub seconds: f64,
+    /// What reinforcement learning goes on from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rl: Option<RlState>,
 }
 
 impl TrainState {

@@ -56,4 +56,18 @@ pub enum TrainError {
         /// The first tensor with such a gradient.
         what: String,
     },
+    /// Reinforcement learning without its tables.
+    #[error("{0}: reinforcement learning needs [rl] and `train.batch` in the configuration; `longhand init rl` writes one")]
+    NoRecipe(String),
+    /// The sampler.
+    #[error(transparent)]
+    Sampler(#[from] crate::rl::sampler::SamplerError),
+    /// Rewards that do not come.
+    #[error("{steps} steps in a row no rollout had a reward ({why}). Mend the reward, then go on with --resume")]
+    NoReward {
+        /// Steps.
+        steps: u32,
+        /// What the last of them failed with.
+        why: String,
+    },
 }

@@ -72,6 +72,11 @@ pub fn kv_dtype(dtype: DType) -> KvDType {
     if dtype == DType::F32 { KvDType::F32 } else { KvDType::F16 }
 }
 
+/// What keys and values are rounded to in a run of `config`.
+pub fn kv_of(config: &Config) -> KvDType {
+    kv_dtype(if config.lora.is_some() { DType::BF16 } else { config.train.dtype })
+}
+
 /// The roles that adapters of `targets` stand beside.
 pub fn roles(targets: Targets) -> Vec<Role> {
     let attention = [Role::Q, Role::K, Role::V, Role::O];
@@ -122,7 +127,7 @@ pub fn slots(config: &Config, model: &Model) -> Vec<Slot> {
     if config.lora.is_some() { model.adapter_slots() } else { Model::slots(&model.config) }
 }
 
-fn hyper(config: &Config) -> Hyper {
+pub(crate) fn hyper(config: &Config) -> Hyper {
     let train = &config.train;
     Hyper {
         beta1: train.betas[0] as f32,
@@ -131,6 +136,27 @@ fn hyper(config: &Config) -> Hyper {
         weight_decay: train.weight_decay as f32,
         decay_vectors: false,
         max_grad_norm: train.max_grad_norm as f32,
+    }
+}
+
+/// What a log begins with: what was asked for and where it runs. What is trained and how long is the caller's to say.
+pub(crate) fn start(config: &Config, text: &str, model: &Model) -> TrainStart {
+    TrainStart {
+        version: TrainEvent::VERSION,
+        time: now() as u64,
+        longhand: env!("CARGO_PKG_VERSION").into(),
+        config: text.to_string(),
+        seed: config.train.seed,
+        machine: Machine {
+            system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+            device: model.device.describe(),
+            threads: config.device.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get())) as u32,
+            memory: total_memory(),
+        },
+        model: config.model.path.clone(),
+        parameters: model.config.parameters(),
+        trained: 0,
+        steps: 0,
     }
 }
 
@@ -149,50 +175,22 @@ impl Finetune {
         let identity = Identity::new(text, &format!("{base} on {}", hex(&data.hash())), &FREE)?;
         let keep = Keep { last: config.checkpoint.keep, best: true, every: None };
         let (run, resumption) = Run::open(folder, identity, keep)?;
-        let kv = kv_dtype(if config.lora.is_some() { DType::BF16 } else { config.train.dtype });
+        let kv = kv_of(&config);
         let longest = data.lengths().into_iter().chain(validation.iter().flat_map(Dataset::lengths)).max().unwrap_or(1);
         let rows = room.rows.max(longest);
         let shortest = data.lengths().into_iter().chain(validation.iter().flat_map(Dataset::lengths)).min().unwrap_or(1).max(1);
         let shape = TrainSpaceShape { rows, sequences: rows.div_ceil(shortest), loss_rows: rows, kv, keep: room.keep };
         let slots = slots(&config, &model);
-        let parameters = model.config.parameters();
-        let device = model.device.describe();
+        let start = start(&config, text, &model);
         let mut trainer = Trainer::new(model, &slots, shape, hyper(&config))?;
-        let mut state = TrainState {
-            version: TrainState::VERSION,
-            step: 0,
-            cursor: DataCursor::default(),
-            random: Default::default(),
-            config: String::new(),
-            base: String::new(),
-            validation: None,
-            best: None,
-            tokens: 0,
-            seconds: 0.0,
-        };
+        let mut state = TrainState { version: TrainState::VERSION, ..TrainState::default() };
         if let Some(checkpoint) = &resumption.checkpoint {
             state = checkpoint.state().clone();
             restore(&mut trainer, checkpoint)?;
         }
         let steps = steps_of(&config, data.lengths());
         let trained: usize = trainer.gradients().iter().map(|(_, tensor)| tensor.len()).sum();
-        let start = TrainStart {
-            version: TrainEvent::VERSION,
-            time: now() as u64,
-            longhand: env!("CARGO_PKG_VERSION").into(),
-            config: text.to_string(),
-            seed: config.train.seed,
-            machine: Machine {
-                system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
-                device,
-                threads: config.device.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get())) as u32,
-                memory: 0,
-            },
-            model: config.model.path.clone(),
-            parameters,
-            trained: trained as u64,
-            steps,
-        };
+        let start = TrainStart { trained: trained as u64, steps, ..start };
         let flops = flops_per_token(&config, &trainer.model().config, &data);
         let order = Order::new(data.lengths(), config.train.seed);
         let started = !resumption.events.is_empty();
@@ -295,7 +293,7 @@ impl Finetune {
         let prompt = example.ids[..first].to_vec();
         let model = self.trainer.model().clone();
         let window = (first + SAMPLE_TOKENS).min(model.max_positions);
-        let kv = kv_dtype(if self.config.lora.is_some() { DType::BF16 } else { self.config.train.dtype });
+        let kv = kv_of(&self.config);
         let settings = EngineSettings { window, cache_positions: window + 32, step_rows: 256, max_sequences: 1, kv };
         let stop_ids = model.config.eos.clone();
         let request =
@@ -377,22 +375,8 @@ impl Finetune {
     }
 
     async fn save(&mut self, see: &mut impl FnMut(&TrainEvent)) -> Result<()> {
-        let slots: Vec<(Slot, Vec<usize>)> = self.trainer.gradients().iter().map(|(slot, t)| (slot, t.shape().to_vec())).collect();
-        // Read before the writer begins: it is not async.
         let trainer = &mut self.trainer;
-        let write = |writer: &mut Writer| -> Result<()> {
-            for (number, file) in FILES.into_iter().enumerate() {
-                let specs: Vec<TensorSpec> = slots.iter().map(|(slot, shape)| TensorSpec::f32(slot.name(), shape)).collect();
-                let mut out = writer.tensors(file, &specs)?;
-                for (slot, _) in &slots {
-                    let values = pollster::block_on(trainer.state_of(*slot, number))?;
-                    out.push_f32(&slot.name(), &values)?;
-                }
-                out.finish()?;
-            }
-            Ok(())
-        };
-        let (_, event) = self.run.save(self.state.clone(), write)?;
+        let (_, event) = self.run.save(self.state.clone(), |writer| write(trainer, writer))?;
         see(&event);
         Ok(())
     }
@@ -402,7 +386,22 @@ fn sequence(example: &Example) -> Sequence<'_> {
     Sequence { ids: &example.ids, loss_mask: &example.loss_mask }
 }
 
-fn restore(trainer: &mut Trainer, checkpoint: &Checkpoint) -> Result<()> {
+/// Masters and moments of a trainer, as a checkpoint's files.
+pub(crate) fn write(trainer: &mut Trainer, writer: &mut Writer) -> Result<()> {
+    let slots: Vec<(Slot, Vec<usize>)> = trainer.gradients().iter().map(|(slot, t)| (slot, t.shape().to_vec())).collect();
+    for (number, file) in FILES.into_iter().enumerate() {
+        let specs: Vec<TensorSpec> = slots.iter().map(|(slot, shape)| TensorSpec::f32(slot.name(), shape)).collect();
+        let mut out = writer.tensors(file, &specs)?;
+        for (slot, _) in &slots {
+            let values = pollster::block_on(trainer.state_of(*slot, number))?;
+            out.push_f32(&slot.name(), &values)?;
+        }
+        out.finish()?;
+    }
+    Ok(())
+}
+
+pub(crate) fn restore(trainer: &mut Trainer, checkpoint: &Checkpoint) -> Result<()> {
     let shapes: std::collections::HashMap<Slot, Vec<usize>> =
         trainer.gradients().iter().map(|(slot, t)| (slot, t.shape().to_vec())).collect();
     trainer.restore(checkpoint.state().step as u32, |slot| {
@@ -432,7 +431,7 @@ fn flops_per_token(config: &Config, model: &ModelConfig, data: &Dataset) -> f64 
     work.flops_per_token()
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -440,6 +439,13 @@ fn hex(bytes: &[u8]) -> String {
 pub fn peak_memory() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()).map_or(0, |kib| kib * 1024)
+}
+
+/// Bytes of this machine's memory; 0 where the system does not say.
+fn total_memory() -> u64 {
+    let about = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = about.lines().find_map(|line| line.strip_prefix("MemTotal:"));
     line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()).map_or(0, |kib| kib * 1024)
 }
 

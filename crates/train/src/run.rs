@@ -99,7 +99,7 @@ impl Run {
     /// Writes an event to the log and its scalars for TensorBoard.
     pub fn record(&mut self, event: &TrainEvent) -> Result<()> {
         self.log.append(event)?;
-        if !matches!(event, TrainEvent::Step(_)) {
+        if !matches!(event, TrainEvent::Step(_) | TrainEvent::Rl(_)) {
             // Steps since the last checkpoint are lost with the machine anyhow; waiting for the disk at each would slow small models.
             self.log.sync()?;
         }

@@ -4,6 +4,8 @@
 //! however the step is cut. Masters and moments are f32; the model computes with their rounding to its own storage format, and that
 //! buffer is the one rollouts read.
 
+mod policy;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -13,6 +15,7 @@ use model::Model;
 use model::train::{Gradients, LossRows, ParamMut, Slot, TrainSpace, TrainSpaceShape};
 
 use crate::error::{Result, TrainError};
+pub use policy::{PolicySequence, Recomputed};
 
 /// A sequence and which of its tokens are to be predicted.
 #[derive(Clone, Copy, Debug)]

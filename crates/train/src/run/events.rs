@@ -86,7 +86,7 @@ impl EventLog {
     pub fn cut(&mut self, events: &mut Vec<Logged>, step: Option<u64>) -> Result<Cut> {
         let keep = events.iter().position(|logged| step.is_none_or(|step| logged.event.step() > step)).unwrap_or(events.len());
         let gone = events.split_off(keep);
-        let is_step = |logged: &&Logged| matches!(logged.event, TrainEvent::Step(_));
+        let is_step = |logged: &&Logged| matches!(logged.event, TrainEvent::Step(_) | TrainEvent::Rl(_));
         let last = events.iter().rfind(is_step).map_or(0, |logged| logged.event.step());
         if let Some(first) = gone.first() {
             self.file.set_len(first.at).map_err(RunError::io(&self.path))?;

@@ -176,6 +176,22 @@ impl ChatFormat {
     }
 
     /// `ids`, if the model has them all.
+    /// The ids that `messages` make as a prompt, to which the model replies.
+    pub fn prompt(&self, messages: &[Message]) -> Result<Vec<u32>, TokenizerError> {
+        let asked = TemplateOptions { add_generation_prompt: true, enable_thinking: None };
+        self.known(self.template.encode(&self.tokenizer, messages, &asked)?)
+    }
+
+    /// The ids of a text as it stands.
+    pub fn plain(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
+        self.known(self.tokenizer.encode(text)?)
+    }
+
+    /// Tokens that end a turn, ascending.
+    pub fn stop_ids(&self) -> &[u32] {
+        &self.stop_ids
+    }
+
     fn known(&self, ids: Vec<u32>) -> Result<Vec<u32>, TokenizerError> {
         match ids.iter().find(|&&id| id as usize >= self.vocab) {
             Some(&id) => Err(TokenizerError::UnknownId { id, size: self.vocab }),

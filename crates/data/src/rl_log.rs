@@ -1,0 +1,140 @@
+use serde::{Deserialize, Serialize};
+
+use crate::train_log::number;
+
+/// One update of reinforcement learning: a batch of rollouts, what they were worth, and what became of it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RlStep {
+    /// Its number, from 1.
+    pub step: u64,
+    /// Mean reward of the rollouts that have one.
+    #[serde(with = "number")]
+    pub reward: f32,
+    /// Mean over sequences of mean token entropy, nats (eq. 11, §4.4).
+    #[serde(with = "number")]
+    pub entropy: f32,
+    /// AEPO's thresholds, once there are some: (low, high).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thresholds: Option<(f32, f32)>,
+    /// Whether AEPO masked what has a negative advantage.
+    pub masking: bool,
+    /// Rollouts.
+    pub rollouts: u64,
+    /// Those of them with a negative advantage.
+    pub negatives: u64,
+    /// Those of the negatives whose advantage was masked, wholly or, by tokens, in part.
+    pub masked: u64,
+    /// The clipping threshold used, where negative gradients are clipped by entropy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip_threshold: Option<f32>,
+    /// Groups.
+    pub groups: u64,
+    /// Groups whose rewards are all the same: nothing is learnt from them.
+    pub zero_variance: u64,
+    /// Rollouts that were cut off at the token bound.
+    pub truncated: u64,
+    /// Rollouts without a reward, which count nowhere.
+    pub failed: u64,
+    /// Why, of the first of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+    /// Why nothing was updated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<String>,
+    /// Per task.
+    pub tasks: Vec<TaskStep>,
+    /// L2 norm of the gradient before clipping; 0 where nothing was updated.
+    #[serde(with = "number")]
+    pub grad_norm: f32,
+    /// Learning rate.
+    #[serde(with = "number")]
+    pub lr: f32,
+    /// Tokens of the prompts, each group's once.
+    pub prompt_tokens: u64,
+    /// Tokens of the completions.
+    pub completion_tokens: u64,
+    /// The largest difference between a log-probability that the rollout recorded and the trainer's own.
+    #[serde(with = "number")]
+    pub mismatch: f32,
+    /// Wall-clock seconds of the rollouts.
+    #[serde(with = "number")]
+    pub rollout_seconds: f32,
+    /// Of the rewards.
+    #[serde(with = "number")]
+    pub reward_seconds: f32,
+    /// Of the update.
+    #[serde(with = "number")]
+    pub update_seconds: f32,
+    /// The most bytes that were in use at once so far.
+    pub peak_memory: u64,
+}
+
+/// A task's share of a step or of a validation.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TaskStep {
+    /// Its name.
+    pub task: String,
+    /// Rollouts.
+    pub rollouts: u64,
+    /// Mean reward of those that have one.
+    #[serde(with = "number")]
+    pub reward: f32,
+    /// Their standard deviation.
+    #[serde(with = "number")]
+    pub deviation: f32,
+    /// Mean over sequences of mean token entropy, nats.
+    #[serde(with = "number")]
+    pub entropy: f32,
+    /// Tokens of a completion, on average.
+    #[serde(with = "number")]
+    pub tokens: f32,
+    /// Groups whose rewards are all the same, as a share.
+    #[serde(with = "number")]
+    pub zero_variance: f32,
+    /// Rollouts that were cut off, as a share.
+    #[serde(with = "number")]
+    pub truncated: f32,
+    /// Rollouts whose advantage was masked, as a share.
+    #[serde(with = "number")]
+    pub masked: f32,
+}
+
+/// Rewards on held-out prompts.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RlValidation {
+    /// Steps taken before it.
+    pub step: u64,
+    /// Mean of the tasks' rewards.
+    #[serde(with = "number")]
+    pub reward: f32,
+    /// Prompts.
+    pub prompts: u64,
+    /// Half the width of the 95 % interval of the mean over prompts.
+    #[serde(with = "number")]
+    pub margin: f32,
+    /// Per task.
+    pub tasks: Vec<TaskStep>,
+    /// Wall-clock seconds it took.
+    #[serde(with = "number")]
+    pub seconds: f32,
+}
+
+/// Something a person should look at before believing in the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AlarmKind {
+    /// Entropy runs away.
+    EntropyHigh,
+    /// Entropy collapses.
+    EntropyLow,
+    /// Many rollouts are cut off.
+    Truncation,
+    /// Rewards rise while those of held-out prompts fall.
+    Overfitting,
+    /// Most groups have rewards that are all the same.
+    NothingToLearn,
+    /// Rollouts go without a reward.
+    NoReward,
+    /// The trainer's log-probabilities are not the rollout's.
+    Mismatch,
+}

@@ -1,0 +1,283 @@
+//! The loop of the paper: rollouts of the policy as it is, rewards, advantages per task, AEPO, one update (§4.1–4.4).
+//!
+//! Exactly on-policy: rollouts read the buffers that the update writes, every batch is used once, and the ratio of the objective is 1 in
+//! value (eq. 4). Nothing is clipped, there is no KL term.
+
+use std::time::Instant;
+
+use data::{RlState, RlStep, RlValidation, TaskStep};
+use kernels::attention::KvDType;
+
+use super::advantage::{Row, advantages};
+use super::aepo::Aepo;
+use super::environment::Environment;
+use super::loss::token_weights;
+use super::recipe::Recipe;
+use super::rollout::{Drawing, Prompt, Rollout};
+use super::sampler::Sampler;
+use crate::error::{Result, TrainError};
+use crate::trainer::{PolicySequence, Trainer};
+
+/// A policy in training.
+pub struct Reinforce<E> {
+    /// The model and its optimizer.
+    pub trainer: Trainer,
+    /// What it is trained on.
+    pub environment: E,
+    recipe: Recipe,
+    drawing: Drawing,
+    /// Prompts of a step.
+    batch: usize,
+    /// Rows of a pass.
+    rows: usize,
+    seed: u64,
+    sampler: Sampler,
+    aepo: Aepo,
+    step: u64,
+}
+
+/// What a policy is trained with, beside its recipe.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Batch {
+    /// Prompts of a step.
+    pub prompts: usize,
+    /// Rows of a training pass.
+    pub rows: usize,
+    /// What keys and values are rounded to, in rollouts and passes alike.
+    pub kv: KvDType,
+    /// Sequences that rollouts run at once.
+    pub sequences: usize,
+    /// Bytes of keys and values that rollouts may have.
+    pub cache_bytes: u64,
+    /// Of every random choice.
+    pub seed: u64,
+}
+
+impl<E: Environment> Reinforce<E> {
+    /// Begins with the trainer's model. Errors when a task has no items.
+    pub fn new(trainer: Trainer, environment: E, recipe: Recipe, stop_ids: Vec<u32>, batch: Batch) -> Result<Self> {
+        let tasks = environment.tasks();
+        let sampler = Sampler::new(recipe.balance, &tasks, batch.seed)?;
+        let drawing = Drawing {
+            samples: recipe.group,
+            max_new_tokens: recipe.max_new_tokens,
+            temperature: recipe.temperature,
+            top_p: recipe.top_p,
+            stop_ids,
+            kv: batch.kv,
+            sequences: batch.sequences,
+            cache_bytes: batch.cache_bytes,
+        };
+        let aepo = Aepo::new(recipe.aepo.clone());
+        Ok(Self { trainer, environment, recipe, drawing, batch: batch.prompts, rows: batch.rows, seed: batch.seed, sampler, aepo, step: 0 })
+    }
+
+    /// Updates made or skipped.
+    pub fn step_number(&self) -> u64 {
+        self.step
+    }
+
+    /// What to go on from, beside the trainer's tensors.
+    pub fn state(&self) -> RlState {
+        RlState { sampler: self.sampler.state(), aepo: self.aepo.state() }
+    }
+
+    /// Goes on after `step` updates.
+    pub fn restore(&mut self, step: u64, state: &RlState) -> Result<()> {
+        self.sampler.restore(&state.sampler)?;
+        self.aepo = Aepo::from_state(self.recipe.aepo.clone(), state.aepo.clone());
+        self.step = step;
+        Ok(())
+    }
+
+    /// Rollouts of a fresh batch of prompts. `see` hears of every token drawn.
+    pub async fn rollouts(&mut self, see: impl FnMut()) -> Result<(Vec<Prompt>, Vec<Rollout>)> {
+        let picks = self.sampler.next(self.batch);
+        let prompts: Vec<Prompt> = picks.into_iter().map(|(task, item)| self.environment.prompt(task, item)).collect();
+        let rollouts = self.drawing.draw(self.trainer.model(), &prompts, (self.seed, self.step), see).await?;
+        Ok((prompts, rollouts))
+    }
+
+    /// One update: a batch drawn, scored and learnt from. A batch from which nothing can be learnt is counted, and changes nothing.
+    pub async fn update(&mut self, lr: f32, see: impl FnMut()) -> Result<(RlStep, Vec<Prompt>, Vec<Rollout>, Vec<Option<f64>>)> {
+        let begun = Instant::now();
+        let (prompts, rollouts) = self.rollouts(see).await?;
+        let rollout_seconds = begun.elapsed().as_secs_f32();
+        let begun = Instant::now();
+        let scores = self.environment.score(&prompts, &rollouts).await;
+        let failure = scores.iter().find_map(|score| score.as_ref().err().cloned());
+        let rewards: Vec<Option<f64>> = scores.into_iter().map(|score| score.ok()).collect();
+        let reward_seconds = begun.elapsed().as_secs_f32();
+        let begun = Instant::now();
+
+        let tasks = self.environment.tasks();
+        let judged: Vec<usize> = (0..rollouts.len()).filter(|&i| rewards[i].is_some()).collect();
+        let groups: Vec<String> = (0..prompts.len()).map(|group| group.to_string()).collect();
+        let row = |&i: &usize| Row {
+            group: &groups[rollouts[i].group],
+            task: &tasks[prompts[rollouts[i].group].task].0,
+            reward: rewards[i].unwrap_or_default(),
+            trajectory: None,
+        };
+        let found = advantages(&judged.iter().map(row).collect::<Vec<_>>(), &self.recipe.advantage);
+        let mut before = vec![0.0; rollouts.len()];
+        judged.iter().zip(&found.values).for_each(|(&i, &value)| before[i] = value);
+
+        let entropy = rollouts.iter().map(Rollout::entropy).sum::<f64>() / rollouts.len().max(1) as f64;
+        let masking = self.aepo.decide(entropy);
+        let mut after = before.clone();
+        if masking {
+            let rewards: Vec<f64> = rewards.iter().map(|reward| reward.unwrap_or_default()).collect();
+            self.aepo.mask(&mut after, &rewards);
+        }
+        let entropies: Vec<&[f32]> = rollouts.iter().map(|rollout| &rollout.entropies[..]).collect();
+        let clipped = self.recipe.clip.as_ref().map(|clip| clip.keep(&after, &entropies, self.seed, self.step));
+        let lengths: Vec<usize> = rollouts.iter().map(|rollout| rollout.logprobs.len()).collect();
+        let group_of: Vec<usize> = rollouts.iter().map(|rollout| rollout.group).collect();
+        let counted: Vec<bool> = rewards.iter().map(Option::is_some).collect();
+        let mut weights = token_weights(&after, &lengths, &group_of, &counted, self.recipe.loss_norm);
+        if let Some(clipped) = &clipped {
+            for (weights, keep) in weights.iter_mut().zip(&clipped.keep) {
+                weights.iter_mut().zip(keep).filter(|(_, keep)| !**keep).for_each(|(weight, _)| *weight = 0.0);
+            }
+        }
+        let partly = |i: usize| clipped.as_ref().is_some_and(|clipped| clipped.keep[i].iter().any(|keep| !keep));
+        let masked: Vec<bool> = (0..rollouts.len()).map(|i| before[i] < 0.0 && (after[i] == 0.0 || partly(i))).collect();
+
+        let mut step = RlStep { step: self.step + 1, lr, failure, ..RlStep::default() };
+        step.entropy = entropy as f32;
+        step.masking = masking;
+        step.thresholds = self.aepo.thresholds().map(|(low, high)| (low as f32, high as f32));
+        step.clip_threshold = clipped.as_ref().and_then(|clipped| clipped.threshold).map(|threshold| threshold as f32);
+        step.rollouts = rollouts.len() as u64;
+        step.negatives = before.iter().filter(|&&value| value < 0.0).count() as u64;
+        step.masked = masked.iter().filter(|&&masked| masked).count() as u64;
+        step.groups = prompts.len() as u64;
+        step.zero_variance = found.zero_variance_groups as u64;
+        step.truncated = rollouts.iter().filter(|rollout| rollout.truncated).count() as u64;
+        step.failed = rewards.iter().filter(|reward| reward.is_none()).count() as u64;
+        step.prompt_tokens = prompts.iter().map(|prompt| prompt.ids.len() as u64).sum();
+        step.completion_tokens = lengths.iter().map(|&length| length as u64).sum();
+        step.reward = mean(judged.iter().filter_map(|&i| rewards[i])) as f32;
+        step.tasks = (0..tasks.len()).map(|task| summary(task, &tasks[task].0, &prompts, &rollouts, &rewards, Some(&masked))).collect();
+        let used: Vec<usize> = (0..rollouts.len()).filter(|&i| weights[i].iter().any(|&weight| weight != 0.0)).collect();
+        if used.is_empty() {
+            step.skipped = Some(match () {
+                () if judged.is_empty() => "no rollout has a reward".into(),
+                () if step.negatives > 0 && masking => "every advantage was masked".into(),
+                () => "no group has rewards that differ".into(),
+            });
+        } else {
+            for pack in packs(&rollouts, &used, self.rows)? {
+                let sequence = |&i: &usize| PolicySequence {
+                    ids: &rollouts[i].ids,
+                    prompt: rollouts[i].prompt,
+                    weights: &weights[i],
+                    routes: &rollouts[i].routes,
+                };
+                let sequences: Vec<PolicySequence> = pack.iter().map(sequence).collect();
+                let recomputed = self.trainer.accumulate_policy(&sequences, self.recipe.temperature).await?;
+                for (&i, recomputed) in pack.iter().zip(&recomputed) {
+                    let pairs = rollouts[i].logprobs.iter().zip(&recomputed.logprobs);
+                    step.mismatch = pairs.fold(step.mismatch, |most, (a, b)| most.max((a - b).abs()));
+                }
+            }
+            step.grad_norm = self.trainer.step(lr).await?.grad_norm;
+            self.trainer.settle().await?;
+        }
+        self.step += 1;
+        (step.rollout_seconds, step.reward_seconds) = (rollout_seconds, reward_seconds);
+        step.update_seconds = begun.elapsed().as_secs_f32();
+        step.peak_memory = crate::finetune::peak_memory();
+        Ok((step, prompts, rollouts, rewards))
+    }
+
+    /// Rewards of one greedy completion of every prompt of `held`.
+    pub async fn validate(&self, held: &mut impl Environment, see: impl FnMut()) -> Result<(RlValidation, Vec<Option<f64>>)> {
+        let begun = Instant::now();
+        let tasks = held.tasks();
+        let all = tasks.iter().enumerate().flat_map(|(task, (_, items))| (0..*items).map(move |item| (task, item)));
+        let prompts: Vec<Prompt> = all.map(|(task, item)| held.prompt(task, item)).collect();
+        let drawing = Drawing { samples: 1, temperature: 0.0, top_p: 1.0, ..self.drawing.clone() };
+        let rollouts = drawing.draw(self.trainer.model(), &prompts, (self.seed, 0), see).await?;
+        let rewards: Vec<Option<f64>> = held.score(&prompts, &rollouts).await.into_iter().map(|score| score.ok()).collect();
+        let tasks: Vec<TaskStep> =
+            (0..tasks.len()).map(|task| summary(task, &tasks[task].0, &prompts, &rollouts, &rewards, None)).collect();
+        let known: Vec<f64> = rewards.iter().flatten().copied().collect();
+        let validation = RlValidation {
+            step: self.step,
+            reward: mean(tasks.iter().map(|task| f64::from(task.reward))) as f32,
+            prompts: prompts.len() as u64,
+            margin: (1.96 * deviation(&known) / (known.len().max(1) as f64).sqrt()) as f32,
+            tasks,
+            seconds: begun.elapsed().as_secs_f32(),
+        };
+        Ok((validation, rewards))
+    }
+}
+
+/// Rollouts side by side in passes of at most `rows` rows: the longest first, each where it fits first.
+fn packs(rollouts: &[Rollout], used: &[usize], rows: usize) -> Result<Vec<Vec<usize>>> {
+    let mut order = used.to_vec();
+    order.sort_by_key(|&i| (std::cmp::Reverse(rollouts[i].ids.len()), i));
+    let mut bins: Vec<(usize, Vec<usize>)> = Vec::new();
+    for i in order {
+        let length = rollouts[i].ids.len() - 1;
+        if length > rows {
+            return Err(TrainError::Pack(crate::sft::PackError { example: i, length, budget: rows }));
+        }
+        match bins.iter_mut().find(|(sum, _)| sum + length <= rows) {
+            Some((sum, bin)) => {
+                *sum += length;
+                bin.push(i);
+            }
+            None => bins.push((length, vec![i])),
+        }
+    }
+    Ok(bins.into_iter().map(|(_, bin)| bin).collect())
+}
+
+fn summary(
+    task: usize,
+    name: &str,
+    prompts: &[Prompt],
+    rollouts: &[Rollout],
+    rewards: &[Option<f64>],
+    masked: Option<&[bool]>,
+) -> TaskStep {
+    let mine: Vec<usize> = (0..rollouts.len()).filter(|&i| prompts[rollouts[i].group].task == task).collect();
+    let known: Vec<f64> = mine.iter().filter_map(|&i| rewards[i]).collect();
+    let share = |count: usize, of: usize| count as f32 / of.max(1) as f32;
+    let mut groups: Vec<usize> = mine.iter().map(|&i| rollouts[i].group).collect();
+    groups.dedup();
+    let same = |&group: &usize| {
+        let mut of = mine.iter().filter(|&&i| rollouts[i].group == group).filter_map(|&i| rewards[i]);
+        let first = of.next();
+        of.all(|reward| Some(reward) == first)
+    };
+    TaskStep {
+        task: name.to_string(),
+        rollouts: mine.len() as u64,
+        reward: mean(known.iter().copied()) as f32,
+        deviation: deviation(&known) as f32,
+        entropy: mean(mine.iter().map(|&i| rollouts[i].entropy())) as f32,
+        tokens: mean(mine.iter().map(|&i| rollouts[i].logprobs.len() as f64)) as f32,
+        zero_variance: share(groups.iter().filter(|group| same(group)).count(), groups.len()),
+        truncated: share(mine.iter().filter(|&&i| rollouts[i].truncated).count(), mine.len()),
+        masked: share(mine.iter().filter(|&&i| masked.is_some_and(|masked| masked[i])).count(), mine.len()),
+    }
+}
+
+fn mean(values: impl Iterator<Item = f64>) -> f64 {
+    let (sum, count) = values.fold((0.0, 0usize), |(sum, count), value| (sum + value, count + 1));
+    sum / count.max(1) as f64
+}
+
+/// Unbiased; 0 of fewer than two.
+fn deviation(values: &[f64]) -> f64 {
+    if values.len() < 2 {
+        return 0.0;
+    }
+    let middle = mean(values.iter().copied());
+    (values.iter().map(|value| (value - middle).powi(2)).sum::<f64>() / (values.len() - 1) as f64).sqrt()
+}

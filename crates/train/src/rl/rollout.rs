@@ -1,0 +1,135 @@
+//! Rollouts: G samples of each prompt in one continuous batch, with everything the update needs recorded as it was drawn.
+
+use std::sync::Arc;
+
+use data::{Sampling, StopReason};
+use kernels::attention::{KvDType, PAGE_TOKENS};
+use model::{Engine, EngineSettings, Model, Request};
+
+use crate::error::Result;
+use crate::sft::random;
+
+/// A prompt of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prompt {
+    /// Number of its task.
+    pub task: usize,
+    /// Number of the item within the task.
+    pub item: usize,
+    /// Token ids, at least one.
+    pub ids: Vec<u32>,
+}
+
+/// A completion and what was recorded of it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rollout {
+    /// Number of its prompt within the batch: its group.
+    pub group: usize,
+    /// Prompt and completion; with its stop token, where it ended with one.
+    pub ids: Vec<u32>,
+    /// Tokens of the prompt.
+    pub prompt: usize,
+    /// Log-probability of each completion token, of softmax(z/τ) over the full vocabulary.
+    pub logprobs: Vec<f32>,
+    /// Entropy of each distribution, nats.
+    pub entropies: Vec<f32>,
+    /// Experts by layer, u32 [tokens - 1, k]; empty for dense models.
+    pub routes: Vec<Vec<u32>>,
+    /// Whether it was cut off at the token bound.
+    pub truncated: bool,
+}
+
+impl Rollout {
+    /// The completion, its stop token included.
+    pub fn completion(&self) -> &[u32] {
+        &self.ids[self.prompt..]
+    }
+
+    /// The completion as it is read: without its stop token.
+    pub fn reply(&self) -> &[u32] {
+        let completion = self.completion();
+        if self.truncated { completion } else { &completion[..completion.len().saturating_sub(1)] }
+    }
+
+    /// Mean entropy of its tokens, nats.
+    pub fn entropy(&self) -> f64 {
+        self.entropies.iter().map(|&h| f64::from(h)).sum::<f64>() / self.entropies.len().max(1) as f64
+    }
+}
+
+/// How completions are drawn.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Drawing {
+    /// Samples of each prompt.
+    pub samples: usize,
+    /// Tokens a completion may have.
+    pub max_new_tokens: usize,
+    /// τ; 0 is greedy.
+    pub temperature: f32,
+    /// Nucleus.
+    pub top_p: f32,
+    /// Tokens that end a completion.
+    pub stop_ids: Vec<u32>,
+    /// What keys and values are rounded to.
+    pub kv: KvDType,
+    /// Sequences that may run at once.
+    pub sequences: usize,
+    /// Bytes of keys and values there may be.
+    pub cache_bytes: u64,
+}
+
+impl Drawing {
+    /// Draws completions for `prompts` from `model`. Each follows from (`seed`, `step`, prompt, sample) alone: neither the batch nor its
+    /// order changes a token (exact mode on the CPU). `see` hears of every token drawn.
+    pub async fn draw(
+        &self,
+        model: &Arc<Model>,
+        prompts: &[Prompt],
+        (seed, step): (u64, u64),
+        mut see: impl FnMut(),
+    ) -> Result<Vec<Rollout>> {
+        let longest = prompts.iter().map(|prompt| prompt.ids.len()).max().unwrap_or(1);
+        let window = longest + self.max_new_tokens;
+        let mut rollouts = Vec::new();
+        let mut requests = Vec::new();
+        for (group, prompt) in prompts.iter().enumerate() {
+            for sample in 0..self.samples {
+                let seed = random(seed ^ 0x524f_4c4c, step, ((group as u64) << 20) | sample as u64);
+                let sampling = Sampling { temperature: self.temperature, top_p: self.top_p, seed, ..Sampling::GREEDY };
+                let stop_ids = self.stop_ids.clone();
+                requests.push(Request { prompt: prompt.ids.clone(), max_new_tokens: self.max_new_tokens, sampling, stop_ids });
+                rollouts.push(Rollout { group, ids: prompt.ids.clone(), prompt: prompt.ids.len(), ..Rollout::default() });
+            }
+        }
+        let mut engine = Engine::new(model.clone(), self.engine(model, window, rollouts.len()))?;
+        let generated = engine.generate_all(requests, |number, token| {
+            let rollout: &mut Rollout = &mut rollouts[number];
+            rollout.ids.push(token.id);
+            rollout.logprobs.push(token.logprob);
+            rollout.entropies.push(token.entropy);
+            rollout.truncated = token.stop == Some(StopReason::Length);
+            see();
+        });
+        let generated = generated.await?;
+        for (rollout, generated) in rollouts.iter_mut().zip(generated) {
+            let _ = (rollout, generated);
+        }
+        Ok(rollouts)
+    }
+
+    /// An engine for `total` sequences of at most `window` tokens, as many of them at once as there may be.
+    fn engine(&self, model: &Model, window: usize, total: usize) -> EngineSettings {
+        let config = &model.config;
+        let pages = window.div_ceil(PAGE_TOKENS);
+        let sequence = (config.layers * self.kv.bytes_per_position(config.kv_heads, config.head_dim) * pages * PAGE_TOKENS) as u64;
+        let affordable = (self.cache_bytes / sequence.max(1)).max(1) as usize;
+        let sequences = total.min(self.sequences).min(affordable).max(1);
+        EngineSettings {
+            window,
+            cache_positions: sequences * pages * PAGE_TOKENS,
+            step_rows: 512.max(sequences),
+            max_sequences: sequences,
+            kv: self.kv,
+        }
+    }
+}

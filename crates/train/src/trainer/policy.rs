@@ -1,0 +1,84 @@
+//! Gradients of a policy: rollouts instead of rows, a weight for each token instead of a mask.
+
+use model::train::LossRows;
+
+use super::Trainer;
+use crate::error::Result;
+
+/// A rollout and what each of its tokens weighs in the loss.
+#[derive(Clone, Copy, Debug)]
+pub struct PolicySequence<'a> {
+    /// Prompt and completion, the stop token included.
+    pub ids: &'a [u32],
+    /// Tokens of the prompt, at least 1 and fewer than all.
+    pub prompt: usize,
+    /// dL/dlogprob of each completion token.
+    pub weights: &'a [f32],
+    /// Experts to be chosen again: by layer, u32 [tokens - 1, k]; empty: they are chosen anew.
+    pub routes: &'a [Vec<u32>],
+}
+
+/// What the trainer's own pass says of the completion tokens of a rollout.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Recomputed {
+    /// Log-probability of each completion token at the temperature given.
+    pub logprobs: Vec<f32>,
+    /// Entropy of each distribution, nats.
+    pub entropies: Vec<f32>,
+}
+
+impl Trainer {
+    /// Adds the gradients of Σ weight·logprob over one micro-batch of rollouts. The last token predicts nothing and is not computed.
+    pub async fn accumulate_policy(&mut self, sequences: &[PolicySequence<'_>], temperature: f32) -> Result<Vec<Recomputed>> {
+        let (ids, loss, batch, routes) = self.policy_pass(sequences)?;
+        let routed = (!routes.is_empty()).then_some(&routes[..]);
+        let weights: Vec<f32> = sequences.iter().flat_map(|sequence| sequence.weights).copied().collect();
+        self.model.train_forward(&mut self.space, &ids, &batch, &loss, temperature, routed)?;
+        let none = weights.iter().all(|&weight| weight == 0.0);
+        if !none {
+            let weights = (&weights[..], None);
+            self.model.train_backward(&mut self.space, &batch, &loss, temperature, routed, weights, &mut self.gradients)?;
+        }
+        let recomputed = self.recomputed(sequences).await?;
+        self.pending.0 -= recomputed.iter().flat_map(|one| &one.logprobs).map(|&p| f64::from(p)).sum::<f64>();
+        self.pending.1 += loss.len();
+        Ok(recomputed)
+    }
+
+    /// The same without gradients.
+    pub async fn score_policy(&mut self, sequences: &[PolicySequence<'_>], temperature: f32) -> Result<Vec<Recomputed>> {
+        let (ids, loss, batch, routes) = self.policy_pass(sequences)?;
+        let routed = (!routes.is_empty()).then_some(&routes[..]);
+        self.model.train_forward(&mut self.space, &ids, &batch, &loss, temperature, routed)?;
+        self.recomputed(sequences).await
+    }
+
+    async fn recomputed(&self, sequences: &[PolicySequence<'_>]) -> Result<Vec<Recomputed>> {
+        let count: usize = sequences.iter().map(|sequence| sequence.ids.len() - sequence.prompt).sum();
+        let (logprobs, entropies) = self.model.read_head(&self.space, count).await?;
+        let mut first = 0;
+        let mut one = |sequence: &PolicySequence| {
+            let range = first..first + sequence.ids.len() - sequence.prompt;
+            first = range.end;
+            Recomputed { logprobs: logprobs[range.clone()].to_vec(), entropies: entropies[range].to_vec() }
+        };
+        Ok(sequences.iter().map(&mut one).collect())
+    }
+
+    #[allow(clippy::type_complexity)]
+    fn policy_pass(&self, sequences: &[PolicySequence]) -> Result<(Vec<u32>, LossRows, kernels::attention::Batch, Vec<Vec<u32>>)> {
+        let (mut ids, mut loss, mut lengths) = (vec![], LossRows::default(), vec![]);
+        let layers = sequences.iter().map(|sequence| sequence.routes.len()).max().unwrap_or(0);
+        let mut routes = vec![vec![]; layers];
+        for sequence in sequences {
+            let length = sequence.ids.len() - 1;
+            loss.rows.extend((sequence.prompt - 1..length).map(|row| (ids.len() + row) as u32));
+            loss.targets.extend_from_slice(&sequence.ids[sequence.prompt..]);
+            ids.extend_from_slice(&sequence.ids[..length]);
+            lengths.push(length);
+            routes.iter_mut().zip(sequence.routes).for_each(|(all, one)| all.extend_from_slice(one));
+        }
+        let batch = self.space.batch(&self.model.device, &lengths)?;
+        Ok((ids, loss, batch, routes))
+    }
+}
