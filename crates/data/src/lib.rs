@@ -17,7 +17,7 @@ pub use chat::{
 pub use citation::{Citation, Source, Support};
 pub use read_log::{MemoryOutcome, ReadEvent};
 pub use records::{Document, Mark, Place, Span};
-pub use rl::{AepoState, RlState, SamplerState};
+pub use rl::{AepoState, RlState, SamplerState, TaskCursor};
 pub use rl_log::{AlarmKind, RlStep, RlValidation, TaskStep};
 pub use text::Text;
 pub use train_log::{Machine, StopCause, TrainEvent, TrainStart, TrainStep};

@@ -62,6 +62,9 @@ pub enum TrainError {
     /// The sampler.
     #[error(transparent)]
     Sampler(#[from] crate::rl::sampler::SamplerError),
+    /// AEPO's kept state.
+    #[error(transparent)]
+    Aepo(#[from] crate::rl::aepo::StateError),
     /// Rewards that do not come.
     #[error("{steps} steps in a row no rollout had a reward ({why}). Mend the reward, then go on with --resume")]
     NoReward {

@@ -9,9 +9,9 @@ use data::{RlState, RlStep, RlValidation, TaskStep};
 use kernels::attention::KvDType;
 
 use super::advantage::{Row, advantages};
-use super::aepo::Aepo;
+use super::aepo::{Aepo, batch_entropy};
 use super::environment::Environment;
-use super::loss::token_weights;
+use super::loss::{self, spread, weights};
 use super::recipe::Recipe;
 use super::rollout::{Drawing, Prompt, Rollout};
 use super::sampler::Sampler;
@@ -26,8 +26,8 @@ pub struct Reinforce<E> {
     pub environment: E,
     recipe: Recipe,
     drawing: Drawing,
-    /// Prompts of a step.
-    batch: usize,
+    /// (task, item) of each prompt, by the sampler's numbers.
+    places: Vec<(usize, usize)>,
     /// Rows of a pass.
     rows: usize,
     seed: u64,
@@ -56,8 +56,12 @@ pub struct Batch {
 impl<E: Environment> Reinforce<E> {
     /// Begins with the trainer's model. Errors when a task has no items.
     pub fn new(trainer: Trainer, environment: E, recipe: Recipe, stop_ids: Vec<u32>, batch: Batch) -> Result<Self> {
-        let tasks = environment.tasks();
-        let sampler = Sampler::new(recipe.balance, &tasks, batch.seed)?;
+        let (mut places, mut pools) = (Vec::new(), Vec::new());
+        for (task, (name, items)) in environment.tasks().into_iter().enumerate() {
+            pools.push((name, (places.len()..places.len() + items).collect()));
+            places.extend((0..items).map(|item| (task, item)));
+        }
+        let sampler = Sampler::new(pools, batch.prompts, recipe.balance, batch.seed)?;
         let drawing = Drawing {
             samples: recipe.group,
             max_new_tokens: recipe.max_new_tokens,
@@ -68,8 +72,8 @@ impl<E: Environment> Reinforce<E> {
             sequences: batch.sequences,
             cache_bytes: batch.cache_bytes,
         };
-        let aepo = Aepo::new(recipe.aepo.clone());
-        Ok(Self { trainer, environment, recipe, drawing, batch: batch.prompts, rows: batch.rows, seed: batch.seed, sampler, aepo, step: 0 })
+        let aepo = Aepo::new(&recipe.aepo);
+        Ok(Self { trainer, environment, recipe, drawing, places, rows: batch.rows, seed: batch.seed, sampler, aepo, step: 0 })
     }
 
     /// Updates made or skipped.
@@ -85,15 +89,15 @@ impl<E: Environment> Reinforce<E> {
     /// Goes on after `step` updates.
     pub fn restore(&mut self, step: u64, state: &RlState) -> Result<()> {
         self.sampler.restore(&state.sampler)?;
-        self.aepo = Aepo::from_state(self.recipe.aepo.clone(), state.aepo.clone());
+        self.aepo = Aepo::from_state(&self.recipe.aepo, state.aepo.clone())?;
         self.step = step;
         Ok(())
     }
 
     /// Rollouts of a fresh batch of prompts. `see` hears of every token drawn.
     pub async fn rollouts(&mut self, see: impl FnMut()) -> Result<(Vec<Prompt>, Vec<Rollout>)> {
-        let picks = self.sampler.next(self.batch);
-        let prompts: Vec<Prompt> = picks.into_iter().map(|(task, item)| self.environment.prompt(task, item)).collect();
+        let picked = self.sampler.batch().into_iter().map(|number| self.places[number]);
+        let prompts: Vec<Prompt> = picked.map(|(task, item)| self.environment.prompt(task, item)).collect();
         let rollouts = self.drawing.draw(self.trainer.model(), &prompts, (self.seed, self.step), see).await?;
         Ok((prompts, rollouts))
     }
@@ -123,31 +127,30 @@ impl<E: Environment> Reinforce<E> {
         let mut before = vec![0.0; rollouts.len()];
         judged.iter().zip(&found.values).for_each(|(&i, &value)| before[i] = value);
 
-        let entropy = rollouts.iter().map(Rollout::entropy).sum::<f64>() / rollouts.len().max(1) as f64;
+        let entropy = batch_entropy(&rollouts.iter().map(Rollout::entropy).collect::<Vec<_>>()).unwrap_or_default();
         let masking = self.aepo.decide(entropy);
         let mut after = before.clone();
-        if masking {
-            let rewards: Vec<f64> = rewards.iter().map(|reward| reward.unwrap_or_default()).collect();
-            self.aepo.mask(&mut after, &rewards);
-        }
+        let known: Vec<f64> = rewards.iter().map(|reward| reward.unwrap_or_default()).collect();
+        self.aepo.mask(masking, &mut after, &known);
         let entropies: Vec<&[f32]> = rollouts.iter().map(|rollout| &rollout.entropies[..]).collect();
         let clipped = self.recipe.clip.as_ref().map(|clip| clip.keep(&after, &entropies, self.seed, self.step));
         let lengths: Vec<usize> = rollouts.iter().map(|rollout| rollout.logprobs.len()).collect();
-        let group_of: Vec<usize> = rollouts.iter().map(|rollout| rollout.group).collect();
-        let counted: Vec<bool> = rewards.iter().map(Option::is_some).collect();
-        let mut weights = token_weights(&after, &lengths, &group_of, &counted, self.recipe.loss_norm);
-        if let Some(clipped) = &clipped {
-            for (weights, keep) in weights.iter_mut().zip(&clipped.keep) {
-                weights.iter_mut().zip(keep).filter(|(_, keep)| !**keep).for_each(|(weight, _)| *weight = 0.0);
-            }
+        let row = |&i: &usize| loss::Row { group: &groups[rollouts[i].group], advantage: after[i], tokens: lengths[i] };
+        let per_token = weights(&judged.iter().map(row).collect::<Vec<_>>(), self.recipe.loss_norm);
+        let mut weights: Vec<Vec<f32>> = lengths.iter().map(|&length| vec![0.0; length]).collect();
+        for (&i, &weight) in judged.iter().zip(&per_token) {
+            weights[i] = match &clipped {
+                Some(clipped) => spread(weight, &clipped.keep[i]),
+                None => vec![weight as f32; lengths[i]],
+            };
         }
         let partly = |i: usize| clipped.as_ref().is_some_and(|clipped| clipped.keep[i].iter().any(|keep| !keep));
-        let masked: Vec<bool> = (0..rollouts.len()).map(|i| before[i] < 0.0 && (after[i] == 0.0 || partly(i))).collect();
+        let masked: Vec<bool> = (0..rollouts.len()).map(|i| before[i] != 0.0 && (after[i] == 0.0 || partly(i))).collect();
 
         let mut step = RlStep { step: self.step + 1, lr, failure, ..RlStep::default() };
         step.entropy = entropy as f32;
         step.masking = masking;
-        step.thresholds = self.aepo.thresholds().map(|(low, high)| (low as f32, high as f32));
+        step.thresholds = self.aepo.thresholds().map(|thresholds| (thresholds.low as f32, thresholds.high as f32));
         step.clip_threshold = clipped.as_ref().and_then(|clipped| clipped.threshold).map(|threshold| threshold as f32);
         step.rollouts = rollouts.len() as u64;
         step.negatives = before.iter().filter(|&&value| value < 0.0).count() as u64;
