@@ -60,7 +60,10 @@ impl Alarms {
             (
                 AlarmKind::EntropyHigh,
                 full && entropy > high,
-                format!("entropy is {entropy:.3}, {:.1} times that of the first steps ({start:.3}): the policy runs away. AEPO (`[aepo]`) or a lower learning rate holds it", entropy / start),
+                format!(
+                    "entropy is {entropy:.3}, {:.1} times that of the first steps ({start:.3}): the policy runs away. AEPO (`[aepo]`) or a lower learning rate holds it",
+                    entropy / start
+                ),
             ),
             (
                 AlarmKind::EntropyLow,
@@ -90,7 +93,10 @@ impl Alarms {
             (
                 AlarmKind::Mismatch,
                 !(step.mismatch <= MISMATCH),
-                format!("rollout and trainer differ by {:.2e} in a log-probability: the update is not of the policy that was sampled", step.mismatch),
+                format!(
+                    "rollout and trainer differ by {:.2e} in a log-probability: the update is not of the policy that was sampled",
+                    step.mismatch
+                ),
             ),
         ];
         checks.into_iter().filter_map(|(kind, wrong, message)| self.ring(kind, wrong).then_some((kind, message))).collect()

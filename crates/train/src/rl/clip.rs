@@ -84,9 +84,7 @@ impl Clip {
             Unit::Token => negatives
                 .flat_map(|row| entropies[row].iter().enumerate().map(move |(token, &entropy)| (row, Some(token), f64::from(entropy))))
                 .collect(),
-            Unit::Sequence => {
-                negatives.filter(|&row| !entropies[row].is_empty()).map(|row| (row, None, mean(entropies[row]))).collect()
-            }
+            Unit::Sequence => negatives.filter(|&row| !entropies[row].is_empty()).map(|row| (row, None, mean(entropies[row]))).collect(),
         };
         let threshold = match self.which {
             Which::High(Threshold::Value(value)) | Which::Low(Threshold::Value(value)) => Some(value),

@@ -18,6 +18,9 @@ use super::sampler::Sampler;
 use crate::error::{Result, TrainError};
 use crate::trainer::{PolicySequence, Trainer};
 
+/// Rows that a step of the rollouts computes at most.
+const STEP_ROWS: usize = 512;
+
 /// A policy in training.
 pub struct Reinforce<E> {
     /// The model and its optimizer.
@@ -71,6 +74,7 @@ impl<E: Environment> Reinforce<E> {
             kv: batch.kv,
             sequences: batch.sequences,
             cache_bytes: batch.cache_bytes,
+            step_rows: STEP_ROWS,
         };
         let aepo = Aepo::new(&recipe.aepo);
         Ok(Self { trainer, environment, recipe, drawing, places, rows: batch.rows, seed: batch.seed, sampler, aepo, step: 0 })

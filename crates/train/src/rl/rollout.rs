@@ -33,8 +33,8 @@ pub struct Rollout {
     pub logprobs: Vec<f32>,
     /// Entropy of each distribution, nats.
     pub entropies: Vec<f32>,
-    /// Experts by layer, u32 [tokens - 1, k]; empty for dense models.
-    pub routes: Vec<Vec<u32>>,
+    /// Experts by layer, [tokens - 1, k]; empty for dense models.
+    pub routes: Vec<Vec<u16>>,
     /// Whether it was cut off at the token bound.
     pub truncated: bool,
 }
@@ -76,6 +76,8 @@ pub struct Drawing {
     pub sequences: usize,
     /// Bytes of keys and values there may be.
     pub cache_bytes: u64,
+    /// Rows that a step of theirs computes at most.
+    pub step_rows: usize,
 }
 
 impl Drawing {
@@ -112,7 +114,7 @@ impl Drawing {
         });
         let generated = generated.await?;
         for (rollout, generated) in rollouts.iter_mut().zip(generated) {
-            let _ = (rollout, generated);
+            rollout.routes = generated.routes;
         }
         Ok(rollouts)
     }
@@ -127,9 +129,10 @@ impl Drawing {
         EngineSettings {
             window,
             cache_positions: sequences * pages * PAGE_TOKENS,
-            step_rows: 512.max(sequences),
+            step_rows: self.step_rows.max(sequences),
             max_sequences: sequences,
             kv: self.kv,
+            record_routes: config.moe.is_some(),
         }
     }
 }

@@ -14,8 +14,8 @@ pub struct PolicySequence<'a> {
     pub prompt: usize,
     /// dL/dlogprob of each completion token.
     pub weights: &'a [f32],
-    /// Experts to be chosen again: by layer, u32 [tokens - 1, k]; empty: they are chosen anew.
-    pub routes: &'a [Vec<u32>],
+    /// Experts to be chosen again, as [`model::engine::Generated::routes`]; empty: they are chosen anew.
+    pub routes: &'a [Vec<u16>],
 }
 
 /// What the trainer's own pass says of the completion tokens of a rollout.
@@ -68,17 +68,18 @@ impl Trainer {
     #[allow(clippy::type_complexity)]
     fn policy_pass(&self, sequences: &[PolicySequence]) -> Result<(Vec<u32>, LossRows, kernels::attention::Batch, Vec<Vec<u32>>)> {
         let (mut ids, mut loss, mut lengths) = (vec![], LossRows::default(), vec![]);
-        let layers = sequences.iter().map(|sequence| sequence.routes.len()).max().unwrap_or(0);
-        let mut routes = vec![vec![]; layers];
         for sequence in sequences {
             let length = sequence.ids.len() - 1;
             loss.rows.extend((sequence.prompt - 1..length).map(|row| (ids.len() + row) as u32));
             loss.targets.extend_from_slice(&sequence.ids[sequence.prompt..]);
             ids.extend_from_slice(&sequence.ids[..length]);
             lengths.push(length);
-            routes.iter_mut().zip(sequence.routes).for_each(|(all, one)| all.extend_from_slice(one));
         }
         let batch = self.space.batch(&self.model.device, &lengths)?;
+        let routes = match sequences.iter().all(|sequence| sequence.routes.is_empty()) {
+            true => vec![],
+            false => self.model.pack_routes(sequences.iter().map(|sequence| (sequence.routes, sequence.ids.len() - 1)))?,
+        };
         Ok((ids, loss, batch, routes))
     }
 }

@@ -1,0 +1,151 @@
+//! Rollouts and passes of training say the same of every token, to the bit, however either is laid out (CPU, exact mode).
+
+use std::path::Path;
+use std::sync::Arc;
+
+use kernels::attention::KvDType;
+use kernels::cpu::CpuDevice;
+use kernels::{DType, Device, Precision};
+use model::Model;
+use model::source::{Checkpoint, Converted};
+use model::train::TrainSpaceShape;
+use train::rl::rollout::{Drawing, Prompt, Rollout};
+use train::trainer::{PolicySequence, Recomputed};
+use train::{Hyper, Trainer};
+
+const CASES: [(&str, DType); 6] = [
+    ("qwen3", DType::F32),
+    ("qwen2", DType::F32),
+    ("llama", DType::F32),
+    ("qwen3_moe", DType::F32),
+    ("qwen3_moe", DType::BF16),
+    ("qwen3", DType::F16),
+];
+const TEMPERATURE: f32 = 0.7;
+
+fn load(case: &str, dtype: DType, threads: usize) -> Model {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden").join(case);
+    let device = Device::Cpu(CpuDevice::with_threads(Precision::Exact, threads));
+    Model::load(&Converted::new(&Checkpoint::open(&path).unwrap(), dtype).unwrap(), device, 64, |_, _| {}).unwrap()
+}
+
+fn kv(dtype: DType) -> KvDType {
+    train::finetune::kv_dtype(dtype)
+}
+
+/// Prompts of 1 to 37 tokens, so that some share full cache pages among their samples, some none.
+fn prompts(vocab: usize) -> Vec<Prompt> {
+    let prompt = |(item, length): (usize, usize)| Prompt {
+        task: 0,
+        item,
+        ids: (0..length).map(|i| ((7 * item + 3 * i + i * i) % vocab) as u32).collect(),
+    };
+    [1, 9, 16, 17, 33, 37].into_iter().enumerate().map(prompt).collect()
+}
+
+fn drawing(dtype: DType) -> Drawing {
+    Drawing {
+        samples: 4,
+        max_new_tokens: 20,
+        temperature: TEMPERATURE,
+        top_p: 0.95,
+        stop_ids: vec![3, 11],
+        kv: kv(dtype),
+        sequences: 64,
+        cache_bytes: 1 << 30,
+        step_rows: 512,
+    }
+}
+
+fn draw(model: Model, drawing: &Drawing, prompts: &[Prompt]) -> Vec<Rollout> {
+    pollster::block_on(drawing.draw(&Arc::new(model), prompts, (5, 3), || ())).unwrap()
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|value| value.to_bits()).collect()
+}
+
+/// What training passes of at most `rows` rows say, in an order of their own.
+fn recompute(model: Model, dtype: DType, rollouts: &[Rollout], rows: usize, keep: usize, replay: bool) -> Vec<Recomputed> {
+    let slots = Model::slots(&model.config);
+    let hyper = Hyper { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.0, decay_vectors: false, max_grad_norm: 1.0 };
+    let shape = TrainSpaceShape { rows, sequences: rows, loss_rows: rows, kv: kv(dtype), keep };
+    let mut trainer = Trainer::new(model, &slots, shape, hyper).unwrap();
+    let mut out = vec![Recomputed::default(); rollouts.len()];
+    let mut order: Vec<usize> = (0..rollouts.len()).rev().collect();
+    while !order.is_empty() {
+        let mut pass = vec![];
+        let mut sum = 0;
+        while let Some(&next) = order.last() {
+            if sum + rollouts[next].ids.len() > rows {
+                break;
+            }
+            sum += rollouts[next].ids.len();
+            pass.extend(order.pop());
+        }
+        let weights: Vec<Vec<f32>> = pass.iter().map(|&i| vec![0.5; rollouts[i].completion().len()]).collect();
+        let sequence = |(&i, weights): (&usize, &'_ Vec<f32>)| (i, weights.clone());
+        let owned: Vec<(usize, Vec<f32>)> = pass.iter().zip(&weights).map(sequence).collect();
+        let sequences: Vec<PolicySequence> = owned
+            .iter()
+            .map(|(i, weights)| PolicySequence {
+                ids: &rollouts[*i].ids,
+                prompt: rollouts[*i].prompt,
+                weights,
+                routes: if replay { &rollouts[*i].routes } else { &[] },
+            })
+            .collect();
+        let said = pollster::block_on(trainer.accumulate_policy(&sequences, TEMPERATURE)).unwrap();
+        pass.into_iter().zip(said).for_each(|(i, said)| out[i] = said);
+    }
+    out
+}
+
+#[test]
+fn log_probabilities_of_rollouts_and_passes_are_the_same_bits() {
+    for (case, dtype) in CASES {
+        let prompts = prompts(load(case, dtype, 1).config.vocab);
+        let usual = drawing(dtype);
+        let rollouts = draw(load(case, dtype, 2), &usual, &prompts);
+        let tokens: usize = rollouts.iter().map(|rollout| rollout.logprobs.len()).sum();
+        assert!(tokens > 200, "{case}: {tokens} tokens");
+        assert!(rollouts.iter().any(|r| r.truncated) && rollouts.iter().any(|r| !r.truncated), "{case}: both ends are wanted");
+        let mixture = load(case, dtype, 1).config.moe.is_some();
+        assert_eq!(rollouts.iter().all(|rollout| rollout.routes.iter().any(|layer| !layer.is_empty())), mixture, "{case}: routes");
+
+        // Rollouts one after the other, in small steps, on one thread, prompts in another order.
+        let small = [Drawing { sequences: 1, step_rows: 5, ..usual.clone() }, Drawing { sequences: 3, step_rows: 16, ..usual.clone() }];
+        for drawing in small {
+            assert_eq!(draw(load(case, dtype, 1), &drawing, &prompts), rollouts, "{case}: {drawing:?}");
+        }
+        let (rows, longest) = (rollouts.iter().map(|r| r.ids.len()).sum::<usize>(), rollouts.iter().map(|r| r.ids.len()).max().unwrap());
+        for (rows, keep, replay, threads) in [(rows, 1, true, 2), (longest, 9, true, 1), (100, 1, false, 2), (131, 2, true, 2)] {
+            let said = recompute(load(case, dtype, threads), dtype, &rollouts, rows, keep, replay);
+            for (rollout, said) in rollouts.iter().zip(&said) {
+                assert_eq!(bits(&rollout.logprobs), bits(&said.logprobs), "{case}: {rows} rows, {keep} kept");
+                assert_eq!(bits(&rollout.entropies), bits(&said.entropies), "{case}: {rows} rows, {keep} kept");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_token_a_temperature_or_a_route_that_is_another_is_noticed() {
+    let (case, dtype) = ("qwen3_moe", DType::F32);
+    let prompts = prompts(load(case, dtype, 1).config.vocab);
+    let rollouts = draw(load(case, dtype, 2), &drawing(dtype), &prompts);
+    let same = |rollouts: &[Rollout], planted: &[Rollout]| {
+        let said = recompute(load(case, dtype, 2), dtype, planted, 200, 1, true);
+        rollouts.iter().zip(&said).all(|(rollout, said)| bits(&rollout.logprobs) == bits(&said.logprobs))
+    };
+    assert!(same(&rollouts, &rollouts));
+    let mut planted = rollouts.clone();
+    planted[4].ids[0] ^= 1;
+    assert!(!same(&rollouts, &planted), "another prompt token");
+    let mut planted = rollouts.clone();
+    let layer = planted[4].routes.iter_mut().find(|layer| !layer.is_empty()).unwrap();
+    let first = layer[0];
+    layer[0] = (0..8).find(|expert| !layer[..2].contains(expert)).unwrap();
+    assert_ne!(layer[0], first);
+    assert!(!same(&rollouts, &planted), "another expert");
+}
