@@ -2,6 +2,7 @@
 
 mod chat;
 mod citation;
+mod items;
 mod read_log;
 mod records;
 mod rl;
@@ -15,6 +16,7 @@ pub use chat::{
     StopReason, Usage,
 };
 pub use citation::{Citation, Source, Support};
+pub use items::Item;
 pub use read_log::{MemoryOutcome, ReadEvent};
 pub use records::{Document, Mark, Place, Span};
 pub use rl::{AepoState, RlState, SamplerState, TaskCursor};
