@@ -22,7 +22,7 @@ use crate::{Failure, Item};
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Rule {
     /// `contain`: the final answer has the gold answer in it, word for word after normalisation (§4.2), in this direction only, and
-    /// little else: at most twice the gold's words and eight more, one more part (`,` `;` `/` and …) than the gold, no `or`
+    /// little else: at most twice the gold's words and four more, one more part (`,` `;` `/` and …) than the gold, no `or`
     /// that the gold has not, and no `not` before it. So listing every candidate is worth nothing.
     Contain,
     /// `cem`: the same without those bounds, on characters rather than words, as benchmarks count (cover exact match). To report

@@ -4,7 +4,7 @@ use super::answer::Final;
 use super::normalise::{bare, normalise, squad};
 
 /// Words of the answer beyond twice the gold's.
-const MORE_WORDS: usize = 8;
+const MORE_WORDS: usize = 4;
 /// Parts of the answer (`Paris, France` has two) beyond the gold's.
 const MORE_PARTS: usize = 1;
 /// Between parts of an answer. A comma inside a number is none.

@@ -79,6 +79,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn squad_is_what_python_makes_of_it() {
+        let rows: Vec<[String; 2]> = serde_json::from_str(include_str!("../../tests/golden/squad.json")).unwrap();
+        assert!(rows.len() > 350);
+        for [text, expected] in rows {
+            assert_eq!(squad(&text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
     fn what_reads_the_same_is_the_same() {
         for (one, other) in [
             ("The Beatles’ “Help!”", "beatles' help"),
