@@ -46,7 +46,7 @@ pub struct Ran {
 #[derive(Default)]
 struct Output {
     lines: Vec<String>,
-    /// What follows the last line's end.
+    /// What follows the last line's end, once all is read.
     open: String,
     flooded: bool,
 }
@@ -234,8 +234,8 @@ fn read_lines(from: impl Read, output: &Mutex<Output>, most: usize) {
         if output.flooded {
             return;
         }
-        output.open = String::from_utf8_lossy(&open).into_owned();
     }
+    output.lock().unwrap_or_else(PoisonError::into_inner).open = String::from_utf8_lossy(&open).into_owned();
 }
 
 fn read_tail(mut from: impl Read, tail: &Mutex<Vec<u8>>) {
