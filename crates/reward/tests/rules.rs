@@ -310,6 +310,53 @@ fn names_are_read_and_written_and_answers_checked() {
     assert_eq!(check("format", &[]), Ok(()));
 }
 
+/// A policy that runs away writes hundreds of kilobytes of anything.
+#[test]
+fn long_replies_are_scored_in_no_time() {
+    let gold = format!("mWEa9DrPT3{}", "It rained on the harbour, and nobody had asked who built its walls. ".repeat(40));
+    let golds = [gold.clone(), "42".into(), "B".into()];
+    let size = 100_000;
+    for piece in [
+        "a",
+        " ",
+        "1 ",
+        "1,",
+        "-",
+        "\\frac{1}{2} ",
+        "\\boxed{",
+        "\\boxed{1} ",
+        "\\text{",
+        "{",
+        "The answer is ",
+        "the answer is 1 or ",
+        "The answer is A or B. ",
+        "\n",
+        "答案是",
+        "<think>",
+        "</think>",
+        "$",
+        "minus ",
+        "1/2/",
+        "1×10^3 ",
+        "It rained on the harbour, and nobody had asked. ",
+        "e h t a ",
+        ". ",
+    ] {
+        for reply in [
+            piece.repeat(size / piece.len()),
+            format!("The answer is {}", piece.repeat(size / piece.len())),
+            format!("mWEa9DrPT3{}", piece.repeat(size / piece.len())),
+        ] {
+            for rule in ["contain", "cem", "exact", "letter", "numeric", "mrcr", "format"] {
+                let started = std::time::Instant::now();
+                let score = rule.parse::<Rule>().unwrap().score(&reply, &golds);
+                let took = started.elapsed().as_secs_f64();
+                assert!((0.0..=1.0).contains(&score) && took < 10.0, "{rule} {piece:?}: {took} s");
+            }
+        }
+    }
+}
+
 fn rules() -> impl Strategy<Value = Rule> {
     let names = ["contain", "cem", "exact", "letter", "numeric", "numeric:0", "numeric:abs:2", "mrcr", "format"];
     proptest::sample::select(names.to_vec()).prop_map(|name| name.parse().unwrap())

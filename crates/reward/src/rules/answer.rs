@@ -4,6 +4,8 @@
 const MARKERS: [&str; 4] = ["answer is", "answers are", "answer:", "answer："];
 /// The same in Chinese, where no word boundary is needed.
 const CHINESE: [&str; 4] = ["答案是", "答案为", "答案：", "答案:"];
+/// Bytes of a line that LaTeX is taken out of: an answer is shorter.
+const LONGEST: usize = 10_000;
 /// The blank of the prompt's own template, copied instead of filled in.
 const BLANK: &str = "insert answer here";
 
@@ -86,11 +88,22 @@ fn statements(text: &str) -> Vec<(usize, usize)> {
     for marker in CHINESE {
         out.extend(text.match_indices(marker).map(|(at, _)| (at + marker.len(), text.len())));
     }
-    out.extend(text.match_indices("\\boxed{").filter_map(|(at, open)| {
-        let from = at + open.len();
-        closing_brace(&text[from..]).map(|length| (from, from + length))
-    }));
+    out.extend(boxed(text));
     out.sort_unstable();
+    out
+}
+
+/// (from, to) between the braces of each `\\boxed{…}` that is closed.
+fn boxed(text: &str) -> Vec<(usize, usize)> {
+    const BOXED: &str = "\\boxed";
+    let (mut open, mut out) = (Vec::new(), Vec::new());
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'{' => open.push(text[..at].ends_with(BOXED).then_some(at + 1)),
+            b'}' => out.extend(open.pop().flatten().map(|from| (from, at))),
+            _ => {}
+        }
+    }
     out
 }
 
@@ -122,6 +135,9 @@ fn is_blank(text: &str) -> bool {
 
 /// A line without LaTeX's wrapping of words: `$\text{Paris}$` is `Paris`.
 fn unwrap(line: &str) -> String {
+    if line.len() > LONGEST {
+        return line.trim().to_string();
+    }
     let mut out = line.trim().trim_matches('$').trim().to_string();
     for command in ["\\boxed{", "\\text{", "\\textbf{", "\\mathrm{", "\\mathbf{"] {
         while let Some(at) = out.find(command) {

@@ -7,6 +7,9 @@ const FILLERS: [&str; 8] = ["option", "choice", "letter", "answer", "statement",
 /// Words that may follow a bare letter that is also a word ("A because").
 const REASONS: [&str; 6] = ["because", "since", "as", "with", "which", "for"];
 
+/// Characters after "the answer is" that are looked at.
+const LONGEST: usize = 200;
+
 /// The letter a row's answer names: `B`, `(B)`, `B.`, `B) Paris`.
 pub fn gold(text: &str) -> Option<char> {
     let text = text.trim();
@@ -19,8 +22,8 @@ pub fn gold(text: &str) -> Option<char> {
 /// The letter that a reply settles on; `None` for none, and for two ("A or B").
 pub fn letter(last: &Final) -> Option<char> {
     for said in last.statements() {
-        let line = said.lines().find(|line| !line.trim().is_empty()).unwrap_or("");
-        match stated(line) {
+        let line: String = said.chars().take(LONGEST).collect();
+        match stated(line.lines().find(|line| !line.trim().is_empty()).unwrap_or("")) {
             Found::Letter(letter) => return Some(letter),
             Found::Several => return None,
             Found::Nothing => {}
