@@ -5,17 +5,21 @@ use std::collections::{BTreeMap, VecDeque};
 
 use data::{AlarmKind, RlStep, RlValidation, TrainEvent};
 
-use super::recipe::AlarmSettings;
+use super::recipe::Alarms as Settings;
 
 /// Steps that the beginning is measured over, and that a mean is taken over.
 const WINDOW: usize = 10;
 /// A difference of log-probabilities beyond which rollout and trainer no longer compute the same model.
 const MISMATCH: f32 = 1e-2;
+/// Share of groups whose rewards are all the same beyond which little is learnt.
+const SAME: f32 = 0.9;
+/// Share of rollouts without a reward beyond which a person should look.
+const FAILED: f32 = 0.1;
 
 /// Watches the steps and validations of a run.
 #[derive(Clone, Debug)]
 pub struct Alarms {
-    settings: AlarmSettings,
+    settings: Settings,
     /// Entropies of the first steps.
     beginning: Vec<f32>,
     recent: VecDeque<RlStep>,
@@ -26,7 +30,7 @@ pub struct Alarms {
 
 impl Alarms {
     /// Nothing was seen yet.
-    pub fn new(settings: AlarmSettings) -> Self {
+    pub fn new(settings: Settings) -> Self {
         Self { settings, beginning: vec![], recent: VecDeque::new(), validations: vec![], ringing: BTreeMap::new() }
     }
 
@@ -77,12 +81,12 @@ impl Alarms {
             ),
             (
                 AlarmKind::NothingToLearn,
-                full && same > self.settings.zero_variance as f32,
+                full && same > SAME,
                 format!("{:.0} % of the groups have rewards that are all the same: the items are too easy or too hard", 100.0 * same),
             ),
             (
                 AlarmKind::NoReward,
-                failed > self.settings.failed as f32,
+                failed > FAILED,
                 format!(
                     "{} of {} rollouts have no reward: {}",
                     step.failed,
@@ -109,7 +113,10 @@ impl Alarms {
             return vec![];
         }
         self.validations.push((training, validation.reward));
-        let falls = self.settings.falls.max(1);
+        let falls = self.settings.gap as usize;
+        if falls == 0 {
+            return vec![];
+        }
         let Some(last) = self.validations.len().checked_sub(falls + 1).map(|first| &self.validations[first..]) else { return vec![] };
         let wrong = last.windows(2).all(|pair| pair[1].1 < pair[0].1) && last[falls].0 > last[0].0;
         let message = format!(
@@ -130,8 +137,8 @@ impl Alarms {
 mod tests {
     use super::*;
 
-    fn settings() -> AlarmSettings {
-        AlarmSettings { entropy_high: 3.0, entropy_low: 0.2, truncated: 0.5, zero_variance: 0.9, failed: 0.1, falls: 3 }
+    fn settings() -> Settings {
+        Settings { entropy_high: 3.0, entropy_low: 0.2, truncated: 0.5, gap: 3 }
     }
 
     fn well(step: u64) -> RlStep {

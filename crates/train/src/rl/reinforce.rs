@@ -68,8 +68,8 @@ impl<E: Environment> Reinforce<E> {
         let drawing = Drawing {
             samples: recipe.group,
             max_new_tokens: recipe.max_new_tokens,
-            temperature: recipe.temperature,
-            top_p: recipe.top_p,
+            temperature: recipe.temperature as f32,
+            top_p: recipe.top_p as f32,
             stop_ids,
             kv: batch.kv,
             sequences: batch.sequences,
@@ -114,7 +114,11 @@ impl<E: Environment> Reinforce<E> {
         let begun = Instant::now();
         let scores = self.environment.score(&prompts, &rollouts).await;
         let failure = scores.iter().find_map(|score| score.as_ref().err().cloned());
-        let rewards: Vec<Option<f64>> = scores.into_iter().map(|score| score.ok()).collect();
+        let mut rewards: Vec<Option<f64>> = scores.into_iter().map(|score| score.ok()).collect();
+        let failed = rewards.iter().filter(|reward| reward.is_none()).count() as u64;
+        if self.recipe.skip_truncated {
+            rewards.iter_mut().zip(&rollouts).filter(|(_, rollout)| rollout.truncated).for_each(|(reward, _)| *reward = None);
+        }
         let reward_seconds = begun.elapsed().as_secs_f32();
         let begun = Instant::now();
 
@@ -162,7 +166,7 @@ impl<E: Environment> Reinforce<E> {
         step.groups = prompts.len() as u64;
         step.zero_variance = found.zero_variance_groups as u64;
         step.truncated = rollouts.iter().filter(|rollout| rollout.truncated).count() as u64;
-        step.failed = rewards.iter().filter(|reward| reward.is_none()).count() as u64;
+        step.failed = failed;
         step.prompt_tokens = prompts.iter().map(|prompt| prompt.ids.len() as u64).sum();
         step.completion_tokens = lengths.iter().map(|&length| length as u64).sum();
         step.reward = mean(judged.iter().filter_map(|&i| rewards[i])) as f32;
@@ -170,6 +174,7 @@ impl<E: Environment> Reinforce<E> {
         let used: Vec<usize> = (0..rollouts.len()).filter(|&i| weights[i].iter().any(|&weight| weight != 0.0)).collect();
         if used.is_empty() {
             step.skipped = Some(match () {
+                () if judged.is_empty() && step.failed < step.rollouts => "every rollout was cut off".into(),
                 () if judged.is_empty() => "no rollout has a reward".into(),
                 () if step.negatives > 0 && masking => "every advantage was masked".into(),
                 () => "no group has rewards that differ".into(),
@@ -183,7 +188,7 @@ impl<E: Environment> Reinforce<E> {
                     routes: &rollouts[i].routes,
                 };
                 let sequences: Vec<PolicySequence> = pack.iter().map(sequence).collect();
-                let recomputed = self.trainer.accumulate_policy(&sequences, self.recipe.temperature).await?;
+                let recomputed = self.trainer.accumulate_policy(&sequences, self.drawing.temperature).await?;
                 for (&i, recomputed) in pack.iter().zip(&recomputed) {
                     let pairs = rollouts[i].logprobs.iter().zip(&recomputed.logprobs);
                     step.mismatch = pairs.fold(step.mismatch, |most, (a, b)| most.max((a - b).abs()));
