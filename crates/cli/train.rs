@@ -1,5 +1,7 @@
 //! `longhand train`: a fine-tuning from a configuration, or what it would take.
 
+mod learn;
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -70,6 +72,10 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     let begun = folder.join("events.jsonl").exists();
     ensure!(!begun || args.resume, "{} holds a run already: --resume goes on with it, --run DIR begins another", folder.display());
     ensure!(begun || !args.resume, "{} holds no run to go on with; leave --resume out to begin one", folder.display());
+    if let Some(recipe) = config.rl.clone() {
+        stop_on_ctrl_c();
+        return learn::run(args, config, &recipe, &text, &folder);
+    }
     let (base, path) = load::checkpoint(&config.model_name())?;
     let chat = ChatFormat::new(&base).with_context(|| format!("cannot use {} to make tokens", path.display()))?;
     let (data, validation) = datasets(&config, &chat, base.config())?;
@@ -92,12 +98,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         eprintln!("{}: {} steps, {} taken; {} tokens a pass, {} layers kept", folder.display(), steps, taken, room.rows, room.keep);
     }
     let stop = &STOP;
-    let _ = ctrlc::set_handler(|| {
-        // A second Ctrl-C does not wait for the step to end; the newest checkpoint is what is left.
-        if STOP.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-    });
+    stop_on_ctrl_c();
     let live = Live::new(steps, taken, args.json);
     let summary = pollster::block_on(run.train(|| stop.load(Ordering::Relaxed), |ids| chat.text(ids), |event| live.see(event)))?;
     live.bar.finish_and_clear();
@@ -114,6 +115,15 @@ pub fn run(args: &TrainArgs) -> Result<()> {
 }
 
 static STOP: AtomicBool = AtomicBool::new(false);
+
+fn stop_on_ctrl_c() {
+    let _ = ctrlc::set_handler(|| {
+        // A second Ctrl-C does not wait for the step to end; the newest checkpoint is what is left.
+        if STOP.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+    });
+}
 
 fn datasets(config: &Config, chat: &ChatFormat, shape: &ModelConfig) -> Result<(Dataset, Option<Dataset>)> {
     let read = |file: &str| {
@@ -331,6 +341,8 @@ fn absolute(text: &str, config: &Config, file: &Path) -> Result<String> {
 struct Live {
     bar: ProgressBar,
     line: std::cell::RefCell<view::Line>,
+    /// Tokens drawn since the last event.
+    drawn: std::cell::Cell<u64>,
     json: bool,
 }
 
@@ -338,7 +350,7 @@ impl Live {
     fn new(steps: u64, taken: u64, json: bool) -> Self {
         let style = ProgressStyle::with_template("{bar:24} {msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = if json { ProgressBar::hidden() } else { ProgressBar::new(steps).with_style(style) };
-        Self { bar, line: std::cell::RefCell::new(view::Line::new(steps, taken)), json }
+        Self { bar, line: std::cell::RefCell::new(view::Line::new(steps, taken)), drawn: Default::default(), json }
     }
 
     fn see(&self, event: &TrainEvent) {
@@ -348,6 +360,7 @@ impl Live {
             }
             return;
         }
+        self.drawn.set(0);
         let mut line = self.line.borrow_mut();
         line.update(event);
         self.bar.set_position(line.step());
@@ -356,10 +369,25 @@ impl Live {
             TrainEvent::Validation { step, loss, perplexity, .. } => {
                 self.say(format!("step {step}: validation loss {loss:.4}, perplexity {perplexity:.2}"));
             }
+            TrainEvent::RlValidation(validation) => {
+                let data::RlValidation { step, reward, margin, .. } = validation;
+                self.say(format!("step {step}: held-out reward {reward:.3} ± {margin:.3}"));
+            }
+            TrainEvent::Alarm { step, message, .. } => self.say(format!("step {step}: {message}")),
+            TrainEvent::Rl(_) if self.bar.is_hidden() => self.say(line.to_string()),
             TrainEvent::Step(step) if self.bar.is_hidden() => {
                 self.say(format!("{line} (lr {:.2e})", step.lr));
             }
             _ => {}
+        }
+    }
+
+    /// A token was drawn.
+    fn tick(&self) {
+        let drawn = self.drawn.get() + 1;
+        self.drawn.set(drawn);
+        if drawn.is_multiple_of(64) {
+            self.bar.set_message(format!("{}  {drawn} tokens drawn", self.line.borrow()));
         }
     }
 

@@ -6,6 +6,7 @@ pub mod alarms;
 pub mod clip;
 pub mod environment;
 pub mod items;
+pub mod learn;
 pub mod loss;
 pub mod recipe;
 pub mod reinforce;

@@ -69,7 +69,12 @@ impl Items {
     }
 
     /// Of items that were made.
-    pub fn new(items: Vec<Item>, chat: &ChatFormat, template: PromptTemplate, rewarder: Rewarder) -> Result<Self, tokenizer::TokenizerError> {
+    pub fn new(
+        items: Vec<Item>,
+        chat: &ChatFormat,
+        template: PromptTemplate,
+        rewarder: Rewarder,
+    ) -> Result<Self, tokenizer::TokenizerError> {
         let row = |item: Item| Ok(Row { ids: encode(&item, chat, template)?, item });
         Ok(Self::from_rows(items.into_iter().map(row).collect::<Result<_, _>>()?, chat.clone(), rewarder))
     }

@@ -1,7 +1,10 @@
 //! What a reinforcement-learning run is asked to do: the tables `[rl]`, `[advantage]`, `[aepo]`, `[clip]`, `[judge]` and `[alarms]` of its
 //! configuration. `config/rl_template.toml` explains every key.
 
+use std::path::Path;
+
 use super::{advantage, aepo, clip::Clip, loss::Norm, sampler::Balance};
+use crate::config::ConfigError;
 
 /// How rollouts are made, rewarded and learned from. The default is the paper's (§4).
 #[derive(Clone, Debug, PartialEq)]
@@ -113,5 +116,21 @@ impl Default for Recipe {
 impl Default for Alarms {
     fn default() -> Self {
         Self { entropy_high: 3.0, entropy_low: 0.2, truncated: 0.5, gap: 3 }
+    }
+}
+
+impl Recipe {
+    /// A run's file with every key at its default, explained: what `longhand init rl` writes.
+    pub const TEMPLATE: &str = include_str!("../config/rl_template.toml");
+
+    /// Reads the recipe's tables of a file, which may have no others: a run's configuration, or `[advantage]` and `[aepo]` alone.
+    pub fn load(file: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(file).map_err(|source| ConfigError::Io { file: file.display().to_string(), source })?;
+        Self::parse(&text, file)
+    }
+
+    /// Reads the text of `file`, which names it in errors.
+    pub fn parse(text: &str, file: &Path) -> Result<Self, ConfigError> {
+        crate::config::recipe(text, file)
     }
 }
