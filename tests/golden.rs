@@ -109,7 +109,12 @@ fn request(prompt: Vec<u32>, max_new_tokens: usize) -> Request {
 
 fn engine(model: &Arc<Model>, sequences: usize, step_rows: usize) -> Engine {
     let window = model.max_positions.min(256);
-    let settings = EngineSettings { window, cache_positions: 256 * sequences, step_rows, max_sequences: sequences, kv: KvDType::F32 };
+    let settings = EngineSettings {
+        cache_positions: 256 * sequences,
+        step_rows,
+        max_sequences: sequences,
+        ..EngineSettings::single(window, KvDType::F32)
+    };
     Engine::new(model.clone(), settings).unwrap()
 }
 

@@ -111,19 +111,28 @@ impl Device {
 
     /// Copies the first `count` elements of `from` into `to`. Its speed is the yardstick of every op that is bound by memory.
     pub fn copy(&self, from: &Tensor, to: &mut Tensor, count: usize) -> Result<()> {
-        if count > from.len() || count > to.len() {
-            return Err(KernelError::shape("copy", format!("{count} words from {:?} to {:?}", from.shape(), to.shape())));
+        self.copy_to(from, to, 0, count)
+    }
+
+    /// Copies the first `count` elements of `from` into `to` from element `at` on, a multiple of 64 (a GPU's ranges begin at 256 bytes).
+    pub fn copy_to(&self, from: &Tensor, to: &mut Tensor, at: usize, count: usize) -> Result<()> {
+        if count > from.len() || at + count > to.len() || !at.is_multiple_of(64) {
+            let message = format!("{count} words from {:?} to {:?} from word {at} on", from.shape(), to.shape());
+            return Err(KernelError::shape("copy", message));
         }
         match (self, from.storage(), to.storage_mut()) {
             (Self::Cpu(device), Storage::Cpu(from), Storage::Cpu(to)) => {
-                let to = cpu::parallel::SharedMut::new(&mut to[..count]);
+                let to = cpu::parallel::SharedMut::new(&mut to[at..at + count]);
                 cpu::parallel::for_each_range(device, count, 1 << 16, |part| {
                     // SAFETY: ranges are disjoint.
                     unsafe { to.slice(part.clone()) }.copy_from_slice(&from[part]);
                 });
                 Ok(())
             }
-            (Self::Gpu(device), Storage::Gpu(from), Storage::Gpu(to)) => device.copy(from, to, 4 * count as u64),
+            (Self::Gpu(device), Storage::Gpu(from), Storage::Gpu(to)) => {
+                let bytes = 4 * count as u64;
+                device.copy(from, &to.part(4 * at as u64, bytes), bytes)
+            }
             _ => Err(KernelError::WrongDevice { op: "copy", device: self.describe() }),
         }
     }

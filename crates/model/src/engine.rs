@@ -1,7 +1,9 @@
 //! Continuous batching: sequences join and leave a running batch; each step decodes every running sequence by one token and
 //! fills the rest of the step with prompt pieces of those still being read.
 
-use std::collections::VecDeque;
+mod routes;
+
+use std::collections::{HashMap, VecDeque};
 
 use kernels::attention::{Batch, KvCache, KvDType, KvShape, PAGE_TOKENS, Span};
 use kernels::sample::{self, SampleOutput, SampleParams};
@@ -11,6 +13,7 @@ use crate::error::{ModelError, Result};
 use crate::forward::Workspace;
 use crate::pages::PagePool;
 use crate::weights::Model;
+use routes::RouteStore;
 
 /// Sizes of an engine, fixed at its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,12 +28,15 @@ pub struct EngineSettings {
     pub max_sequences: usize,
     /// Storage of keys and values.
     pub kv: KvDType,
+    /// Keep the experts that every cached position chose, for training to choose them again ([`Generated::routes`]). Nothing to keep in
+    /// a dense model.
+    pub record_routes: bool,
 }
 
 impl EngineSettings {
     /// One sequence of `window` tokens.
     pub fn single(window: usize, kv: KvDType) -> Self {
-        Self { window, cache_positions: window, step_rows: 512, max_sequences: 1, kv }
+        Self { window, cache_positions: window, step_rows: 512, max_sequences: 1, kv, record_routes: false }
     }
 }
 
@@ -73,6 +79,13 @@ pub struct Generated {
     pub entropies: Vec<f32>,
     /// Why it ended.
     pub stop: Option<data::StopReason>,
+    /// The stop token that ended it, if one did.
+    pub stop_token: Option<Token>,
+    /// With [`EngineSettings::record_routes`] and a mixture of experts: by layer (empty for a dense one), [R, k] expert numbers, best
+    /// first, of every position a forward ran on: prompt and reply but for the token drawn last (a stop token, or the reply's last).
+    /// That one predicts nothing, so a training pass leaves it out: [`LossRows::without_last`](crate::train::LossRows::without_last),
+    /// [`Model::pack_routes`].
+    pub routes: Vec<Vec<u16>>,
 }
 
 struct Sequence {
@@ -106,6 +119,9 @@ pub struct Engine {
     picked: Tensor,
     logits: Tensor,
     output: SampleOutput,
+    routes: Option<RouteStore>,
+    /// Routes of sequences that ended, until they are taken.
+    ended: HashMap<u64, Vec<Vec<u16>>>,
     running: Vec<Sequence>,
     waiting: VecDeque<Sequence>,
     next_id: u64,
@@ -122,10 +138,17 @@ impl Engine {
         let shape = KvShape { layers: config.layers, kv_heads: config.kv_heads, head_dim: config.head_dim, pages, dtype: settings.kv };
         let rows = settings.step_rows.max(settings.max_sequences);
         let device = &model.device;
+        let mut space = Workspace::of(&model, rows)?;
+        let routes = if settings.record_routes { RouteStore::new(config, pages)? } else { None };
+        if routes.is_some() {
+            space.record_routes(&model)?;
+        }
         Ok(Self {
             cache: KvCache::new(device, shape)?,
             pool: PagePool::new(pages),
-            space: Workspace::of(&model, rows)?,
+            space,
+            routes,
+            ended: HashMap::new(),
             picked: device.zeros(&[settings.max_sequences, config.hidden], DType::F32)?,
             logits: device.zeros(&[settings.max_sequences, config.vocab], DType::F32)?,
             output: SampleOutput::new(device, settings.max_sequences)?,
@@ -181,8 +204,15 @@ impl Engine {
         self.running.iter().chain(&self.waiting).find(|s| s.id == sequence).map(|s| (s.cached, s.prompt))
     }
 
+    /// The routes of a sequence that has ended, as [`Generated::routes`]; `None` if none were recorded. They are kept until taken, or
+    /// until [`Engine::cancel`] or [`Engine::clear`].
+    pub fn take_routes(&mut self, sequence: u64) -> Option<Vec<Vec<u16>>> {
+        self.ended.remove(&sequence)
+    }
+
     /// Drops a sequence.
     pub fn cancel(&mut self, sequence: u64) {
+        self.ended.remove(&sequence);
         self.waiting.retain(|s| s.id != sequence);
         if let Some(index) = self.running.iter().position(|s| s.id == sequence) {
             let sequence = self.running.remove(index);
@@ -193,6 +223,7 @@ impl Engine {
     /// Drops every sequence.
     pub fn clear(&mut self) {
         self.waiting.clear();
+        self.ended.clear();
         for sequence in self.running.drain(..) {
             self.pool.release(&sequence.pages);
         }
@@ -220,6 +251,10 @@ impl Engine {
             drawn = self.output.read(device, rows.len()).await?;
         } else {
             device.submit()?;
+        }
+        if let Some(routes) = &mut self.routes {
+            let (words, stride) = self.space.read_routes(device, batch.rows).await?;
+            routes.keep(&words, stride, &batch.spans);
         }
         self.advance(&owners, &batch);
         let tokens = finishing.iter().zip(drawn).map(|(&(number, _), drawn)| self.running[number].accept(drawn)).collect::<Vec<_>>();
@@ -293,7 +328,10 @@ impl Engine {
 
     fn retire(&mut self, tokens: &[Token]) {
         for token in tokens.iter().filter(|token| token.stop.is_some()) {
+            let sequence = self.running.iter().find(|sequence| sequence.id == token.sequence);
+            let routes = self.routes.as_ref().zip(sequence).map(|(routes, sequence)| routes.of(&sequence.pages, sequence.cached));
             self.cancel(token.sequence);
+            self.ended.extend(routes.map(|routes| (token.sequence, routes)));
         }
     }
 
@@ -331,15 +369,19 @@ impl Engine {
                 }
             };
             for token in &tokens {
+                let routes = token.stop.and_then(|_| self.take_routes(token.sequence));
                 let Some(&(_, index)) = numbers.iter().find(|(number, _)| *number == token.sequence) else { continue };
                 let result = &mut results[index];
-                if token.stop != Some(data::StopReason::Eos) {
+                if token.stop == Some(data::StopReason::Eos) {
+                    result.stop_token = Some(*token);
+                } else {
                     result.ids.push(token.id);
                     result.logprobs.push(token.logprob);
                     result.entropies.push(token.entropy);
                 }
                 if token.stop.is_some() {
                     result.stop = token.stop;
+                    result.routes = routes.unwrap_or_default();
                     open -= 1;
                 }
                 on_token(index, token);

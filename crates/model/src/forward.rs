@@ -30,6 +30,20 @@ pub struct Workspace {
     experts: Option<ExpertSpace>,
     /// [R, r] of adapters, or [R·k, r] where experts have them.
     low: Option<Tensor>,
+    recorded: Option<Recorded>,
+}
+
+/// The experts each MoE layer chose in the last pass: u32 [R, k] a layer, one after the other.
+struct Recorded {
+    ids: Tensor,
+    top_k: usize,
+    /// Layers so far.
+    layers: usize,
+}
+
+/// Words from one layer's choices to the next's: copies begin at whole ranges of a GPU.
+fn routes_stride(rows: usize, top_k: usize) -> usize {
+    (rows * top_k).next_multiple_of(64)
 }
 
 struct ExpertSpace {
@@ -86,7 +100,24 @@ impl Workspace {
             up: if dense { Some(zeros(config.intermediate)?) } else { None },
             experts,
             low: None,
+            recorded: None,
         })
+    }
+
+    /// From now on passes keep what their MoE layers choose, for [`Workspace::read_routes`]. Nothing to keep in a dense model.
+    pub(crate) fn record_routes(&mut self, model: &Model) -> Result<()> {
+        let Some(moe) = &model.config.moe else { return Ok(()) };
+        let layers = model.config.layers - moe.dense_layers.len();
+        let ids = model.device.zeros(&[layers, routes_stride(self.rows, moe.top_k)], DType::U32)?;
+        self.recorded = Some(Recorded { ids, top_k: moe.top_k, layers: 0 });
+        Ok(())
+    }
+
+    /// The last pass's choices, u32 [layers with experts, stride] whose first `rows`·k count, and the stride. Empty unless recorded.
+    pub(crate) async fn read_routes(&self, device: &Device, rows: usize) -> Result<(Vec<u32>, usize)> {
+        let Some(recorded) = &self.recorded else { return Ok((vec![], 0)) };
+        let stride = routes_stride(rows, recorded.top_k);
+        Ok((device.read_u32(&recorded.ids, recorded.layers * stride).await?, stride))
     }
 }
 
@@ -97,6 +128,9 @@ impl Model {
         let (device, rows) = (&self.device, batch.rows);
         space.ids.write_u32(device, ids)?;
         embedding::forward(device, &space.ids, &self.embedding, &mut space.residual, rows)?;
+        if let Some(recorded) = &mut space.recorded {
+            recorded.layers = 0;
+        }
         for (number, layer) in self.layers.iter().enumerate() {
             self.attention(layer, number, space, cache, batch)?;
             self.mlp(layer, number, space, rows)?;
@@ -130,7 +164,7 @@ impl Model {
 
     fn mlp(&self, layer: &Layer, number: usize, space: &mut Workspace, rows: usize) -> Result<()> {
         let (device, config) = (&self.device, &self.config);
-        let Workspace { residual, normed, gate, up, experts, low, .. } = space;
+        let Workspace { residual, normed, gate, up, experts, low, recorded, .. } = space;
         rms_norm::forward(device, residual, &layer.mlp_norm, config.rms_eps, normed, rows, config.hidden)?;
         match (&layer.mlp, gate, up, experts) {
             (Mlp::Dense { gate: w_gate, up: w_up, down }, Some(gate), Some(up), _) => {
@@ -146,6 +180,11 @@ impl Model {
                 let renormalise = config.moe.as_ref().is_some_and(|moe| moe.renormalise);
                 matmul::forward(device, normed, router, None, &mut space.logits, rows, Output::Store)?;
                 moe::route(device, &space.logits, renormalise, &mut space.routes, rows)?;
+                if let Some(recorded) = recorded {
+                    let at = recorded.layers * routes_stride(rows, recorded.top_k);
+                    device.copy_to(&space.routes.ids, &mut recorded.ids, at, rows * space.routes.top_k)?;
+                    recorded.layers += 1;
+                }
                 moe::sort(device, &mut space.routes, rows)?;
                 moe::will_read(&space.routes, &[gate, up, down])?;
                 moe::grouped_matmul(device, normed, Rows::Tokens, gate, &space.routes, &mut space.gate, rows)?;

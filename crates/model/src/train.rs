@@ -12,6 +12,7 @@ mod forward;
 pub mod gradients;
 pub mod lora;
 pub mod parameters;
+mod replay;
 mod space;
 
 pub use gradients::Gradients;
@@ -38,6 +39,17 @@ impl LossRows {
     /// The rows that predict a token whose mask is set. Sequences lie one after the other, as [`TrainSpace::batch`] packs them; a
     /// sequence's first token is predicted by nothing.
     pub fn of<'a>(sequences: impl IntoIterator<Item = (&'a [u32], &'a [bool])>) -> Self {
+        Self::packed(sequences, 0)
+    }
+
+    /// As [`LossRows::of`], for a pass over all but the last token of each sequence, which is predicted but predicts nothing. A
+    /// rollout's recorded routes are for exactly these rows ([`Model::pack_routes`]). Sequences have at least two tokens.
+    pub fn without_last<'a>(sequences: impl IntoIterator<Item = (&'a [u32], &'a [bool])>) -> Self {
+        Self::packed(sequences, 1)
+    }
+
+    /// With the last `omitted` tokens of each sequence not in the pass.
+    fn packed<'a>(sequences: impl IntoIterator<Item = (&'a [u32], &'a [bool])>, omitted: usize) -> Self {
         let mut out = Self::default();
         let mut first = 0;
         for (ids, mask) in sequences {
@@ -45,7 +57,7 @@ impl LossRows {
                 out.rows.push((first + t - 1) as u32);
                 out.targets.push(ids[t]);
             }
-            first += ids.len();
+            first += ids.len().saturating_sub(omitted);
         }
         out
     }
@@ -61,7 +73,7 @@ impl LossRows {
     }
 }
 
-/// Experts a rollout chose, to be chosen again: by layer (empty for a dense one), u32 [R, k].
+/// Experts a rollout chose, to be chosen again: by layer (empty for a dense one), u32 [R, k]. [`Model::pack_routes`] makes it.
 pub type Routed = [Vec<u32>];
 
 impl TrainSpace {

@@ -296,7 +296,7 @@ impl Finetune {
         let model = self.trainer.model().clone();
         let window = (first + SAMPLE_TOKENS).min(model.max_positions);
         let kv = kv_dtype(if self.config.lora.is_some() { DType::BF16 } else { self.config.train.dtype });
-        let settings = EngineSettings { window, cache_positions: window + 32, step_rows: 256, max_sequences: 1, kv };
+        let settings = EngineSettings { window, cache_positions: window + 32, step_rows: 256, max_sequences: 1, kv, record_routes: false };
         let stop_ids = model.config.eos.clone();
         let request =
             Request { prompt: prompt.clone(), max_new_tokens: window.saturating_sub(first), sampling: data::Sampling::GREEDY, stop_ids };
