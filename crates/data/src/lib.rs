@@ -18,7 +18,7 @@ pub use citation::{Citation, Source, Support};
 pub use read_log::{MemoryOutcome, ReadEvent};
 pub use records::{Document, Mark, Place, Span};
 pub use rl::{AepoState, RlState, SamplerState};
-pub use rl_log::{AlarmKind, RlStep, RlValidation, TaskStep};
+pub use rl_log::{AlarmKind, RlSample, RlStep, RlValidation, SampleRank, TaskStep};
 pub use text::Text;
 pub use train_log::{Machine, StopCause, TrainEvent, TrainStart, TrainStep};
 pub use train_state::{BestValidation, DataCursor, FileRecord, Manifest, TrainState};
