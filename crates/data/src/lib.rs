@@ -20,7 +20,7 @@ pub use items::Item;
 pub use read_log::{MemoryOutcome, ReadEvent};
 pub use records::{Document, Mark, Place, Span};
 pub use rl::{AepoState, RlState, SamplerState, TaskCursor};
-pub use rl_log::{AlarmKind, RlStep, RlValidation, TaskStep};
+pub use rl_log::{AlarmKind, RlSample, RlStep, RlValidation, SampleRank, TaskStep};
 pub use text::Text;
 pub use train_log::{Machine, StopCause, TrainEvent, TrainStart, TrainStep};
 pub use train_state::{BestValidation, DataCursor, FileRecord, Manifest, TrainState};

@@ -14,7 +14,7 @@ pub struct RlStep {
     #[serde(with = "number")]
     pub entropy: f32,
     /// AEPO's thresholds, once there are some: (low, high).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "number::pair")]
     pub thresholds: Option<(f32, f32)>,
     /// Whether AEPO masked what has a negative advantage.
     pub masking: bool,
@@ -25,7 +25,7 @@ pub struct RlStep {
     /// Those of the negatives whose advantage was masked, wholly or, by tokens, in part.
     pub masked: u64,
     /// The clipping threshold used, where negative gradients are clipped by entropy.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "number::optional")]
     pub clip_threshold: Option<f32>,
     /// Groups.
     pub groups: u64,
@@ -119,6 +119,39 @@ pub struct RlValidation {
     pub seconds: f32,
 }
 
+/// A rollout as a person reads it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RlSample {
+    /// The step it was drawn in.
+    pub step: u64,
+    /// Which one it is.
+    pub rank: SampleRank,
+    /// Its task.
+    pub task: String,
+    /// As given; the middle of a long one is left out.
+    pub prompt: String,
+    /// The model's; the middle of a long one is left out.
+    pub completion: String,
+    /// What it was worth.
+    #[serde(with = "number")]
+    pub reward: f32,
+    /// Tokens of the completion.
+    pub tokens: u64,
+    /// Whether it was cut off at the token bound.
+    pub truncated: bool,
+}
+
+/// Where a sample stands among the rollouts of its step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SampleRank {
+    /// It has the highest reward.
+    #[default]
+    Best,
+    /// It has the lowest.
+    Worst,
+}
+
 /// Something a person should look at before believing in the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -137,4 +170,37 @@ pub enum AlarmKind {
     NoReward,
     /// The trainer's log-probabilities are not the rollout's.
     Mismatch,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::TrainEvent;
+
+    #[test]
+    fn lines_keep_their_meaning_and_what_is_not_finite() {
+        let line = r#"{"event":"rl","step":3,"reward":"nan","entropy":"inf","thresholds":["nan",0.5],"masking":true,"rollouts":8,"negatives":4,"masked":4,"clip_threshold":"inf","groups":2,"zero_variance":1,"truncated":0,"failed":1,"failure":"no answer","tasks":[{"task":"count","rollouts":8,"reward":0.5,"deviation":"nan","entropy":0.25,"tokens":57.5,"zero_variance":0.5,"truncated":0.0,"masked":0.5}],"grad_norm":0.0,"lr":0.0001,"prompt_tokens":20,"completion_tokens":460,"mismatch":"-inf","rollout_seconds":1.5,"reward_seconds":0.0,"update_seconds":0.5,"peak_memory":9}"#;
+        let event: TrainEvent = serde_json::from_str(line).unwrap();
+        assert!(
+            matches!(&event, TrainEvent::Rl(RlStep { step: 3, reward, thresholds: Some((low, 0.5)), .. }) if reward.is_nan() && low.is_nan()),
+            "{event:?}"
+        );
+        assert_eq!((event.step(), event.seconds()), (3, 2.0));
+        assert_eq!(serde_json::to_string(&event).unwrap(), line);
+        for line in [
+            r#"{"event":"rl_validation","step":9,"reward":0.5,"prompts":3,"margin":"nan","tasks":[],"seconds":0.5}"#,
+            r#"{"event":"rl_sample","step":9,"rank":"worst","task":"count","prompt":"p","completion":"c","reward":0.0,"tokens":7,"truncated":true}"#,
+            r#"{"event":"alarm","step":9,"kind":"nothing_to_learn","message":"m"}"#,
+        ] {
+            let event: TrainEvent = serde_json::from_str(line).unwrap();
+            assert_eq!((event.step(), serde_json::to_string(&event).unwrap().as_str()), (9, line));
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_is_left_out() {
+        let line = serde_json::to_string(&TrainEvent::Rl(RlStep::default())).unwrap();
+        assert!(!["thresholds", "clip_threshold", "failure", "skipped"].iter().any(|name| line.contains(name)), "{line}");
+        assert_eq!(serde_json::from_str::<TrainEvent>(&line).unwrap(), TrainEvent::Rl(RlStep::default()));
+    }
 }

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::rl_log::{AlarmKind, RlStep, RlValidation};
+use crate::rl_log::{AlarmKind, RlSample, RlStep, RlValidation};
 
 /// One line of a training run's append-only log (`events.jsonl`). Steps count from 1; step 0 is the model before any training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,6 +30,8 @@ pub enum TrainEvent {
     Rl(RlStep),
     /// Rewards on held-out prompts.
     RlValidation(RlValidation),
+    /// A rollout, for people.
+    RlSample(RlSample),
     /// Something to look at.
     Alarm {
         /// Steps taken before it.
@@ -188,6 +190,7 @@ impl TrainEvent {
             Self::Step(taken) => taken.step,
             Self::Rl(taken) => taken.step,
             Self::RlValidation(validation) => validation.step,
+            Self::RlSample(sample) => sample.step,
             Self::Validation { step, .. }
             | Self::Alarm { step, .. }
             | Self::Sample { step, .. }
@@ -216,7 +219,7 @@ pub(crate) mod number {
     use std::fmt;
 
     use serde::de::{Error, Visitor};
-    use serde::{Deserialize, Deserializer, Serializer};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     pub fn serialize<S: Serializer>(value: &f32, serializer: S) -> Result<S::Ok, S::Error> {
         match *value {
@@ -273,11 +276,26 @@ pub(crate) mod number {
         }
 
         pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f32>, D::Error> {
-            #[derive(Deserialize)]
-            struct Held(#[serde(with = "super")] f32);
             Ok(Option::<Held>::deserialize(deserializer)?.map(|held| held.0))
         }
     }
+
+    /// The same of two numbers.
+    pub mod pair {
+        use super::*;
+
+        pub fn serialize<S: Serializer>(value: &Option<(f32, f32)>, serializer: S) -> Result<S::Ok, S::Error> {
+            value.map(|(a, b)| (Held(a), Held(b))).serialize(serializer)
+        }
+
+        pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<(f32, f32)>, D::Error> {
+            Ok(Option::<(Held, Held)>::deserialize(deserializer)?.map(|(a, b)| (a.0, b.0)))
+        }
+    }
+
+    /// A number within something.
+    #[derive(Serialize, Deserialize)]
+    struct Held(#[serde(with = "self")] f32);
 }
 
 #[cfg(test)]

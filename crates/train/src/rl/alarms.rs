@@ -1,40 +1,93 @@
 //! What a person should look at before believing in a run. Each alarm is raised once for a stretch of steps, and again only after the
-//! run was well in between.
+//! run was well for a while.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use data::{AlarmKind, RlStep, RlValidation, TrainEvent};
 
-use super::recipe::Alarms as Settings;
+use super::recipe;
 
-/// Steps that the beginning is measured over, and that a mean is taken over.
+/// Steps that the beginning is measured over, and at most that a share is taken over.
 const WINDOW: usize = 10;
+/// Steps in a row without its cause after which an alarm may ring again.
+const CALM: u32 = 5;
+/// Rollouts, and groups, that a share can be taken of before there are [`WINDOW`] steps.
+const ENOUGH: (u64, u64) = (100, 30);
+/// Entropy, nats, below which samples of a prompt are all but the same, whatever it began at.
+const NO_ENTROPY: f32 = 1e-3;
+/// The least entropy, nats, that a run is taken to begin at: one that has next to none does not run away by having some.
+const LEAST_BEGINNING: f32 = 0.05;
 /// A difference of log-probabilities beyond which rollout and trainer no longer compute the same model.
 const MISMATCH: f32 = 1e-2;
-/// Share of groups whose rewards are all the same beyond which little is learnt.
-const SAME: f32 = 0.9;
-/// Share of rollouts without a reward beyond which a person should look.
-const FAILED: f32 = 0.1;
+/// Characters of somebody else's text.
+const QUOTED: usize = 200;
+
+/// When each alarm rings.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AlarmSettings {
+    /// Entropy above so many times that of the start.
+    pub entropy_high: f64,
+    /// Entropy below this part of the start's.
+    pub entropy_low: f64,
+    /// Share of rollouts that are cut off.
+    pub truncated: f64,
+    /// Share of groups whose rewards are all the same.
+    pub zero_variance: f64,
+    /// Share of rollouts without a reward.
+    pub failed: f64,
+    /// Validations in a row that fall while the training reward rises; 0: never.
+    pub falls: usize,
+}
+
+impl From<recipe::Alarms> for AlarmSettings {
+    fn from(alarms: recipe::Alarms) -> Self {
+        let recipe::Alarms { entropy_high, entropy_low, truncated, gap } = alarms;
+        Self { entropy_high, entropy_low, truncated, zero_variance: 0.9, failed: 0.1, falls: gap as usize }
+    }
+}
 
 /// Watches the steps and validations of a run.
 #[derive(Clone, Debug)]
 pub struct Alarms {
-    settings: Settings,
+    settings: AlarmSettings,
     /// Entropies of the first steps.
     beginning: Vec<f32>,
-    recent: VecDeque<RlStep>,
-    /// (mean training reward when it was made, held-out reward) of each validation.
-    validations: Vec<(f32, f32)>,
-    ringing: BTreeMap<AlarmKind, bool>,
+    recent: VecDeque<Seen>,
+    /// Why a rollout has no reward, of the latest that has none.
+    failure: String,
+    validations: Vec<Held>,
+    /// Those that ring, each with the steps it has still to be well for.
+    ringing: BTreeMap<AlarmKind, u32>,
+}
+
+/// What is kept of a step.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    reward: f32,
+    entropy: f32,
+    rollouts: u64,
+    truncated: u64,
+    failed: u64,
+    groups: u64,
+    zero_variance: u64,
+}
+
+/// What is kept of a validation: the training reward when it was made, and its own.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    step: u64,
+    training: f32,
+    reward: f32,
 }
 
 impl Alarms {
     /// Nothing was seen yet.
-    pub fn new(settings: Settings) -> Self {
-        Self { settings, beginning: vec![], recent: VecDeque::new(), validations: vec![], ringing: BTreeMap::new() }
+    pub fn new(settings: AlarmSettings) -> Self {
+        let (beginning, recent, validations) = (vec![], VecDeque::new(), vec![]);
+        Self { settings, beginning, recent, failure: String::new(), validations, ringing: BTreeMap::new() }
     }
 
-    /// Takes in an event of the log that a run goes on from.
+    /// Takes in an event of the log that a run goes on from: what rang there does not ring again.
     pub fn replay(&mut self, event: &TrainEvent) {
         match event {
             TrainEvent::Rl(step) => drop(self.step(step)),
@@ -45,162 +98,167 @@ impl Alarms {
 
     /// The alarms that a step raises, in words.
     pub fn step(&mut self, step: &RlStep) -> Vec<(AlarmKind, String)> {
-        if self.beginning.len() < WINDOW {
+        if step.rollouts == 0 {
+            return vec![];
+        }
+        if self.beginning.len() < WINDOW && step.entropy.is_finite() {
             self.beginning.push(step.entropy);
         }
         if self.recent.len() == WINDOW {
             self.recent.pop_front();
         }
-        self.recent.push_back(step.clone());
-        let mean = |of: fn(&RlStep) -> f32| self.recent.iter().map(of).sum::<f32>() / self.recent.len() as f32;
+        self.recent.push_back(Seen::of(step));
+        if let Some(failure) = &step.failure {
+            self.failure = quoted(failure);
+        }
+        let checks = self.entropy(step).into_iter().chain(self.shares(step));
+        let mismatch = Check {
+            kind: AlarmKind::Mismatch,
+            // A step that was skipped compared nothing.
+            wrong: step.skipped.is_none().then_some(!(step.mismatch <= MISMATCH)),
+            message: format!(
+                "rollout and trainer differ by {:.2e} in a log-probability: the update is not of the policy that was sampled",
+                step.mismatch
+            ),
+        };
+        let checks: Vec<Check> = checks.chain([mismatch]).collect();
+        checks.into_iter().filter_map(|check| self.ring(check, CALM)).collect()
+    }
+
+    fn entropy(&self, step: &RlStep) -> [Check; 2] {
+        let start = mean(self.beginning.iter().copied()).unwrap_or_default();
+        let now = mean(self.recent.iter().map(|seen| seen.entropy).filter(|entropy| entropy.is_finite()));
+        let now = now.filter(|_| self.beginning.len() == WINDOW);
+        let high = self.settings.entropy_high as f32 * start.max(LEAST_BEGINNING);
+        let low = (self.settings.entropy_low as f32 * start).max(NO_ENTROPY);
+        let said = now.unwrap_or_default();
+        let (kind, cure) = (AlarmKind::EntropyHigh, "AEPO (`[aepo]`) or a lower learning rate holds it");
+        let high = match step.entropy.is_finite() {
+            true => Check {
+                kind,
+                wrong: now.map(|now| now > high),
+                message: format!("entropy is {said:.3}, it began at {start:.3}: the policy runs away. {cure}"),
+            },
+            false => {
+                Check { kind, wrong: Some(true), message: format!("entropy is {}: the model computes what is no number", step.entropy) }
+            }
+        };
+        let low = Check {
+            kind: AlarmKind::EntropyLow,
+            wrong: now.map(|now| now < low),
+            message: format!("entropy is {said:.4}, it began at {start:.3}: the policy collapses to one answer and stops exploring"),
+        };
+        [high, low]
+    }
+
+    fn shares(&self, step: &RlStep) -> [Check; 3] {
+        let sum = |of: fn(&Seen) -> u64| self.recent.iter().map(of).fold(0, u64::saturating_add);
+        let share = |count: u64, of: u64| count as f64 / of.max(1) as f64;
         let full = self.recent.len() == WINDOW;
-        let start = self.beginning.iter().sum::<f32>() / self.beginning.len() as f32;
-        let (high, low) = (self.settings.entropy_high as f32 * start, self.settings.entropy_low as f32 * start);
-        let entropy = mean(|step| step.entropy);
-        let truncated = mean(|step| step.truncated as f32 / step.rollouts.max(1) as f32);
-        let same = mean(|step| step.zero_variance as f32 / step.groups.max(1) as f32);
-        let failed = step.failed as f32 / step.rollouts.max(1) as f32;
-        let checks = [
-            (
-                AlarmKind::EntropyHigh,
-                full && entropy > high,
-                format!(
-                    "entropy is {entropy:.3}, {:.1} times that of the first steps ({start:.3}): the policy runs away. AEPO (`[aepo]`) or a lower learning rate holds it",
-                    entropy / start
+        let (rollouts, groups) = (sum(|seen| seen.rollouts), sum(|seen| seen.groups));
+        let (some_rollouts, some_groups) = (full || rollouts >= ENOUGH.0, groups > 0 && (full || groups >= ENOUGH.1));
+        let truncated = share(sum(|seen| seen.truncated), rollouts);
+        let same = share(sum(|seen| seen.zero_variance), groups);
+        let failed = share(sum(|seen| seen.failed), rollouts);
+        let all_failed = step.failed >= step.rollouts;
+        let reason = if self.failure.is_empty() { "no reason was given" } else { &self.failure };
+        let failures = if all_failed { (step.failed, step.rollouts) } else { (sum(|seen| seen.failed), rollouts) };
+        [
+            Check {
+                kind: AlarmKind::Truncation,
+                wrong: some_rollouts.then_some(truncated > self.settings.truncated),
+                message: format!("{:.0} % of the rollouts are cut off at rl.max_new_tokens: their rewards say little", 100.0 * truncated),
+            },
+            Check {
+                kind: AlarmKind::NothingToLearn,
+                wrong: some_groups.then_some(same > self.settings.zero_variance),
+                message: format!(
+                    "{:.0} % of the groups have rewards that are all the same: the items are too easy or too hard",
+                    100.0 * same
                 ),
-            ),
-            (
-                AlarmKind::EntropyLow,
-                full && entropy < low,
-                format!("entropy is {entropy:.4}, it began at {start:.3}: the policy collapses to one answer and stops exploring"),
-            ),
-            (
-                AlarmKind::Truncation,
-                full && truncated > self.settings.truncated as f32,
-                format!("{:.0} % of the rollouts are cut off at rl.max_new_tokens: their rewards say little", 100.0 * truncated),
-            ),
-            (
-                AlarmKind::NothingToLearn,
-                full && same > SAME,
-                format!("{:.0} % of the groups have rewards that are all the same: the items are too easy or too hard", 100.0 * same),
-            ),
-            (
-                AlarmKind::NoReward,
-                failed > FAILED,
-                format!(
-                    "{} of {} rollouts have no reward: {}",
-                    step.failed,
-                    step.rollouts,
-                    step.failure.as_deref().unwrap_or("no reason was given")
-                ),
-            ),
-            (
-                AlarmKind::Mismatch,
-                !(step.mismatch <= MISMATCH),
-                format!(
-                    "rollout and trainer differ by {:.2e} in a log-probability: the update is not of the policy that was sampled",
-                    step.mismatch
-                ),
-            ),
-        ];
-        checks.into_iter().filter_map(|(kind, wrong, message)| self.ring(kind, wrong).then_some((kind, message))).collect()
+            },
+            Check {
+                kind: AlarmKind::NoReward,
+                wrong: (some_rollouts || all_failed).then_some(all_failed || failed > self.settings.failed),
+                message: format!("{} of {} rollouts have no reward: {reason}", failures.0, failures.1),
+            },
+        ]
     }
 
     /// The alarms that a validation raises, in words.
     pub fn validation(&mut self, validation: &RlValidation) -> Vec<(AlarmKind, String)> {
-        let training = self.recent.iter().map(|step| step.reward).sum::<f32>() / self.recent.len().max(1) as f32;
-        if self.recent.is_empty() {
+        // Before the first step nothing is known of the training reward.
+        let Some(training) = mean(self.recent.iter().filter(|seen| seen.failed < seen.rollouts).map(|seen| seen.reward)) else {
             return vec![];
-        }
-        self.validations.push((training, validation.reward));
-        let falls = self.settings.gap as usize;
+        };
+        self.validations.retain(|held| held.step != validation.step);
+        self.validations.push(Held { step: validation.step, training, reward: validation.reward });
+        let falls = self.settings.falls;
         if falls == 0 {
             return vec![];
         }
-        let Some(last) = self.validations.len().checked_sub(falls + 1).map(|first| &self.validations[first..]) else { return vec![] };
-        let wrong = last.windows(2).all(|pair| pair[1].1 < pair[0].1) && last[falls].0 > last[0].0;
-        let message = format!(
-            "held-out reward fell {falls} times in a row ({:.3} to {:.3}) while the training reward rose ({:.3} to {:.3}): what is learnt is the reward, not the task",
-            last[0].1, last[falls].1, last[0].0, last[falls].0
-        );
-        if self.ring(AlarmKind::Overfitting, wrong) { vec![(AlarmKind::Overfitting, message)] } else { vec![] }
+        let Some(first) = self.validations.len().checked_sub(falls + 1) else { return vec![] };
+        let last = &self.validations[first..];
+        let (from, to) = (last[0], last[falls]);
+        // Small falls in a row happen by chance; together they must be more than the measure's own.
+        let margin = if validation.margin.is_finite() { validation.margin } else { 0.0 };
+        let falling = last.windows(2).all(|pair| pair[1].reward < pair[0].reward) && from.reward - to.reward > margin;
+        let check = Check {
+            kind: AlarmKind::Overfitting,
+            wrong: Some(falling && to.training > from.training),
+            message: format!(
+                "held-out reward fell {falls} times in a row ({:.3} to {:.3}) while the training reward rose ({:.3} to {:.3}): what is learnt is the reward, not the task",
+                from.reward, to.reward, from.training, to.training
+            ),
+        };
+        self.ring(check, 1).into_iter().collect()
     }
 
-    /// Whether it begins to ring.
-    fn ring(&mut self, kind: AlarmKind, wrong: bool) -> bool {
-        let before = self.ringing.insert(kind, wrong);
-        wrong && before != Some(true)
+    /// What is said, if it begins to ring. It stops after `calm` checks in a row that find it well.
+    fn ring(&mut self, check: Check, calm: u32) -> Option<(AlarmKind, String)> {
+        let Check { kind, wrong, message } = check;
+        match (wrong, self.ringing.get_mut(&kind)) {
+            (Some(true), Some(left)) => *left = calm,
+            (Some(true), None) => {
+                self.ringing.insert(kind, calm);
+                return Some((kind, message));
+            }
+            (Some(false), Some(left)) => {
+                *left -= 1;
+                if *left == 0 {
+                    self.ringing.remove(&kind);
+                }
+            }
+            (None, _) | (Some(false), None) => {}
+        }
+        None
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Whether something is wrong, where that can be said, and how it is told.
+struct Check {
+    kind: AlarmKind,
+    wrong: Option<bool>,
+    message: String,
+}
 
-    fn settings() -> Settings {
-        Settings { entropy_high: 3.0, entropy_low: 0.2, truncated: 0.5, gap: 3 }
+impl Seen {
+    fn of(step: &RlStep) -> Self {
+        let RlStep { reward, entropy, rollouts, truncated, failed, groups, zero_variance, .. } = *step;
+        Self { reward, entropy, rollouts, truncated, failed, groups, zero_variance }
     }
+}
 
-    fn well(step: u64) -> RlStep {
-        RlStep { step, reward: 0.5, entropy: 1.0, rollouts: 64, groups: 8, zero_variance: 2, truncated: 3, ..RlStep::default() }
-    }
+fn mean(values: impl Iterator<Item = f32>) -> Option<f32> {
+    let (sum, count) = values.fold((0.0, 0u32), |(sum, count), value| (sum + value, count + 1));
+    (count > 0).then(|| sum / count as f32)
+}
 
-    /// The alarms of a run that goes wrong after step 20 as `plant` says.
-    fn planted(plant: impl Fn(&mut RlStep)) -> Vec<(u64, AlarmKind)> {
-        let mut alarms = Alarms::new(settings());
-        let mut raised = vec![];
-        for number in 1..=60 {
-            let mut step = well(number);
-            if number > 20 {
-                plant(&mut step);
-            }
-            raised.extend(alarms.step(&step).into_iter().map(|(kind, message)| {
-                assert!(message.len() > 30, "{message}");
-                (number, kind)
-            }));
-        }
-        raised
-    }
-
-    #[test]
-    fn each_alarm_rings_once_on_a_run_with_its_fault_and_none_on_a_good_one() {
-        assert_eq!(planted(|_| ()), []);
-        let only = |kind, raised: Vec<(u64, AlarmKind)>| {
-            assert_eq!(raised.len(), 1, "{raised:?}");
-            assert_eq!(raised[0].1, kind);
-            assert!((21..=32).contains(&raised[0].0), "{raised:?}");
-        };
-        only(AlarmKind::EntropyHigh, planted(|step| step.entropy = 4.0));
-        only(AlarmKind::EntropyLow, planted(|step| step.entropy = 0.1));
-        only(AlarmKind::Truncation, planted(|step| step.truncated = 40));
-        only(AlarmKind::NothingToLearn, planted(|step| step.zero_variance = 8));
-        only(AlarmKind::NoReward, planted(|step| (step.failed, step.failure) = (30, Some("the command died".into()))));
-        only(AlarmKind::Mismatch, planted(|step| step.mismatch = 0.05));
-        only(AlarmKind::Mismatch, planted(|step| step.mismatch = f32::NAN));
-    }
-
-    #[test]
-    fn an_alarm_rings_again_after_the_run_was_well() {
-        let raised = planted(|step| step.entropy = if (30..40).contains(&step.step) { 1.0 } else { 9.0 });
-        assert_eq!(raised.iter().filter(|(_, kind)| *kind == AlarmKind::EntropyHigh).count(), 2, "{raised:?}");
-    }
-
-    #[test]
-    fn a_reward_that_rises_while_held_out_falls_is_told() {
-        let run = |training: [f32; 5], held: [f32; 5]| {
-            let mut alarms = Alarms::new(settings());
-            let mut raised = 0;
-            for (number, (training, held)) in training.into_iter().zip(held).enumerate() {
-                for step in 0..WINDOW {
-                    alarms.step(&RlStep { reward: training, ..well((number * WINDOW + step) as u64) });
-                }
-                let validation = RlValidation { reward: held, ..RlValidation::default() };
-                raised += alarms.validation(&validation).iter().filter(|(kind, _)| *kind == AlarmKind::Overfitting).count();
-            }
-            raised
-        };
-        assert_eq!(run([0.1, 0.2, 0.3, 0.4, 0.5], [0.3, 0.4, 0.3, 0.2, 0.1]), 1);
-        assert_eq!(run([0.1, 0.2, 0.3, 0.4, 0.5], [0.3, 0.2, 0.3, 0.2, 0.1]), 0, "it rose in between");
-        assert_eq!(run([0.5, 0.4, 0.3, 0.2, 0.1], [0.5, 0.4, 0.3, 0.2, 0.1]), 0, "both fall");
+/// The first line of somebody else's text, shortened.
+fn quoted(text: &str) -> String {
+    let line = text.trim().lines().next().unwrap_or_default();
+    match line.char_indices().nth(QUOTED) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line.to_string(),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use data::{AlarmKind, StopCause, TrainEvent, TrainStart, TrainState};
+use data::{AlarmKind, RlSample, SampleRank, StopCause, TrainEvent, TrainStart, TrainState};
 use model::Model;
 use model::train::TrainSpaceShape;
 
@@ -22,6 +22,8 @@ use crate::trainer::Trainer;
 const FREE: [&str; 6] = ["device.threads", "validation", "checkpoint", "device.kind", "alarms", "train.steps"];
 /// Steps in a row without a reward for anything, after which a run stops: it can be resumed when the cause is mended.
 const PATIENCE: u32 = 3;
+/// Characters of a sample that are kept.
+const SHOWN: usize = 1200;
 /// Sequences that rollouts run at once at most; a CPU gains nothing beyond.
 const SEQUENCES: usize = 256;
 
@@ -91,7 +93,7 @@ impl<E: Environment> Learn<E> {
             let rl = state.rl.as_ref().ok_or_else(|| TrainError::NoRecipe(folder.display().to_string()))?;
             reinforce.restore(state.step, rl)?;
         }
-        let mut alarms = Alarms::new(recipe.alarms);
+        let mut alarms = Alarms::new(recipe.alarms.into());
         resumption.events.iter().for_each(|event| alarms.replay(event));
         Ok(Self {
             steps,
@@ -220,11 +222,21 @@ impl<E: Environment> Learn<E> {
                 shown = vec![best];
             }
         }
-        for i in shown {
+        let tasks = self.reinforce.environment.tasks();
+        for (i, rank) in shown.into_iter().zip([SampleRank::Best, SampleRank::Worst]) {
             let environment = &self.reinforce.environment;
-            let (prompt, said) = (environment.text(&prompts[rollouts[i].group].ids), environment.text(rollouts[i].reply()));
-            let completion = format!("[reward {:.3}] {said}", rewards[i].unwrap_or_default());
-            self.record(TrainEvent::Sample { step: self.state.step, prompt, completion }, see)?;
+            let (prompt, rollout) = (&prompts[rollouts[i].group], &rollouts[i]);
+            let sample = RlSample {
+                step: self.state.step,
+                rank,
+                task: tasks[prompt.task].0.clone(),
+                prompt: shortened(&environment.text(&prompt.ids)),
+                completion: shortened(&environment.text(rollout.reply())),
+                reward: rewards[i].unwrap_or_default() as f32,
+                tokens: rollout.logprobs.len() as u64,
+                truncated: rollout.truncated,
+            };
+            self.record(TrainEvent::RlSample(sample), see)?;
         }
         Ok(())
     }
@@ -261,6 +273,17 @@ impl<E: Environment> Learn<E> {
         see(&event);
         Ok(())
     }
+}
+
+/// A text with the middle of a long one left out.
+fn shortened(text: &str) -> String {
+    let count = text.chars().count();
+    if count <= SHOWN {
+        return text.to_string();
+    }
+    let half = |letters: std::iter::Take<std::str::Chars>| letters.collect::<String>();
+    let end: String = text.chars().skip(count - SHOWN / 2).collect();
+    format!("{} […] {end}", half(text.chars().take(SHOWN / 2)))
 }
 
 /// The fingerprint of what a run starts from: the base model and its items.
