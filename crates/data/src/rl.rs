@@ -20,6 +20,8 @@ pub struct AepoState {
 /// What reinforcement learning goes on from, beside the tensors.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RlState {
+    /// Optimizer steps: a batch from which nothing can be learnt makes none.
+    pub updates: u64,
     /// Where each task's prompts are.
     pub sampler: SamplerState,
     /// The latch and its thresholds.

@@ -186,7 +186,7 @@ impl Finetune {
         let mut state = TrainState { version: TrainState::VERSION, ..TrainState::default() };
         if let Some(checkpoint) = &resumption.checkpoint {
             state = checkpoint.state().clone();
-            restore(&mut trainer, checkpoint)?;
+            restore(&mut trainer, checkpoint, state.step)?;
         }
         let steps = steps_of(&config, data.lengths());
         let trained: usize = trainer.gradients().iter().map(|(_, tensor)| tensor.len()).sum();
@@ -401,10 +401,10 @@ pub(crate) fn write(trainer: &mut Trainer, writer: &mut Writer) -> Result<()> {
     Ok(())
 }
 
-pub(crate) fn restore(trainer: &mut Trainer, checkpoint: &Checkpoint) -> Result<()> {
+pub(crate) fn restore(trainer: &mut Trainer, checkpoint: &Checkpoint, updates: u64) -> Result<()> {
     let shapes: std::collections::HashMap<Slot, Vec<usize>> =
         trainer.gradients().iter().map(|(slot, t)| (slot, t.shape().to_vec())).collect();
-    trainer.restore(checkpoint.state().step as u32, |slot| {
+    trainer.restore(updates as u32, |slot| {
         let read = |file: &str| checkpoint.f32s(file, &slot.name(), &shapes[&slot]);
         Ok([read(FILES[0])?, read(FILES[1])?, read(FILES[2])?])
     })

@@ -89,8 +89,8 @@ impl<E: Environment> Learn<E> {
         let mut state = TrainState { version: TrainState::VERSION, ..TrainState::default() };
         if let Some(checkpoint) = &resumption.checkpoint {
             state = checkpoint.state().clone();
-            finetune::restore(&mut reinforce.trainer, checkpoint)?;
             let rl = state.rl.as_ref().ok_or_else(|| TrainError::NoRecipe(folder.display().to_string()))?;
+            finetune::restore(&mut reinforce.trainer, checkpoint, rl.updates)?;
             reinforce.restore(state.step, rl)?;
         }
         let mut alarms = Alarms::new(recipe.alarms.into());

@@ -87,7 +87,7 @@ impl<E: Environment> Reinforce<E> {
 
     /// What to go on from, beside the trainer's tensors.
     pub fn state(&self) -> RlState {
-        RlState { sampler: self.sampler.state(), aepo: self.aepo.state() }
+        RlState { updates: u64::from(self.trainer.steps()), sampler: self.sampler.state(), aepo: self.aepo.state() }
     }
 
     /// Goes on after `step` updates.
