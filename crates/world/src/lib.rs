@@ -1,2 +1,206 @@
 //! The small world: seeded documents of any length in plain English over a small vocabulary, and questions about them whose answers
 //! and evidence are known.
+//!
+//! A document tells of people, firms and places: who was born where, owns what, sold what to whom, said what, and what firms made in
+//! which year. Each fact is one sentence among others, at a place uniform over the document. A question leads from a name over one to
+//! four links to its answer ("Who is the owner of the mill in the birthplace of Anna Reed?"), and the names in between are not in it.
+//!
+//! ```
+//! use world::{Split, Task, World, WorldSettings};
+//!
+//! let world = World::new(WorldSettings::tiny(7, Split::Train))?;
+//! let item = world.item(0)?; // a document and a question, as a training row
+//! let story = world.story(1, 2_000, &[(Task::MultiHop, 3), (Task::Numeric, 2)])?; // one document, two questions
+//! assert_eq!(story.questions.len(), 2);
+//! # Ok::<(), world::WorldError>(())
+//! ```
+//!
+//! - [`World::item`] is a row of training or evaluation; [`World::story`] one document with several questions; [`World::write`] the same
+//!   for a document that need not be in memory.
+//! - [`Facts`] reads the facts back out of a text and checks questions against them; [`derive`] answers a question from facts.
+//! - [`vocabulary`], [`words`] and [`tokenizer_json`] are the word-level language; [`CHAT_TEMPLATE`] its ChatML.
+//!
+//! Nothing here opens a file, starts a thread or reads a clock.
+
+mod check;
+mod fact;
+mod language;
+mod names;
+mod plan;
+mod question;
+mod random;
+mod settings;
+mod story;
+mod template;
+mod words;
+
+use std::fmt;
+
+use data::{Item, Span};
+
+pub use check::{Facts, read_facts, sentences};
+pub use fact::{Detail, Fact, Quote, Relation, Value};
+pub use names::{Entity, Kind, Split, split_of_year};
+pub use question::{Flaw, Form, Last, Question, Step, Task, derive};
+pub use settings::{WorldError, WorldSettings};
+pub use words::{CHAT_TEMPLATE, IM_END, IM_START, PAD, join, tokenizer_json, vocabulary, words};
+
+use plan::{Plan, Planned};
+use random::Random;
+
+/// A maker of documents and questions.
+#[derive(Clone, Debug)]
+pub struct World {
+    settings: WorldSettings,
+}
+
+/// A document and questions about it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Story {
+    /// What the questions' evidence calls it.
+    pub id: String,
+    /// The document.
+    pub text: String,
+    /// In the order they were asked for.
+    pub questions: Vec<Question>,
+}
+
+impl World {
+    /// Errors where settings are out of range or no question fits them.
+    pub fn new(settings: WorldSettings) -> Result<Self, WorldError> {
+        settings.check()?;
+        Ok(Self { settings })
+    }
+
+    /// What it was made by.
+    pub fn settings(&self) -> &WorldSettings {
+        &self.settings
+    }
+
+    /// The row of this number: a document of a length within the settings, and one question. Tasks take turns by number.
+    pub fn item(&self, index: u64) -> Result<Item, WorldError> {
+        let (story, words) = self.item_story(index)?;
+        Ok(self.row(&story, 0, words))
+    }
+
+    /// The document and question of [`item`](Self::item).
+    pub fn item_story(&self, index: u64) -> Result<(Story, usize), WorldError> {
+        let mut random = self.random(&[index]);
+        let task = self.settings.tasks[(index % self.settings.tasks.len() as u64) as usize];
+        let [least, most] = self.settings.words.map(|words| (words as f64).ln());
+        let words = (least + random.unit() * (most - least)).exp().round() as usize;
+        let (least, most) = self.settings.hops_of(task);
+        let hops = random.between(least.into(), most.into()) as u8;
+        Ok((self.story(index, words, &[(task, hops)])?, words))
+    }
+
+    /// A question of a story as a row. `words`: how many its document was to have.
+    pub fn row(&self, story: &Story, question: usize, words: usize) -> Item {
+        let question = &story.questions[question];
+        let mut extra = serde_json::Map::new();
+        extra.insert("question".into(), question.question.clone().into());
+        extra.insert("split".into(), self.settings.split.name().into());
+        extra.insert("words".into(), words.into());
+        if !question.code.is_empty() {
+            extra.insert("random_string_to_prepend".into(), question.code.clone().into());
+        }
+        Item {
+            id: story.id.clone(),
+            task: question.task.name().into(),
+            prompt: self.prompt(question, &story.text),
+            answers: question.answers.clone(),
+            rule: question.rule.into(),
+            hops: question.hops,
+            evidence: question.evidence.clone(),
+            extra,
+        }
+    }
+
+    /// A document of about `words` words with these questions, by task and number of links. It is longer where the facts that the
+    /// questions need take more. Documents of one number but different questions or lengths have nothing in common.
+    pub fn story(&self, index: u64, words: usize, asks: &[(Task, u8)]) -> Result<Story, WorldError> {
+        let mut text = String::with_capacity(words * 6);
+        let written = self.write(index, words, asks, &mut text)?;
+        Ok(Story { id: self.id(index), text, questions: written.unwrap_or_default() })
+    }
+
+    /// [`story`](Self::story) written as it is made: time is linear in `words`, and memory a few bytes for each fact. `out`'s own error is
+    /// the inner one.
+    pub fn write<W: fmt::Write>(
+        &self,
+        index: u64,
+        words: usize,
+        asks: &[(Task, u8)],
+        out: &mut W,
+    ) -> Result<Result<Vec<Question>, fmt::Error>, WorldError> {
+        for (task, hops) in asks {
+            let (least, most) = task.hops();
+            if !(least..=most).contains(hops) {
+                return Err(WorldError::Hops { task: task.name(), least, most, hops: [*hops; 2] });
+            }
+        }
+        let mut names = vec![index, words as u64];
+        names.extend(asks.iter().map(|(task, hops)| 1 + 8 * *task as u64 + u64::from(*hops)));
+        let mut plan = Plan::new(&self.settings, self.random(&names), words, asks)?;
+        let Ok(spans) = story::write(&self.settings, &mut plan, words, out) else { return Ok(Err(fmt::Error)) };
+        let id = self.id(index);
+        let questions = std::mem::take(&mut plan.questions);
+        let finish = |planned: Planned| {
+            let (answer, evidence) = derive(&plan.placed, &planned.form).expect("planned facts give one answer");
+            let evidence = evidence.into_iter().map(|at| Span { doc: id.clone(), start: spans[at].start, end: spans[at].end });
+            finished(planned, answer, evidence.collect())
+        };
+        Ok(Ok(questions.into_iter().map(finish).collect()))
+    }
+
+    /// What a model is asked: the document in `<text>` tags, the question, and how the answer must end; in a
+    /// [short](WorldSettings::short) world only document and question.
+    pub fn prompt(&self, question: &Question, document: &str) -> String {
+        let template = match question.task {
+            _ if self.settings.short => language::PROMPT_SHORT,
+            Task::MultipleChoice => language::PROMPT_CHOICE,
+            Task::Dialogue => language::PROMPT_REPEAT,
+            _ => language::PROMPT,
+        };
+        let options = question.options.iter().zip(language::LETTERS).map(|(option, letter)| format!("({letter}) {option}"));
+        let options = options.collect::<Vec<_>>().join("\n");
+        let (before, after) = template.trim_end().split_once("{document}").unwrap_or((template, ""));
+        let after = after.replace("{question}", &question.question).replace("{options}", &options);
+        [before, document, after.trim_end()].concat()
+    }
+
+    /// The reply that a prompt asks for: to begin with supervised training, or to show what a right one is.
+    pub fn reply(&self, question: &Question) -> String {
+        let answer = question.answers.first().map_or("", String::as_str);
+        match question.task {
+            Task::Dialogue => answer.to_string(),
+            _ if self.settings.short => answer.to_string(),
+            Task::MultipleChoice => template::filled(language::REPLY_CHOICE, &[("x", answer)]),
+            _ => template::filled(language::REPLY, &[("x", answer)]),
+        }
+    }
+
+    fn id(&self, index: u64) -> String {
+        format!("{}-{}-{index}", self.settings.split.name(), self.settings.seed)
+    }
+
+    fn random(&self, names: &[u64]) -> Random {
+        Random::new(&[&[self.settings.seed, self.settings.split as u64], names].concat())
+    }
+}
+
+fn finished(planned: Planned, derived: String, evidence: Vec<Span>) -> Question {
+    let Planned { task, form, options, code } = planned;
+    let number = derived.bytes().all(|byte| byte.is_ascii_digit());
+    let (answer, rule) = match task {
+        Task::MultipleChoice => {
+            let at = options.iter().position(|option| *option == derived).unwrap_or_default();
+            (language::LETTERS[at].to_string(), "letter")
+        }
+        Task::Dialogue => (format!("{code} {derived}"), "mrcr"),
+        _ if number => (derived, "numeric"),
+        _ => (derived, "contain"),
+    };
+    let (question, hops) = (form.text(&code), form.hops());
+    Question { task, question, answers: vec![answer], options, rule, code, hops, evidence, form }
+}
