@@ -4,6 +4,7 @@ mod chat;
 mod citation;
 mod read_log;
 mod records;
+mod rl;
 mod text;
 mod train_log;
 mod train_state;
@@ -15,6 +16,7 @@ pub use chat::{
 pub use citation::{Citation, Source, Support};
 pub use read_log::{MemoryOutcome, ReadEvent};
 pub use records::{Document, Mark, Place, Span};
+pub use rl::{AepoState, SamplerState, TaskCursor};
 pub use text::Text;
 pub use train_log::{Machine, StopCause, TrainEvent, TrainStart, TrainStep};
 pub use train_state::{BestValidation, DataCursor, FileRecord, Manifest, TrainState};

@@ -10,6 +10,7 @@ mod survey;
 
 pub use dataset::{DataError, Dataset};
 pub use example::{ChatFormat, Example, Outcome, Unfit};
+pub(crate) use order::permutation;
 pub use order::{Cursor, Order, random};
 pub use pack::{Pack, PackError, pack};
 pub use rows::{Row, RowError, Rows, conversation};
