@@ -10,7 +10,8 @@ mod survey;
 
 pub use dataset::{DataError, Dataset};
 pub use example::{ChatFormat, Example, Outcome, Unfit};
-pub use order::{Cursor, Order, permutation, random};
+pub(crate) use order::permutation;
+pub use order::{Cursor, Order, random};
 pub use pack::{Pack, PackError, pack};
 pub use rows::{Row, RowError, Rows, conversation};
 pub use survey::{Dropped, LengthBin, Reason, Report, Survey, survey};

@@ -91,7 +91,7 @@ impl Order {
 }
 
 /// 0..count in an order of (seed, epoch): Fisher and Yates' shuffle.
-pub fn permutation(count: usize, seed: u64, epoch: u64) -> Vec<usize> {
+pub(crate) fn permutation(count: usize, seed: u64, epoch: u64) -> Vec<usize> {
     let mut order: Vec<usize> = (0..count).collect();
     for last in (1..count).rev() {
         // A 64-bit draw times a range of at most 2^32: even to one part in 2^32.
