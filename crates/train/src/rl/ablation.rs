@@ -59,7 +59,7 @@ impl Default for Scope {
             prompts: 20,
             group: 8,
             lr: 1e-3,
-            items: 2000,
+            items: 20_000,
             held: 250,
             every: 20,
         }
