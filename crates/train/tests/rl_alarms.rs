@@ -51,6 +51,13 @@ fn each_alarm_rings_once_on_a_run_with_its_fault_and_none_on_a_good_one() {
 }
 
 #[test]
+fn an_entropy_that_is_no_number_does_not_hide_the_others() {
+    let raised = planted(|step| step.entropy = if step.step % 5 == 0 { f32::NAN } else { 0.1 });
+    let kinds: Vec<AlarmKind> = raised.iter().map(|(_, kind)| *kind).collect();
+    assert_eq!(kinds, [AlarmKind::EntropyHigh, AlarmKind::EntropyLow], "{raised:?}");
+}
+
+#[test]
 fn an_alarm_rings_again_after_the_run_was_well() {
     let raised = planted(|step| step.entropy = if (30..40).contains(&step.step) { 1.0 } else { 9.0 });
     assert_eq!(raised.iter().filter(|(_, kind)| *kind == AlarmKind::EntropyHigh).count(), 2, "{raised:?}");
@@ -135,6 +142,8 @@ fn why_a_reward_is_missing_is_said_in_one_line() {
     let message = &raised[0].1;
     assert!(message.starts_with("64 of 64 rollouts have no reward: ä") && message.ends_with("ä…"), "{message}");
     assert!(message.chars().count() < 250 && !message.contains('\n'));
+    let raised = Alarms::new(settings()).step(&RlStep { failed: 64, failure: Some("it died\nat line 2".into()), ..well(1) });
+    assert_eq!(raised[0].1, "64 of 64 rollouts have no reward: it died");
 }
 
 #[test]
