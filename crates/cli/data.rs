@@ -1,5 +1,7 @@
 //! `longhand data`: what a file of training rows holds, before a training does.
 
+mod world;
+
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -11,7 +13,7 @@ use train::sft::{ChatFormat, Report, RowError, Rows, Survey, survey};
 
 use crate::load;
 
-/// Training data: see what is in it.
+/// Training data: see what is in it, or make some.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  longhand data check train.jsonl --model ./Qwen3-0.6B --max-length 8192")]
 pub struct DataArgs {
@@ -23,6 +25,8 @@ pub struct DataArgs {
 enum What {
     /// Rows, tokens, lengths, and what a training would leave out and why. A bad row makes the exit code 2.
     Check(CheckArgs),
+    /// Items of the small world: documents of any length, questions with known answers and evidence.
+    World(world::WorldArgs),
 }
 
 #[derive(clap::Args)]
@@ -47,7 +51,13 @@ const BAR: u64 = 40;
 
 /// Runs the verb.
 pub fn run(args: &DataArgs) -> Result<()> {
-    let What::Check(args) = &args.what;
+    match &args.what {
+        What::Check(args) => check(args),
+        What::World(args) => world::run(args),
+    }
+}
+
+fn check(args: &CheckArgs) -> Result<()> {
     // The file first: a slip in its name should not wait for a model.
     let rows = Rows::open(&args.file, Format::Auto)?;
     let (checkpoint, path) = load::checkpoint(&args.model)?;
