@@ -22,7 +22,7 @@ def rows(words, count, rng, name):
         yield {
             "id": f"{name}-{number}",
             "task": "reverse",
-            "prompt": f"Write the letters of each word backwards, keeping the order of the words. For example, for \"cat door\" write \"tac rood\". Write nothing else.\n\n{text}",
+            "prompt": f"Reverse the letters of each word: {text}",
             "answers": [" ".join(word[::-1] for word in chosen)],
             "rule": "exact",
         }
@@ -36,7 +36,7 @@ def data(args):
     held, train = words[: len(words) // 5], words[len(words) // 5 :]
     out = pathlib.Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
-    for name, words, count in [("train", train, 400), ("held", held, 100)]:
+    for name, words, count in [("train", train, 400), ("held", held, 60)]:
         (out / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows(words, count, rng, name)))
         print(f"{out / name}.jsonl: {count} rows of {len(words)} words")
 
