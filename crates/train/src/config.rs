@@ -3,6 +3,7 @@
 mod error;
 mod keys;
 mod reader;
+mod rl;
 #[cfg(test)]
 mod tests;
 
@@ -15,6 +16,8 @@ use sha2::{Digest, Sha256};
 pub use error::ConfigError;
 use keys::KEYS;
 use reader::Document;
+
+use crate::rl::recipe::Recipe;
 
 /// What a training does. Paths are kept as written; [`Config::path`] says where they lead.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +38,8 @@ pub struct Config {
     pub checkpoint: CheckpointSection,
     /// `[device]`
     pub device: DeviceSection,
+    /// `[rl]` and the tables of its recipe; absent: supervised fine-tuning.
+    pub rl: Option<Recipe>,
 }
 
 /// `[model]`: what is trained.
@@ -216,6 +221,12 @@ pub enum DeviceKind {
     Cpu,
     /// A GPU; never another.
     Gpu,
+}
+
+/// The recipe's tables of the text of `file`, without asking for a model or data.
+pub(crate) fn recipe(text: &str, file: &Path) -> Result<Recipe, ConfigError> {
+    let name = file.display().to_string();
+    rl::tables(&Document::parse(text, &name, KEYS)?)
 }
 
 impl Config {

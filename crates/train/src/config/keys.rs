@@ -7,8 +7,9 @@ use kernels::DType;
 use super::reader::{Document, Entry, Keys};
 use super::{
     CheckpointSection, Config, ConfigError, DataSection, DeviceKind, DeviceSection, Duplicates, Format, Length, LoraSection, ModelSection,
-    Schedule, StepSize, Targets, TrainSection, ValidationSection, Warmup,
+    Schedule, StepSize, Targets, TrainSection, ValidationSection, Warmup, rl,
 };
+use crate::rl::recipe::Recipe;
 
 pub(super) const KEYS: Keys = &[
     ("model", &["path"]),
@@ -36,12 +37,33 @@ pub(super) const KEYS: Keys = &[
     ("validation", &["every", "file"]),
     ("checkpoint", &["every", "keep"]),
     ("device", &["kind", "threads"]),
+    (
+        "rl",
+        &[
+            "group",
+            "max_new_tokens",
+            "temperature",
+            "top_p",
+            "logprob_space",
+            "loss_norm",
+            "reward",
+            "reward_seconds",
+            "balance",
+            "prompt_template",
+            "skip_truncated",
+        ],
+    ),
+    ("advantage", &["center", "scale"]),
+    ("aepo", &["mode", "low", "high"]),
+    ("clip", &["unit", "which", "threshold", "quantile", "share"]),
+    ("judge", &["model"]),
+    ("alarms", &["entropy_high", "entropy_low", "truncated", "gap"]),
 ];
 
 /// No machine of today trains on longer sequences; a slip of the finger does.
 const MOST_TOKENS: u64 = 1 << 24;
 /// The largest whole number TOML promises.
-const MOST: u64 = i64::MAX as u64;
+pub(super) const MOST: u64 = i64::MAX as u64;
 
 const FORMATS: [(&str, Format); 3] = [("auto", Format::Auto), ("jsonl", Format::Jsonl), ("parquet", Format::Parquet)];
 const DUPLICATES: [(&str, Duplicates); 2] = [("drop", Duplicates::Drop), ("keep", Duplicates::Keep)];
@@ -50,7 +72,11 @@ const DTYPES: [(&str, DType); 3] = [("bf16", DType::BF16), ("f16", DType::F16), 
 const KINDS: [(&str, DeviceKind); 3] = [("auto", DeviceKind::Auto), ("cpu", DeviceKind::Cpu), ("gpu", DeviceKind::Gpu)];
 
 /// `None` stays `None`; an entry is read.
-fn read_or<T>(entry: Option<Entry<'_>>, default: T, read: impl FnOnce(&Entry<'_>) -> Result<T, ConfigError>) -> Result<T, ConfigError> {
+pub(super) fn read_or<T>(
+    entry: Option<Entry<'_>>,
+    default: T,
+    read: impl FnOnce(&Entry<'_>) -> Result<T, ConfigError>,
+) -> Result<T, ConfigError> {
     entry.as_ref().map_or(Ok(default), read)
 }
 
@@ -77,7 +103,8 @@ pub(super) fn read(document: &Document<'_>, base: PathBuf) -> Result<Config, Con
     let format = read_or(get("data", "format"), Format::default(), |e| e.choice(&FORMATS))?;
     let duplicates = read_or(get("data", "duplicates"), Duplicates::default(), |e| e.choice(&DUPLICATES))?;
     let lora = document.has("lora").then(|| lora(document)).transpose()?;
-    let train = train(document, max_length, lora.is_some())?;
+    let rl = rl::read(document)?;
+    let train = train(document, max_length, lora.is_some(), rl.as_ref())?;
     let validation = ValidationSection {
         every: read_or(get("validation", "every"), 100, |e| e.integer(1..=MOST))?,
         file: get("validation", "file").map(|e| e.text()).transpose()?,
@@ -94,30 +121,42 @@ pub(super) fn read(document: &Document<'_>, base: PathBuf) -> Result<Config, Con
         .ok_or_else(|| document.missing("model.path", "the folder with config.json and safetensors, a .gguf file, or a model's name"))?;
     let file = data_file.ok_or_else(|| document.missing("data.file", "the rows to train on, JSONL or Parquet"))?;
     let (model, data) = (ModelSection { path }, DataSection { file, format, max_length, duplicates });
-    Ok(Config { base, model, data, train, lora, validation, checkpoint, device })
+    Ok(Config { base, model, data, train, lora, validation, checkpoint, device, rl })
 }
 
-fn train(document: &Document<'_>, max_length: usize, lora: bool) -> Result<TrainSection, ConfigError> {
+fn train(document: &Document<'_>, max_length: usize, lora: bool, rl: Option<&Recipe>) -> Result<TrainSection, ConfigError> {
     let get = |key: &str| document.get("train", key);
     let length = match (get("steps"), get("epochs")) {
         (Some(_), Some(epochs)) => return Err(epochs.refuse("and `train.steps` both say when training ends: keep one")),
         (Some(steps), None) => Length::Steps(steps.integer(1..=MOST)?),
+        (None, Some(epochs)) if rl.is_some() => {
+            return Err(epochs.refuse("has no meaning with [rl], whose prompts are drawn without end: give `train.steps`"));
+        }
+        (None, None) if rl.is_some() => {
+            return Err(document.missing("train.steps", "how many updates to make; prompts are drawn without end"));
+        }
         (None, epochs) => Length::Epochs(read_or(epochs, 1, |e| e.integer(1..=1_000_000))?),
     };
     let batch = match (get("batch"), get("batch_tokens")) {
         (Some(_), Some(tokens)) => return Err(tokens.refuse("and `train.batch` both say what a step takes: keep one")),
+        (None, Some(tokens)) if rl.is_some() => {
+            return Err(tokens.refuse("has no meaning with [rl]: give `train.batch`, the prompts of a step"));
+        }
         (None, Some(tokens)) => StepSize::Tokens(tokens.size(1..=1 << 40)?),
-        (batch, None) => StepSize::Examples(read_or(batch, 16, |e| e.size(1..=1 << 20))?),
+        (batch, None) => StepSize::Examples(read_or(batch, if rl.is_some() { 128 } else { 16 }, |e| e.size(1..=1 << 20))?),
     };
     let micro_batch_tokens = read_or(get("micro_batch_tokens"), None, |entry| {
         let tokens = size_or_auto(entry, MOST_TOKENS)?;
-        match tokens.filter(|&tokens| tokens < max_length) {
-            Some(tokens) => Err(entry
-                .refuse(format!("is {tokens}, and an example of `data.max_length` {max_length} must fit: raise one or lower the other"))),
+        let (new, and_new) =
+            rl.map_or((0, String::new()), |rl| (rl.max_new_tokens, format!(" with `rl.max_new_tokens` {}", rl.max_new_tokens)));
+        match tokens.filter(|&tokens| tokens < max_length + new) {
+            Some(tokens) => Err(entry.refuse(format!(
+                "is {tokens}, and an example of `data.max_length` {max_length}{and_new} must fit: raise one or lower the other"
+            ))),
             None => Ok(tokens),
         }
     })?;
-    let warmup = read_or(get("warmup"), Warmup::Share(0.03), |entry| {
+    let warmup = read_or(get("warmup"), if rl.is_some() { Warmup::Steps(0) } else { Warmup::Share(0.03) }, |entry| {
         if !entry.is_integer() {
             return entry
                 .number(|x| (0.0..1.0).contains(&x), "a whole number of steps, or a share of them from 0.0 to below 1.0")
@@ -138,12 +177,20 @@ fn train(document: &Document<'_>, max_length: usize, lora: bool) -> Result<Train
             _ => Err(entry.not(wanted)),
         }
     })?;
+    // The paper's rate; adapters take ten times as much, as they do in fine-tuning.
+    let lr = match (rl.is_some(), lora) {
+        (false, false) => 1e-5,
+        (false, true) => 1e-4,
+        (true, false) => 2e-6,
+        (true, true) => 2e-5,
+    };
+    let schedule = if rl.is_some() { Schedule::Constant } else { Schedule::default() };
     Ok(TrainSection {
         length,
         batch,
         micro_batch_tokens,
-        lr: read_or(get("lr"), if lora { 1e-4 } else { 1e-5 }, |e| e.number(|x| x > 0.0 && x <= 1.0, "a number above 0, at most 1"))?,
-        schedule: read_or(get("schedule"), Schedule::default(), |e| e.choice(&SCHEDULES))?,
+        lr: read_or(get("lr"), lr, |e| e.number(|x| x > 0.0 && x <= 1.0, "a number above 0, at most 1"))?,
+        schedule: read_or(get("schedule"), schedule, |e| e.choice(&SCHEDULES))?,
         warmup,
         weight_decay: read_or(get("weight_decay"), 0.01, |e| e.number(|x| (0.0..=1.0).contains(&x), "a number from 0 to 1"))?,
         betas,
@@ -172,13 +219,13 @@ fn lora(document: &Document<'_>) -> Result<LoraSection, ConfigError> {
     Ok(LoraSection { rank, alpha, targets })
 }
 
-fn name<T: PartialEq>(choices: &[(&'static str, T)], value: &T) -> String {
+pub(super) fn name<T: PartialEq>(choices: &[(&'static str, T)], value: &T) -> String {
     choices.iter().find(|(_, choice)| choice == value).map_or("other", |(name, _)| name).to_string()
 }
 
 pub(super) fn result_keys(config: &Config) -> Vec<(&'static str, String)> {
     // No `..`: a new key has to be thought of here.
-    let Config { base: _, model, data, train, lora, validation: _, checkpoint: _, device } = config;
+    let Config { base: _, model, data, train, lora, validation: _, checkpoint: _, device, rl } = config;
     let DataSection { file, format, max_length, duplicates } = data;
     let TrainSection { length, batch, micro_batch_tokens, lr, schedule, warmup, weight_decay, betas, eps, max_grad_norm, seed, dtype } =
         train;
@@ -225,6 +272,7 @@ pub(super) fn result_keys(config: &Config) -> Vec<(&'static str, String)> {
         let targets: Vec<&str> = names.iter().filter(|(on, _)| **on).map(|&(_, name)| name).collect();
         keys.extend([("lora.rank", rank.to_string()), ("lora.alpha", format!("{alpha:e}")), ("lora.targets", targets.join(" "))]);
     }
+    keys.extend(rl.iter().flat_map(rl::result_keys));
     keys.push(("device.kind", name(&KINDS, &device.kind)));
     keys
 }

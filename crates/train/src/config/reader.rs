@@ -122,6 +122,11 @@ impl Entry<'_> {
         self.value.get_ref().is_integer()
     }
 
+    /// `true` or `false`.
+    pub fn flag(&self) -> Result<bool, ConfigError> {
+        self.value.get_ref().as_bool().ok_or_else(|| self.not("true or false"))
+    }
+
     /// A whole number within `range`.
     pub fn integer(&self, range: RangeInclusive<u64>) -> Result<u64, ConfigError> {
         let wanted = || self.not(&format!("a whole number from {} to {}", range.start(), range.end()));
