@@ -296,6 +296,8 @@ fn names(batch: &[(u8, i32, u32)]) -> Vec<(String, String)> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn a_shift_changes_nothing_and_a_factor_leaves_signs(batch in batches(), shift in -9i32..9, factor in 2u32..9) {
         let names = names(&batch);

@@ -84,6 +84,8 @@ fn a_place_among_other_prompts_is_refused() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn each_prompt_comes_once_before_any_comes_twice(sizes in prop::collection::vec(1usize..30, 1..5), more in 0usize..40, seed in 0u64..9) {
         let batch = sizes.len() + more;

@@ -44,7 +44,7 @@ pub enum Scale {
     Task,
     /// That of its group (GRPO).
     Group,
-    /// That of the whole batch ("batch-std" of table 6).
+    /// That of the whole batch ("batch-std" of the paper's ablation).
     Batch,
     /// Nothing (Dr. GRPO, MemAgent).
     None,

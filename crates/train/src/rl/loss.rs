@@ -1,4 +1,4 @@
-//! What each token weighs in the loss (eq. 4, §3.3): with one update a batch the ratio is 1, and the gradient that of
+//! What each token weighs in the loss (eq. 4): with one update a batch the ratio is 1, and the gradient that of
 //!
 //! ```text
 //! L = − 1/groups · Σ_groups 1/(tokens of the group) · Σ_i A_i · Σ_t log π(y_i,t)     (Norm::Group)

@@ -38,7 +38,7 @@ impl Lessons {
     }
 
     fn new(seed: u64, first: u64, count: usize) -> Self {
-        let world = World::new(WorldSettings { words: [30, 60], ..WorldSettings::tiny(seed, Split::Train) }).expect("the preset is a world");
+        let world = World::new(WorldSettings { words: [30, 60], names: 8, ..WorldSettings::tiny(seed, Split::Train) }).expect("the preset is a world");
         let words: Vec<String> = world::vocabulary().iter().map(|word| word.to_string()).collect();
         let number: HashMap<&str, u32> = words.iter().enumerate().map(|(id, word)| (word.as_str(), id as u32)).collect();
         let stop = number[world::IM_END];
@@ -81,11 +81,10 @@ impl Lessons {
         self.stop
     }
 
-    /// Prompt and right reply of an item, with the reply to be predicted.
+    /// Prompt and right reply of an item, all to be predicted: names that come back teach a small model to look back.
     pub fn lesson(&self, number: usize) -> (Vec<u32>, Vec<bool>) {
         let Row { prompt, reply, .. } = &self.rows[number];
-        let mask = (0..prompt.len() + reply.len()).map(|at| at >= prompt.len()).collect();
-        ([prompt.as_slice(), reply].concat(), mask)
+        ([prompt.as_slice(), reply].concat(), vec![true; prompt.len() + reply.len()])
     }
 
     /// The longest prompt and reply.
