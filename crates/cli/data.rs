@@ -1,5 +1,6 @@
 //! `longhand data`: what a file of training rows holds, before a training does.
 
+mod rate;
 mod world;
 
 use std::io::Write;
@@ -25,6 +26,10 @@ pub struct DataArgs {
 enum What {
     /// Rows, tokens, lengths, and what a training would leave out and why. A bad row makes the exit code 2.
     Check(CheckArgs),
+    /// How often a model solves each item.
+    Rate(rate::RateArgs),
+    /// Items for a stage, by how often they are solved.
+    Pick(rate::PickArgs),
     /// Items of the small world: documents of any length, questions with known answers and evidence.
     World(world::WorldArgs),
 }
@@ -53,6 +58,8 @@ const BAR: u64 = 40;
 pub fn run(args: &DataArgs) -> Result<()> {
     match &args.what {
         What::Check(args) => check(args),
+        What::Rate(args) => rate::rate(args),
+        What::Pick(args) => rate::pick(args),
         What::World(args) => world::run(args),
     }
 }
