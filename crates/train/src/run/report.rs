@@ -1,22 +1,24 @@
 //! A run's log as one page that loads nothing: what ran, how it went, what the model said on the way.
 
+mod chart;
+mod rl;
+
 use std::path::{Path, PathBuf};
 
 use agent::Piece;
 use data::{StopCause, TrainEvent, TrainStep};
 use serde_json::{Value, json};
 
+use chart::{MANY, Points, series, single, smoothed};
+use rl::Rl;
+
 use super::error::Result;
 use super::events;
 use super::view::{Line, bytes, duration, grouped};
 
 const PAGE: &str = include_str!("report.html");
-/// The most stretches a curve is drawn as; of each its lowest and highest points are kept, so that no spike is lost.
-const STRETCHES: usize = 600;
-/// The most completions that are shown of one prompt.
+/// The most completions that are shown of one prompt, and the most steps that rollouts are shown of.
 const COMPLETIONS: usize = 60;
-/// Steps from which a smoothed curve is drawn as well.
-const MANY: usize = 50;
 
 /// Writes `report.html` of the run in `folder`, from its log alone; where it is.
 pub fn write(folder: &Path) -> Result<PathBuf> {
@@ -37,16 +39,20 @@ fn data(events: &[TrainEvent]) -> Value {
     let start = events::start(events);
     let steps: Vec<&TrainStep> =
         events.iter().filter_map(|event| if let TrainEvent::Step(step) = event { Some(step) } else { None }).collect();
+    let rl = Rl::of(events);
+    let taken = |event: &&TrainEvent| matches!(event, TrainEvent::Step(_) | TrainEvent::Rl(_));
     let resumed = events.iter().filter(|event| matches!(event, TrainEvent::Resumed { .. })).map(TrainEvent::step);
     json!({
         "title": start.map_or("a run whose log has no beginning", |start| start.model.as_str()),
         "started": start.map(|start| start.time),
         "status": status(events),
         "steps": start.map_or(0, |start| start.steps),
-        "taken": steps.last().map_or(0, |step| step.step),
-        "facts": facts(events, &steps).into_iter().map(|(name, value)| json!([name, value])).collect::<Value>(),
+        "taken": events.iter().rfind(taken).map_or(0, TrainEvent::step),
+        "facts": facts(events, &steps, rl.as_ref()).into_iter().map(|(name, value)| json!([name, value])).collect::<Value>(),
         "warnings": warnings(events),
-        "charts": charts(events, &steps),
+        "charts": rl.as_ref().map_or_else(|| charts(events, &steps), Rl::charts),
+        "tables": rl.as_ref().map_or_else(|| json!([]), Rl::tables),
+        "rollouts": rl::rollouts(events),
         "resumed": resumed.collect::<Vec<u64>>(),
         "validations": validations(events),
         "samples": samples(events),
@@ -71,7 +77,7 @@ fn status(events: &[TrainEvent]) -> String {
 }
 
 /// What ran and how far it is: (name, value).
-fn facts(events: &[TrainEvent], steps: &[&TrainStep]) -> Vec<(&'static str, String)> {
+fn facts(events: &[TrainEvent], steps: &[&TrainStep], rl: Option<&Rl>) -> Vec<(&'static str, String)> {
     let mut facts = vec![];
     let mut line = Line::default();
     events.iter().for_each(|event| line.update(event));
@@ -85,24 +91,7 @@ fn facts(events: &[TrainEvent], steps: &[&TrainStep]) -> Vec<(&'static str, Stri
     {
         facts.push(("Time left", format!("about {}", duration(left))));
     }
-    let sum = |of: fn(&TrainStep) -> u64| grouped(steps.iter().map(|step| of(step)).fold(0, u64::saturating_add));
-    facts.push(("Tokens", format!("{}, {} of them with loss", sum(|step| step.tokens), sum(|step| step.loss_tokens))));
-    if let Some(last) = steps.last() {
-        facts.push(("Loss", format!("{:.4}", last.loss)));
-    }
-    let losses = || {
-        events.iter().filter_map(|event| if let TrainEvent::Validation { step, loss, .. } = event { Some((*step, *loss)) } else { None })
-    };
-    if let Some((step, best)) = losses().filter(|(_, loss)| loss.is_finite()).min_by(|a, b| a.1.total_cmp(&b.1)) {
-        let from = losses().next().filter(|first| first.0 == 0).map_or(String::new(), |first| format!("; {:.4} before training", first.1));
-        facts.push(("Best validation", format!("{best:.4} after step {}{from}", grouped(step))));
-    }
-    if let Some(peak) = steps.iter().map(|step| step.peak_memory).max() {
-        facts.push(("Peak memory", bytes(peak)));
-    }
-    if let Some(mfu) = steps.iter().rev().find_map(|step| step.mfu) {
-        facts.push(("MFU", format!("{:.1} %", 100.0 * mfu)));
-    }
+    facts.extend(rl.map_or_else(|| fine_tuning(events, steps), |rl| rl.facts(events)));
     let saved = events
         .iter()
         .rev()
@@ -121,21 +110,49 @@ fn facts(events: &[TrainEvent], steps: &[&TrainStep]) -> Vec<(&'static str, Stri
     facts
 }
 
+/// What there is to say of supervised fine-tuning.
+fn fine_tuning(events: &[TrainEvent], steps: &[&TrainStep]) -> Vec<(&'static str, String)> {
+    let mut facts = vec![];
+    let sum = |of: fn(&TrainStep) -> u64| grouped(steps.iter().map(|step| of(step)).fold(0, u64::saturating_add));
+    facts.push(("Tokens", format!("{}, {} of them with loss", sum(|step| step.tokens), sum(|step| step.loss_tokens))));
+    if let Some(last) = steps.last() {
+        facts.push(("Loss", format!("{:.4}", last.loss)));
+    }
+    let losses = || {
+        events.iter().filter_map(|event| if let TrainEvent::Validation { step, loss, .. } = event { Some((*step, *loss)) } else { None })
+    };
+    if let Some((step, best)) = losses().filter(|(_, loss)| loss.is_finite()).min_by(|a, b| a.1.total_cmp(&b.1)) {
+        let from = losses().next().filter(|first| first.0 == 0).map_or(String::new(), |first| format!("; {:.4} before training", first.1));
+        facts.push(("Best validation", format!("{best:.4} after step {}{from}", grouped(step))));
+    }
+    if let Some(peak) = steps.iter().map(|step| step.peak_memory).max() {
+        facts.push(("Peak memory", bytes(peak)));
+    }
+    if let Some(mfu) = steps.iter().rev().find_map(|step| step.mfu) {
+        facts.push(("MFU", format!("{:.1} %", 100.0 * mfu)));
+    }
+    facts
+}
+
 /// What a person should know before believing the curves.
 fn warnings(events: &[TrainEvent]) -> Vec<String> {
-    let mut warnings = vec![];
+    let mut warnings = rl::alarms(events);
     let wrong = |event: &&TrainEvent| match event {
+        TrainEvent::Rl(step) => rl::not_finite(step),
+        TrainEvent::RlValidation(held) => !held.reward.is_finite(),
         TrainEvent::Step(step) => !step.loss.is_finite() || !step.grad_norm.is_finite(),
         TrainEvent::Validation { loss, .. } => !loss.is_finite(),
         _ => false,
     };
+    let what =
+        if events.iter().any(|event| matches!(event, TrainEvent::Rl(_))) { "Reward, entropy or gradient" } else { "Loss or gradient" };
     let not_finite: Vec<u64> = events.iter().filter(wrong).map(TrainEvent::step).collect();
     match not_finite[..] {
         [] => {}
-        [step] => warnings.push(format!("Loss or gradient is not finite at step {}.", grouped(step))),
+        [step] => warnings.push(format!("{what} is not finite at step {}.", grouped(step))),
         [first, ..] => {
             let count = grouped(not_finite.len() as u64);
-            warnings.push(format!("Loss or gradient is not finite at {count} steps, the first of them {}.", grouped(first)));
+            warnings.push(format!("{what} is not finite at {count} steps, the first of them {}.", grouped(first)));
         }
     }
     for event in events {
@@ -151,58 +168,24 @@ fn warnings(events: &[TrainEvent]) -> Vec<String> {
     warnings
 }
 
-type Points = Vec<(u64, f64)>;
-
 fn charts(events: &[TrainEvent], steps: &[&TrainStep]) -> Value {
     let of = |value: fn(&TrainStep) -> f64| steps.iter().map(|step| (step.step, value(step))).collect::<Points>();
     let loss = of(|step| f64::from(step.loss));
     let validation = events
         .iter()
         .filter_map(|event| if let TrainEvent::Validation { step, loss, .. } = event { Some((*step, f64::from(*loss))) } else { None });
-    let series = |name: &str, style: &str, points: &[(u64, f64)]| json!({"name": name, "style": style, "points": thin(points)});
     let mut losses = vec![series("loss", if loss.len() >= MANY { "faint" } else { "main" }, &loss)];
     if loss.len() >= MANY {
         losses.push(series("loss, smoothed", "main", &smoothed(&loss)));
     }
     losses.push(series("validation", "dots", &validation.collect::<Points>()));
-    let single = |title: &str, kind: &str, points: Points| json!({"title": title, "kind": kind, "log": title == "Gradient norm", "series": [series(title, "main", &points)]});
     json!([
         {"title": "Loss", "kind": "number", "log": true, "series": losses},
-        single("Gradient norm", "number", of(|step| f64::from(step.grad_norm))),
-        single("Learning rate", "number", of(|step| f64::from(step.lr))),
-        single("Tokens per second", "count", of(|step| f64::from(step.tokens_per_second))),
-        single("Peak memory", "bytes", of(|step| step.peak_memory as f64)),
+        single("Gradient norm", "number", &of(|step| f64::from(step.grad_norm))),
+        single("Learning rate", "number", &of(|step| f64::from(step.lr))),
+        single("Tokens per second", "count", &of(|step| f64::from(step.tokens_per_second))),
+        single("Peak memory", "bytes", &of(|step| step.peak_memory as f64)),
     ])
-}
-
-/// An exponential mean over about 2 % of the steps, without the pull of its beginning; what is not finite is left out of it.
-fn smoothed(points: &[(u64, f64)]) -> Points {
-    let keep = 1.0 - 1.0 / (points.len() as f64 / 50.0).max(5.0);
-    let (mut sum, mut weight) = (0.0, 0.0);
-    let mean = |&(step, value): &(u64, f64)| {
-        if value.is_finite() {
-            (sum, weight) = (sum * keep + value, weight * keep + 1.0);
-        }
-        (step, sum / weight)
-    };
-    points.iter().map(mean).collect()
-}
-
-/// Few enough points to draw: of each stretch the first, lowest, highest, last and the first that is not finite (`null`, a gap).
-fn thin(points: &[(u64, f64)]) -> Value {
-    let stretch = points.len().div_ceil(STRETCHES).max(1);
-    let mut out: Vec<Value> = vec![];
-    for part in points.chunks(stretch) {
-        let finite = || part.iter().enumerate().filter(|(_, (_, value))| value.is_finite());
-        let lowest = finite().min_by(|a, b| a.1.1.total_cmp(&b.1.1)).map(|(at, _)| at);
-        let highest = finite().max_by(|a, b| a.1.1.total_cmp(&b.1.1)).map(|(at, _)| at);
-        let gap = part.iter().position(|(_, value)| !value.is_finite());
-        let mut kept: Vec<usize> = [Some(0), lowest, highest, gap, Some(part.len() - 1)].into_iter().flatten().collect();
-        kept.sort_unstable();
-        kept.dedup();
-        out.extend(kept.into_iter().map(|at| json!([part[at].0, part[at].1])));
-    }
-    out.into()
 }
 
 /// `[step, loss, perplexity, tokens]` as text.
@@ -230,9 +213,9 @@ fn samples(events: &[TrainEvent]) -> Value {
 }
 
 /// At most [`COMPLETIONS`] of them, evenly, the first and the last among them.
-fn spread<'a>(completions: &[(u64, &'a str)]) -> Vec<(u64, &'a str)> {
-    let (all, shown) = (completions.len(), completions.len().min(COMPLETIONS));
-    (0..shown).map(|n| completions[if shown < 2 { 0 } else { n * (all - 1) / (shown - 1) }]).collect()
+fn spread<T: Clone>(all: &[(u64, T)]) -> Vec<(u64, T)> {
+    let (completions, all, shown) = (all, all.len(), all.len().min(COMPLETIONS));
+    (0..shown).map(|n| completions[if shown < 2 { 0 } else { n * (all - 1) / (shown - 1) }].clone()).collect()
 }
 
 fn compared(completions: &[(u64, &str)]) -> Value {

@@ -4,13 +4,15 @@
 //! (tensorflow/core/lib/io/record_writer.h). Field numbers are those of tensorflow/core/util/event.proto and
 //! tensorflow/core/framework/summary.proto.
 
+use std::borrow::Cow;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use data::TrainEvent;
+use data::{RlStep, RlValidation, TrainEvent};
 
 use super::error::{Result, RunError};
+use super::view::rollout_rate;
 
 /// A file of events that grows with the run. Each start and each resumption has a file of its own: TensorBoard reads them in the order of
 /// their names, and a later one takes back the steps that a kill made the run take again.
@@ -43,20 +45,86 @@ impl EventFile {
         if scalars.is_empty() {
             return Ok(());
         }
-        let summary: Vec<u8> = scalars.iter().flat_map(|&(tag, value)| bytes_field(1, &scalar(tag, value))).collect();
+        let summary: Vec<u8> = scalars.iter().flat_map(|(tag, value)| bytes_field(1, &scalar(tag, *value))).collect();
         self.file.write_all(&record(&self::event(time, event.step(), SUMMARY, &summary))).map_err(RunError::io(&self.path))
     }
 }
 
 /// Tags and values.
-fn scalars(event: &TrainEvent) -> Vec<(&'static str, f32)> {
+type Scalars = Vec<(Cow<'static, str>, f32)>;
+
+fn scalars(event: &TrainEvent) -> Scalars {
     match event {
-        TrainEvent::Step(step) => {
-            vec![("loss", step.loss), ("grad_norm", step.grad_norm), ("lr", step.lr), ("tokens_per_second", step.tokens_per_second)]
-        }
-        TrainEvent::Validation { loss, .. } => vec![("validation/loss", *loss)],
+        TrainEvent::Step(step) => named([
+            ("loss", Some(step.loss)),
+            ("grad_norm", Some(step.grad_norm)),
+            ("lr", Some(step.lr)),
+            ("tokens_per_second", Some(step.tokens_per_second)),
+        ]),
+        TrainEvent::Validation { loss, .. } => named([("validation/loss", Some(*loss))]),
+        TrainEvent::Rl(step) => rl(step),
+        TrainEvent::RlValidation(validation) => rl_validation(validation),
         _ => vec![],
     }
+}
+
+/// Those that have a value.
+fn named<const N: usize>(values: [(&'static str, Option<f32>); N]) -> Scalars {
+    values.into_iter().filter_map(|(tag, value)| Some((tag.into(), value?))).collect()
+}
+
+/// What was not measured has no point: the reward where no rollout has one, gradient and mismatch where nothing was updated, a task of which
+/// nothing was drawn.
+fn rl(step: &RlStep) -> Scalars {
+    let share = |count: u64, of: u64| (of > 0).then(|| count as f32 / of as f32);
+    let updated = step.skipped.is_none();
+    let mut scalars = named([
+        ("reward", (step.failed < step.rollouts).then_some(step.reward)),
+        ("entropy", Some(step.entropy)),
+        ("aepo/low", step.thresholds.map(|(low, _)| low)),
+        ("aepo/high", step.thresholds.map(|(_, high)| high)),
+        ("aepo/masking", Some(f32::from(u8::from(step.masking)))),
+        ("clip_threshold", step.clip_threshold),
+        ("response_length", share(step.completion_tokens, step.rollouts)),
+        ("share/masked", share(step.masked, step.rollouts)),
+        ("share/zero_variance", share(step.zero_variance, step.groups)),
+        ("share/truncated", share(step.truncated, step.rollouts)),
+        ("share/failed", share(step.failed, step.rollouts)),
+        ("skipped", Some(f32::from(u8::from(!updated)))),
+        ("grad_norm", updated.then_some(step.grad_norm)),
+        ("mismatch", updated.then_some(step.mismatch)),
+        ("lr", Some(step.lr)),
+        ("seconds/rollout", Some(step.rollout_seconds)),
+        ("seconds/reward", Some(step.reward_seconds)),
+        ("seconds/update", Some(step.update_seconds)),
+        ("tokens_per_second", rollout_rate(step)),
+    ]);
+    for task in step.tasks.iter().filter(|task| task.rollouts > 0) {
+        let of = |name: &str, value| (format!("task/{}/{name}", task.task).into(), value);
+        scalars.extend([
+            of("reward", task.reward),
+            of("deviation", task.deviation),
+            of("entropy", task.entropy),
+            of("response_length", task.tokens),
+            of("zero_variance", task.zero_variance),
+            of("truncated", task.truncated),
+            of("masked", task.masked),
+        ]);
+    }
+    scalars
+}
+
+fn rl_validation(validation: &RlValidation) -> Scalars {
+    let mut scalars = named([
+        ("validation/reward", Some(validation.reward)),
+        ("validation/margin", Some(validation.margin)),
+        ("validation/seconds", Some(validation.seconds)),
+    ]);
+    for task in validation.tasks.iter().filter(|task| task.rollouts > 0) {
+        let of = |name: &str, value| (format!("validation/task/{}/{name}", task.task).into(), value);
+        scalars.extend([of("reward", task.reward), of("response_length", task.tokens), of("truncated", task.truncated)]);
+    }
+    scalars
 }
 
 /// A name after all that are there, whatever the clock says.

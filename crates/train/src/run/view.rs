@@ -1,14 +1,21 @@
 //! A run as one line that changes: what a terminal shows while it goes on. Values in, text out; the binary gives it to its progress bar, or
 //! prints the events themselves (`--json`: [`super::events::line`]).
 
+mod rl;
+
 use std::fmt;
 
 use data::TrainEvent;
 
+use rl::Update;
+pub use rl::{percent, rollout_rate};
+
 /// Steps that time left is estimated from.
 const RECENT: usize = 32;
 
-/// The latest of a run: `step 120/1000  loss 2.314  validation 2.291  grad norm 0.82  1,840 tok/s  12m 05s left  3.1 GiB`.
+/// The latest of a run: `step 120/1000  loss 2.314  validation 2.291  grad norm 0.82  1,840 tok/s  12m 05s left  3.1 GiB`; of reinforcement
+/// learning `step 12/200  reward 0.412 (held-out 0.380)  H 0.31 [0.13, 0.28] masking  len 57  masked 12 %  zero-var 25 %  1,840 tok/s
+/// rollouts 71 %  12m 05s left  3.1 GiB`, with the tokens that rollouts draw in a second and their share of the time.
 #[derive(Clone, Debug, Default)]
 pub struct Line {
     steps: u64,
@@ -18,8 +25,15 @@ pub struct Line {
     rate: Option<f32>,
     memory: u64,
     validation: Option<f32>,
-    /// Seconds of the latest steps, each with the validations and checkpoints after it.
+    /// The latest update of reinforcement learning.
+    rl: Option<Update>,
+    held_out: Option<f32>,
+    /// Seconds of the latest steps.
     recent: std::collections::VecDeque<f64>,
+    /// Steps seen, and seconds of the validations and checkpoints since the first of them.
+    seen: (u64, f64),
+    /// Seconds of a validation before the first step, until another tells how often there is one: the last step has one at least.
+    ahead: f64,
 }
 
 impl Line {
@@ -35,17 +49,36 @@ impl Line {
             TrainEvent::Step(step) => {
                 (self.step, self.memory) = (step.step, step.peak_memory);
                 (self.loss, self.grad_norm, self.rate) = (Some(step.loss), Some(step.grad_norm), Some(step.tokens_per_second));
-                if self.recent.len() == RECENT {
-                    self.recent.pop_front();
-                }
-                self.recent.push_back(f64::from(step.seconds));
+            }
+            TrainEvent::Rl(step) => {
+                (self.step, self.memory) = (step.step, step.peak_memory);
+                (self.rate, self.rl) = (rollout_rate(step), Some(Update::of(step)));
             }
             TrainEvent::Resumed { step, .. } => self.step = *step,
             TrainEvent::Validation { loss, .. } => self.validation = Some(*loss),
+            TrainEvent::RlValidation(validation) => self.held_out = Some(validation.reward),
             _ => {}
         }
-        if let (false, Some(last)) = (matches!(event, TrainEvent::Step(_)), self.recent.back_mut()) {
-            *last += event.seconds();
+        self.count(event);
+    }
+
+    fn count(&mut self, event: &TrainEvent) {
+        match event {
+            TrainEvent::Step(_) | TrainEvent::Rl(_) => {
+                if self.recent.len() == RECENT {
+                    self.recent.pop_front();
+                }
+                self.recent.push_back(event.seconds());
+                self.seen.0 += 1;
+            }
+            _ if self.seen.0 > 0 => {
+                self.seen.1 += event.seconds();
+                if matches!(event, TrainEvent::Validation { .. } | TrainEvent::RlValidation(_)) {
+                    self.ahead = 0.0;
+                }
+            }
+            TrainEvent::Validation { .. } | TrainEvent::RlValidation(_) => self.ahead = event.seconds(),
+            _ => {}
         }
     }
 
@@ -54,16 +87,26 @@ impl Line {
         self.step
     }
 
-    /// Estimated seconds until all steps are taken; `None` before the first.
+    /// Estimated seconds until all steps are taken, validations and checkpoints included; `None` before the first.
     pub fn seconds_left(&self) -> Option<f64> {
-        let left = self.steps.saturating_sub(self.step) as f64;
-        (!self.recent.is_empty()).then(|| left * self.recent.iter().sum::<f64>() / self.recent.len() as f64)
+        let left = self.steps.saturating_sub(self.step);
+        if self.recent.is_empty() {
+            return None;
+        }
+        let step = self.recent.iter().sum::<f64>() / self.recent.len() as f64;
+        let between = self.seen.1 / self.seen.0.max(1) as f64;
+        Some(left as f64 * (step + between) + if left > 0 { self.ahead } else { 0.0 })
     }
 }
 
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         write!(f, "step {}/{}", self.step, self.steps)?;
+        match (&self.rl, self.held_out) {
+            (Some(update), held_out) => update.write(f, held_out)?,
+            (None, Some(held_out)) => write!(f, "  held-out {held_out:.3}")?,
+            (None, None) => {}
+        }
         for (name, value, decimals) in [("loss", self.loss, 3), ("validation", self.validation, 3), ("grad norm", self.grad_norm, 2)] {
             if let Some(value) = value {
                 write!(f, "  {name} {value:.decimals$}")?;
@@ -71,6 +114,9 @@ impl fmt::Display for Line {
         }
         if let Some(rate) = self.rate {
             write!(f, "  {} tok/s", rate_text(rate))?;
+        }
+        if let Some(share) = self.rl.as_ref().and_then(|update| update.rollouts_share) {
+            write!(f, "  rollouts {}", percent(share))?;
         }
         if let Some(left) = self.seconds_left() {
             write!(f, "  {} left", duration(left))?;
@@ -128,7 +174,7 @@ pub fn bytes(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use data::TrainStep;
+    use data::{RlStep, TrainStep};
 
     use super::*;
 
@@ -167,8 +213,59 @@ mod tests {
         assert_eq!(line.seconds_left(), Some(100.0));
     }
 
+    fn update(step: u64) -> RlStep {
+        RlStep {
+            step,
+            reward: 0.4118,
+            entropy: 0.312,
+            thresholds: Some((0.131, 0.279)),
+            masking: true,
+            rollouts: 64,
+            negatives: 30,
+            masked: 8,
+            groups: 8,
+            zero_variance: 2,
+            completion_tokens: 3648,
+            rollout_seconds: 7.1,
+            reward_seconds: 0.4,
+            update_seconds: 2.5,
+            peak_memory: 3_300_000_000,
+            ..RlStep::default()
+        }
+    }
+
+    fn held_out(step: u64, seconds: f32) -> TrainEvent {
+        TrainEvent::RlValidation(data::RlValidation { step, reward: 0.38, seconds, ..Default::default() })
+    }
+
+    #[test]
+    fn the_line_of_reinforcement_learning_says_what_matters() {
+        let mut line = Line::new(200, 0);
+        line.update(&held_out(0, 60.0));
+        assert_eq!(line.to_string(), "step 0/200  held-out 0.380");
+        line.update(&TrainEvent::Rl(update(1)));
+        // Another validation is to come at the end, at least.
+        assert_eq!(line.seconds_left(), Some(199.0 * 10.0 + 60.0));
+        (2..=12).for_each(|n| line.update(&TrainEvent::Rl(update(n))));
+        line.update(&held_out(12, 24.0));
+        assert!((line.seconds_left().unwrap() - 188.0 * 12.0).abs() < 1e-3, "ten seconds a step, and two of validations");
+        let said = "step 12/200  reward 0.412 (held-out 0.380)  H 0.31 [0.13, 0.28] masking  len 57  masked 12 %  zero-var 25 %  514 tok/s  \
+                    rollouts 71 %  37m 36s left  3.1 GiB";
+        assert_eq!(line.to_string(), said);
+        let nothing = RlStep { skipped: Some("no rollout has a reward".into()), failed: 64, masked: 0, reward: 0.0, ..update(13) };
+        let nothing = RlStep { thresholds: None, masking: false, zero_variance: 0, truncated: 1, rollout_seconds: 0.0, ..nothing };
+        line.update(&TrainEvent::Rl(nothing));
+        let said = line.to_string();
+        let begins = "step 13/200  reward ? (held-out 0.380)  H 0.31  len 57  cut off 2 %  no reward 100 %  nothing learnt  rollouts 0 %";
+        assert!(said.starts_with(begins), "{said}");
+    }
+
     #[test]
     fn numbers_are_said_shortly() {
+        assert_eq!(
+            [0.0, 0.0004, 0.004, 0.125, 0.996, 1.0, f64::NAN].map(percent),
+            ["0 %", "<0.1 %", "0.4 %", "12 %", "99 %", "100 %", "NaN %"]
+        );
         let said: Vec<String> = [0.4, 59.6, 185.0, 7800.0, 273_600.0, f64::NAN].into_iter().map(duration).collect();
         assert_eq!(said, ["0s", "1m 00s", "3m 05s", "2h 10m", "3d 04h", "?"]);
         assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
