@@ -93,7 +93,14 @@ fn fault(program: &str, arguments: &[String]) -> Option<String> {
         arguments.first().filter(|verb| verb.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-') && !verb.starts_with('-'))?;
     match program {
         "longhand" => {
-            let Some(text) = help(&[verb]) else { return Some(format!("`longhand {verb}` is no verb")) };
+            let Some(mut text) = help(&[verb]) else { return Some(format!("`longhand {verb}` is no verb")) };
+            // A verb of verbs: its second word must be one of them.
+            if text.contains("Commands:") && arguments.len() > 1 {
+                let Some(second) = help(&[verb, &arguments[1]]) else {
+                    return Some(format!("`longhand {verb} {}` is no verb", arguments[1]));
+                };
+                text = second;
+            }
             let flags =
                 arguments.iter().filter(|word| word.starts_with("--") && word.len() > 2).map(|word| word.split('=').next().unwrap_or(word));
             let missing = flags.into_iter().find(|flag| !text.split([' ', '\n', ',', '[', '=']).any(|word| word == *flag));
@@ -140,6 +147,9 @@ fn what_does_not_exist_is_noticed() {
     assert!(fault("longhand", &words("reed x.txt")).is_some());
     assert!(fault("longhand", &words("read x.txt --aks Q")).is_some());
     assert!(fault("longhand", &words("read x.txt --ask Q")).is_none());
+    assert!(fault("longhand", &words("data wrold --items 3")).is_some());
+    assert!(fault("longhand", &words("data world --itmes 3")).is_some());
+    assert!(fault("longhand", &words("data world --items 3")).is_none());
     assert!(fault("xtask", &words("tset")).is_some());
     assert!(fault("cargo", &words("tset")).is_some());
     assert_eq!(paths("see `crates/agent/src/nowhere.rs`, or shaders/<op>.wgsl").len(), 0);
