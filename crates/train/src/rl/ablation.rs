@@ -2,6 +2,7 @@
 //! variant of the recipe, everything else being equal.
 
 mod lessons;
+pub mod summary;
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -47,6 +48,8 @@ pub struct Scope {
     pub held: usize,
     /// Steps between two validations.
     pub every: u64,
+    /// AEPO's thresholds; `None`: they follow from the first steps.
+    pub thresholds: Option<Thresholds>,
 }
 
 impl Default for Scope {
@@ -62,6 +65,7 @@ impl Default for Scope {
             items: 20_000,
             held: 250,
             every: 20,
+            thresholds: None,
         }
     }
 }
