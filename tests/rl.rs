@@ -196,3 +196,42 @@ fn bad_items_are_named() {
     let long = row.replace("\"p\"", &format!("\"{}\"", "many words ".repeat(50)));
     assert!(run(&format!("{row}\n{long}\n")).contains("data.max_length"));
 }
+
+#[test]
+fn items_are_made_rated_and_picked() {
+    let folder = prepare(3, SHARE);
+    let run = |args: &[&str]| {
+        let output = longhand(args, folder.path()).output().unwrap();
+        (output.status.code(), said(&output))
+    };
+    let world = ["data", "world", "--items", "10", "--words", "20-30", "--hops", "1-2", "--tiny", "--out", "world.jsonl"];
+    assert_eq!(run(&world).0, Some(0));
+    assert_eq!(run(&world).0, Some(2), "what is there stays");
+    let items = fs::read_to_string(folder.path().join("world.jsonl")).unwrap();
+    assert_eq!(items.lines().count(), 10);
+    assert!(items.contains("\"multi_hop\"") && items.contains("\"numeric\""));
+    let (code, words) = run(&["data", "world", "--items", "1", "--tasks", "reeding", "--out", "x.jsonl"]);
+    assert!(code == Some(2) && words.contains("reading"), "{words}");
+
+    let reward = SHARE.strip_prefix("reward = \"").unwrap().strip_suffix('"').unwrap().replace("\\\"", "\"");
+    let rate = |out: &str| {
+        let rest = ["--samples", "4", "--max-new-tokens", "6", "--temperature", "1", "--reward", &reward, "--out", out];
+        run(&[&["data", "rate", "items.jsonl", "--model", "model"], &rest[..]].concat())
+    };
+    assert_eq!(rate("whole.jsonl").0, Some(0));
+    let whole = fs::read_to_string(folder.path().join("whole.jsonl")).unwrap();
+    assert_eq!(whole.lines().count(), 12);
+    // Killed in the middle of a line: what is whole stays.
+    let cut = whole.match_indices('\n').nth(6).unwrap().0 + 20;
+    fs::write(folder.path().join("torn.jsonl"), &whole[..cut]).unwrap();
+    assert_eq!(rate("torn.jsonl").0, Some(0));
+    let torn = fs::read_to_string(folder.path().join("torn.jsonl")).unwrap();
+    assert_eq!(torn.lines().count(), 12);
+    assert_eq!(torn.lines().take(7).collect::<Vec<_>>(), whole.lines().take(7).collect::<Vec<_>>());
+    let (code, words) = run(&["data", "pick", "whole.jsonl", "--bins", "4", "--out", "picked.jsonl"]);
+    assert!(code == Some(0) && words.contains("of 12 items"), "{words}");
+    let picked = fs::read_to_string(folder.path().join("picked.jsonl")).unwrap();
+    assert!(picked.lines().all(|line| whole.contains(line)) && picked.lines().count() > 0);
+    let (code, words) = run(&["data", "pick", "items.jsonl", "--bins", "4", "--out", "none.jsonl"]);
+    assert!(code == Some(2) && words.contains("pass_rate"), "{words}");
+}

@@ -14,12 +14,15 @@ fn main() {
     let l = Lessons::training(seed, 200);
     println!("vocab {} longest {} params {}", l.vocab(), l.longest(), train::rl::ablation::model(l.vocab()).parameters());
     let t = std::time::Instant::now();
-    let b = pollster::block_on(base(&scope, seed, |s, l| {
+    let file = std::path::Path::new("/tmp/base.safetensors");
+    let told = |s: u64, l: f64| {
         if s % 50 == 0 {
             println!("  {s} loss {l:.3} {:.1}s", t.elapsed().as_secs_f32())
         }
-    }))
-    .unwrap();
+    };
+    let fresh = || pollster::block_on(base(&scope, seed, told)).unwrap();
+    let b = train::rl::ablation::load(file).filter(|_| args.get(6).is_some()).unwrap_or_else(fresh);
+    train::rl::ablation::save(&b, file).unwrap();
     let show = |v: &data::RlValidation| {
         println!(
             "  held at {}: {:.3} ± {:.3} {:?}",

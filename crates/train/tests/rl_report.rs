@@ -192,8 +192,7 @@ fn the_page_says_how_it_went() {
 fn alarms_stand_on_top_each_kind_once() {
     let data = embedded(&report::html(&events()));
     let warnings: Vec<&str> = data["warnings"].as_array().unwrap().iter().map(|warning| warning.as_str().unwrap()).collect();
-    let again =
-        "At step 31: entropy is 0.700, it began at 0.200: the policy runs away. It rang again at step 75: entropy is 0.800";
+    let again = "At step 31: entropy is 0.700, it began at 0.200: the policy runs away. It rang again at step 75: entropy is 0.800";
     assert!(warnings[0].starts_with(again), "{}", warnings[0]);
     assert!(warnings[1].starts_with("At step 60: 64 of 64 rollouts have no reward: </script>"), "{}", warnings[1]);
     assert!(warnings[2].starts_with("Resumed after step 50"), "{}", warnings[2]);

@@ -5,6 +5,7 @@ mod lessons;
 pub mod summary;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Instant;
 
 use data::{RlStep, RlValidation};
@@ -14,6 +15,7 @@ use kernels::{DType, Device, Precision};
 use model::random::RandomWeights;
 use model::train::{Slot, TrainSpaceShape};
 use model::{Architecture, Model, ModelConfig, RopeScaling};
+use safetensors::tensor::TensorView;
 
 use super::advantage::{self, Center, Scale};
 use super::aepo::{self, Mode, Thresholds};
@@ -55,7 +57,7 @@ pub struct Scope {
 impl Default for Scope {
     fn default() -> Self {
         Self {
-            warmup: 600,
+            warmup: 3000,
             sequences: 32,
             warmup_lr: 3e-3,
             steps: 60,
@@ -99,7 +101,7 @@ pub struct Ran {
 pub fn arms(scope: &Scope, aepo: Option<Thresholds>, share: f64) -> Vec<Arm> {
     let plain = Recipe {
         group: scope.group,
-        max_new_tokens: 12,
+        max_new_tokens: 24,
         temperature: 1.0,
         top_p: 1.0,
         balance: Balance::None,
@@ -131,6 +133,25 @@ pub fn arms(scope: &Scope, aepo: Option<Thresholds>, share: f64) -> Vec<Arm> {
 
 /// A policy that has learnt a little: its weights by tensor.
 pub type Base = BTreeMap<Slot, Vec<f32>>;
+
+/// Writes a base to `file`.
+pub fn save(base: &Base, file: &Path) -> std::io::Result<()> {
+    let views = base.iter().map(|(slot, values)| {
+        Ok((slot.name(), TensorView::new(safetensors::Dtype::F32, vec![values.len()], bytemuck::cast_slice(values))?))
+    });
+    let views: Vec<(String, TensorView)> =
+        views.collect::<std::result::Result<_, safetensors::SafeTensorError>>().map_err(std::io::Error::other)?;
+    safetensors::serialize_to_file(views, None, file).map_err(std::io::Error::other)
+}
+
+/// Reads what [`save`] wrote; `None` where there is none, or one of another model.
+pub fn load(file: &Path) -> Option<Base> {
+    let bytes = std::fs::read(file).ok()?;
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).ok()?;
+    let config = model(Lessons::training(0, 1).vocab());
+    let one = |slot: Slot| Some((slot, bytemuck::pod_collect_to_vec(tensors.tensor(&slot.name()).ok()?.data())));
+    Model::slots(&config).into_iter().map(one).collect()
+}
 
 /// The model that learns: two layers, about 0.2 million parameters.
 pub fn model(vocab: usize) -> ModelConfig {
@@ -167,7 +188,9 @@ pub async fn base(scope: &Scope, seed: u64, mut see: impl FnMut(u64, f64)) -> Re
     let mut cursor = crate::sft::Cursor::default();
     for step in 0..scope.warmup {
         let taken = order.step(&mut cursor, crate::config::StepSize::Examples(scope.sequences), None);
-        let rows: Vec<(Vec<u32>, Vec<bool>)> = taken.iter().map(|&number| lessons.lesson(number)).collect();
+        // First everything, so that names that come back teach a small model to look back; then only replies.
+        let all = step < scope.warmup * 3 / 5;
+        let rows: Vec<(Vec<u32>, Vec<bool>)> = taken.iter().map(|&number| lessons.lesson(number, all)).collect();
         let targets = rows.iter().flat_map(|(_, mask)| mask).filter(|&&target| target).count();
         for rows in rows.chunks(8) {
             let sequences: Vec<Sequence> = rows.iter().map(|(ids, loss_mask)| Sequence { ids, loss_mask }).collect();

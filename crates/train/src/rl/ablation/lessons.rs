@@ -82,10 +82,11 @@ impl Lessons {
         self.stop
     }
 
-    /// Prompt and right reply of an item, all to be predicted: names that come back teach a small model to look back.
-    pub fn lesson(&self, number: usize) -> (Vec<u32>, Vec<bool>) {
+    /// Prompt and right reply of an item; the reply is to be predicted, or `all` of it.
+    pub fn lesson(&self, number: usize, all: bool) -> (Vec<u32>, Vec<bool>) {
         let Row { prompt, reply, .. } = &self.rows[number];
-        ([prompt.as_slice(), reply].concat(), vec![true; prompt.len() + reply.len()])
+        let mask = (0..prompt.len() + reply.len()).map(|at| all || at >= prompt.len()).collect();
+        ([prompt.as_slice(), reply].concat(), mask)
     }
 
     /// The longest prompt and reply.
