@@ -93,7 +93,7 @@ fn step(n: u64) -> RlStep {
 }
 
 fn held_out(n: u64) -> TrainEvent {
-    let reward = |number: u64| 0.2 + 0.1 * number as f32 + 0.3 * (n as f32 / 80.0).min(1.0) - if n > 80 { 0.05 } else { 0.0 };
+    let reward = |number: u64| 0.2 + 0.1 * number as f32 + 0.3 * (n as f32 / 80.0).min(1.0) - if n > 90 { 0.05 } else { 0.0 };
     let tasks: Vec<TaskStep> =
         TASKS.iter().zip(0..).map(|(name, number)| TaskStep { reward: reward(number), ..task(name, 2, number) }).collect();
     TrainEvent::RlValidation(RlValidation { step: n, reward: reward(1), prompts: 150, margin: 0.04, tasks, seconds: 30.0 })
@@ -123,7 +123,7 @@ fn events() -> Vec<TrainEvent> {
     for n in 1..=TAKEN {
         events.push(TrainEvent::Rl(step(n)));
         match n {
-            31 => events.push(alarm(n, AlarmKind::EntropyHigh, "entropy is 0.700, it began at 0.200: the policy runs away.")),
+            31 => events.push(alarm(n, AlarmKind::EntropyHigh, "entropy is 0.700, it began at 0.200: the policy runs away")),
             60 => events.push(alarm(n, AlarmKind::NoReward, &format!("64 of 64 rollouts have no reward: {HOSTILE}"))),
             75 => events.push(alarm(n, AlarmKind::EntropyHigh, "entropy is 0.800, it began at 0.200: the policy runs away.")),
             _ => {}
@@ -192,9 +192,9 @@ fn the_page_says_how_it_went() {
 fn alarms_stand_on_top_each_kind_once() {
     let data = embedded(&report::html(&events()));
     let warnings: Vec<&str> = data["warnings"].as_array().unwrap().iter().map(|warning| warning.as_str().unwrap()).collect();
-    let again =
-        "At step 31: entropy is 0.700, it began at 0.200: the policy runs away. It rang again at step 75: entropy is 0.800";
+    let again = "At step 31: entropy is 0.700, it began at 0.200: the policy runs away. It rang again at step 75: entropy is 0.800";
     assert!(warnings[0].starts_with(again), "{}", warnings[0]);
+    assert!(warnings[0].ends_with("runs away."), "{}", warnings[0]);
     assert!(warnings[1].starts_with("At step 60: 64 of 64 rollouts have no reward: </script>"), "{}", warnings[1]);
     assert!(warnings[2].starts_with("Resumed after step 50"), "{}", warnings[2]);
     assert_eq!(warnings.len(), 3);

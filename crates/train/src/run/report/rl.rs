@@ -145,7 +145,9 @@ impl<'a> Rl<'a> {
     /// (name, value)
     pub fn facts(&self, events: &[TrainEvent]) -> Vec<(&'static str, String)> {
         let mut facts = vec![];
-        if let Some(best) = self.validations.iter().filter(|held| held.reward.is_finite()).max_by(|a, b| a.reward.total_cmp(&b.reward)) {
+        // Of equals the first.
+        let better = |a: &&&RlValidation, b: &&&RlValidation| a.reward.total_cmp(&b.reward).then(b.step.cmp(&a.step));
+        if let Some(best) = self.validations.iter().filter(|held| held.reward.is_finite()).max_by(better) {
             let first = self.validations.first().filter(|held| held.step == 0 && best.step > 0);
             let before = first.map_or(String::new(), |first| format!("; {} before training", with_margin(first)));
             facts.push(("Best held-out reward", format!("{} after step {}{before}", with_margin(best), grouped(best.step))));
@@ -279,7 +281,7 @@ pub fn alarms(events: &[TrainEvent]) -> Vec<String> {
         }
     }
     let said = |rang: &[(u64, &str)]| {
-        let told = |(step, message): (u64, &str)| format!("step {}: {}", grouped(step), quoted(message));
+        let told = |(step, message): (u64, &str)| format!("step {}: {}.", grouped(step), quoted(message).trim_end_matches('.'));
         match rang {
             [] => String::new(),
             [only] => format!("At {}", told(*only)),
@@ -344,7 +346,8 @@ fn share(count: u64, of: u64) -> Option<f64> {
 }
 
 fn margin(held: &RlValidation) -> Option<f32> {
-    Some(held.margin).filter(|margin| margin.is_finite() && *margin > 0.0)
+    // Rewards that are all the same have one of rounding.
+    Some(held.margin).filter(|margin| margin.is_finite() && *margin > 1e-6)
 }
 
 fn with_margin(held: &RlValidation) -> String {
