@@ -174,8 +174,24 @@ fn a_run_that_goes_on_rings_as_one_that_was_never_stopped() {
     assert!(raised.iter().flatten().count() > 8);
     for cut in 0..events.len() {
         let mut resumed = Alarms::new(settings());
-        events[..cut].iter().for_each(|event| resumed.replay(event));
+        for (event, raised) in events.iter().zip(&raised).take(cut) {
+            resumed.replay(event);
+            let told =
+                |(kind, message): &(AlarmKind, String)| TrainEvent::Alarm { step: event.step(), kind: *kind, message: message.clone() };
+            raised.iter().map(told).for_each(|event| resumed.replay(&event));
+        }
         let rest: Vec<_> = events[cut..].iter().map(|event| see(&mut resumed, event)).collect();
         assert_eq!(rest, raised[cut..], "cut before event {cut}");
     }
+}
+
+#[test]
+fn a_run_that_goes_on_under_stricter_settings_tells_what_was_not_told() {
+    let step = |n| RlStep { truncated: 20, ..well(n) };
+    let mut before = Alarms::new(settings());
+    assert!((1..=20).all(|n| before.step(&step(n)).is_empty()));
+    let mut after = Alarms::new(AlarmSettings { truncated: 0.2, ..settings() });
+    (1..=20).for_each(|n| after.replay(&TrainEvent::Rl(step(n))));
+    assert_eq!(after.step(&step(21)).into_iter().map(|(kind, _)| kind).collect::<Vec<_>>(), [AlarmKind::Truncation]);
+    assert_eq!(after.step(&step(22)), []);
 }

@@ -93,7 +93,7 @@ fn step(n: u64) -> RlStep {
 }
 
 fn held_out(n: u64) -> TrainEvent {
-    let reward = |number: u64| 0.2 + 0.1 * number as f32 + 0.3 * (n as f32 / 80.0).min(1.0) - if n > 80 { 0.05 } else { 0.0 };
+    let reward = |number: u64| 0.2 + 0.1 * number as f32 + 0.3 * (n as f32 / 80.0).min(1.0) - if n > 90 { 0.05 } else { 0.0 };
     let tasks: Vec<TaskStep> =
         TASKS.iter().zip(0..).map(|(name, number)| TaskStep { reward: reward(number), ..task(name, 2, number) }).collect();
     TrainEvent::RlValidation(RlValidation { step: n, reward: reward(1), prompts: 150, margin: 0.04, tasks, seconds: 30.0 })
@@ -123,7 +123,7 @@ fn events() -> Vec<TrainEvent> {
     for n in 1..=TAKEN {
         events.push(TrainEvent::Rl(step(n)));
         match n {
-            31 => events.push(alarm(n, AlarmKind::EntropyHigh, "entropy is 0.700, it began at 0.200: the policy runs away.")),
+            31 => events.push(alarm(n, AlarmKind::EntropyHigh, "entropy is 0.700, it began at 0.200: the policy runs away")),
             60 => events.push(alarm(n, AlarmKind::NoReward, &format!("64 of 64 rollouts have no reward: {HOSTILE}"))),
             75 => events.push(alarm(n, AlarmKind::EntropyHigh, "entropy is 0.800, it began at 0.200: the policy runs away.")),
             _ => {}
@@ -194,6 +194,8 @@ fn alarms_stand_on_top_each_kind_once() {
     let warnings: Vec<&str> = data["warnings"].as_array().unwrap().iter().map(|warning| warning.as_str().unwrap()).collect();
     let again = "At step 31: entropy is 0.700, it began at 0.200: the policy runs away. It rang again at step 75: entropy is 0.800";
     assert!(warnings[0].starts_with(again), "{}", warnings[0]);
+    assert!(!warnings.iter().any(|warning| warning.contains('\u{202e}')) && !fact(&data, "Without a reward").contains('\u{202e}'));
+    assert!(warnings[0].ends_with("runs away."), "{}", warnings[0]);
     assert!(warnings[1].starts_with("At step 60: 64 of 64 rollouts have no reward: </script>"), "{}", warnings[1]);
     assert!(warnings[2].starts_with("Resumed after step 50"), "{}", warnings[2]);
     assert_eq!(warnings.len(), 3);
@@ -320,6 +322,9 @@ fn a_run_that_has_hardly_begun_has_a_page_too() {
     assert_eq!(fact(&data, "Best held-out reward"), "0.300 ± 0.040 after step 0");
     assert_eq!((fact(&data, "Rollouts").as_str(), fact(&data, "Tokens").as_str()), ("0, 0 % of them cut off", "0 drawn, 0 of prompts"));
     assert_eq!(data["tables"].as_array().unwrap().len(), 1);
+    // Rewards that are all the same have a margin of rounding.
+    let same = TrainEvent::RlValidation(RlValidation { reward: 1.0, margin: 5e-17, ..RlValidation::default() });
+    assert_eq!(fact(&embedded(&report::html(&[start(9), same])), "Best held-out reward"), "1.000 after step 0");
     let empty = TrainEvent::Rl(RlStep { step: 1, ..RlStep::default() });
     let held = TrainEvent::RlValidation(RlValidation { step: 1, reward: f32::NAN, margin: f32::NAN, ..RlValidation::default() });
     let stopped = TrainEvent::Stopped { step: 1, reason: StopCause::Finished, time: 0 };

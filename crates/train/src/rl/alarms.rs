@@ -87,11 +87,23 @@ impl Alarms {
         Self { settings, beginning, recent, failure: String::new(), validations, ringing: BTreeMap::new() }
     }
 
-    /// Takes in an event of the log that a run goes on from: what rang there does not ring again.
+    /// Takes in an event of the log that a run goes on from. What was told there is not told again as long as it lasts; what was not, under
+    /// other settings for one, may be told at the next step.
     pub fn replay(&mut self, event: &TrainEvent) {
         match event {
-            TrainEvent::Rl(step) => drop(self.step(step)),
-            TrainEvent::RlValidation(validation) => drop(self.validation(validation)),
+            TrainEvent::Rl(step) => {
+                for (kind, _) in self.step(step) {
+                    self.ringing.remove(&kind);
+                }
+            }
+            TrainEvent::RlValidation(validation) => {
+                for (kind, _) in self.validation(validation) {
+                    self.ringing.remove(&kind);
+                }
+            }
+            TrainEvent::Alarm { kind, .. } => {
+                self.ringing.insert(*kind, calm(*kind));
+            }
             _ => {}
         }
     }
@@ -122,7 +134,7 @@ impl Alarms {
             ),
         };
         let checks: Vec<Check> = checks.chain([mismatch]).collect();
-        checks.into_iter().filter_map(|check| self.ring(check, CALM)).collect()
+        checks.into_iter().filter_map(|check| self.ring(check)).collect()
     }
 
     fn entropy(&self, step: &RlStep) -> [Check; 2] {
@@ -211,12 +223,13 @@ impl Alarms {
                 from.reward, to.reward, from.training, to.training
             ),
         };
-        self.ring(check, 1).into_iter().collect()
+        self.ring(check).into_iter().collect()
     }
 
-    /// What is said, if it begins to ring. It stops after `calm` checks in a row that find it well.
-    fn ring(&mut self, check: Check, calm: u32) -> Option<(AlarmKind, String)> {
+    /// What is said, if it begins to ring.
+    fn ring(&mut self, check: Check) -> Option<(AlarmKind, String)> {
         let Check { kind, wrong, message } = check;
+        let calm = calm(kind);
         match (wrong, self.ringing.get_mut(&kind)) {
             (Some(true), Some(left)) => *left = calm,
             (Some(true), None) => {
@@ -233,6 +246,11 @@ impl Alarms {
         }
         None
     }
+}
+
+/// Checks in a row that find it well, after which an alarm may ring again.
+fn calm(kind: AlarmKind) -> u32 {
+    if kind == AlarmKind::Overfitting { 1 } else { CALM }
 }
 
 /// Whether something is wrong, where that can be said, and how it is told.

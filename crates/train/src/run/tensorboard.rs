@@ -80,7 +80,7 @@ fn rl(step: &RlStep) -> Scalars {
     let updated = step.skipped.is_none();
     let mut scalars = named([
         ("reward", (step.failed < step.rollouts).then_some(step.reward)),
-        ("entropy", Some(step.entropy)),
+        ("entropy", (step.rollouts > 0).then_some(step.entropy)),
         ("aepo/low", step.thresholds.map(|(low, _)| low)),
         ("aepo/high", step.thresholds.map(|(_, high)| high)),
         ("aepo/masking", Some(f32::from(u8::from(step.masking)))),

@@ -253,10 +253,11 @@ mod tests {
                     rollouts 71 %  37m 36s left  3.1 GiB";
         assert_eq!(line.to_string(), said);
         let nothing = RlStep { skipped: Some("no rollout has a reward".into()), failed: 64, masked: 0, reward: 0.0, ..update(13) };
-        let nothing = RlStep { thresholds: None, masking: false, zero_variance: 0, truncated: 1, rollout_seconds: 0.0, ..nothing };
+        let nothing =
+            RlStep { entropy: 0.00123, thresholds: None, masking: false, zero_variance: 0, truncated: 1, rollout_seconds: 0.0, ..nothing };
         line.update(&TrainEvent::Rl(nothing));
         let said = line.to_string();
-        let begins = "step 13/200  reward ? (held-out 0.380)  H 0.31  len 57  cut off 2 %  no reward 100 %  nothing learnt  rollouts 0 %";
+        let begins = "step 13/200  reward ? (held-out 0.380)  H 0.0012  len 57  cut off 2 %  no reward 100 %  nothing learnt  rollouts 0 %";
         assert!(said.starts_with(begins), "{said}");
     }
 

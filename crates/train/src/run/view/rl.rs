@@ -49,9 +49,9 @@ impl Update {
         if let Some(held_out) = held_out {
             write!(f, " (held-out {held_out:.3})")?;
         }
-        write!(f, "  H {:.2}", self.entropy)?;
+        write!(f, "  H {}", nats(self.entropy))?;
         if let Some((low, high)) = self.thresholds {
-            write!(f, " [{low:.2}, {high:.2}]")?;
+            write!(f, " [{}, {}]", nats(low), nats(high))?;
         }
         f.write_str(if self.masking { " masking" } else { "" })?;
         write!(f, "  len {:.0}", self.length)?;
@@ -60,6 +60,11 @@ impl Update {
         }
         f.write_str(if self.skipped { "  nothing learnt" } else { "" })
     }
+}
+
+/// Two decimals, and more of little.
+fn nats(entropy: f32) -> String {
+    if entropy < 0.1 { format!("{entropy:.4}") } else { format!("{entropy:.2}") }
 }
 
 /// Tokens that the rollouts of a step drew in a second.
