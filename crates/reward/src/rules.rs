@@ -4,6 +4,7 @@ mod answer;
 mod contain;
 mod letter;
 mod normalise;
+mod number;
 mod numeric;
 mod sequence;
 

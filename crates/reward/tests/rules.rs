@@ -186,6 +186,7 @@ fn letters_are_read_in_their_usual_phrasings() {
         "",
         "The answer is A or B",
         "The answer is B, A",
+        "The answer is B. Wait: the answer is A or C",
         "The answer is A and B",
         "The answer is (A) or (B)",
         "The answer is B/C",
