@@ -194,4 +194,12 @@ fn a_run_that_goes_on_under_stricter_settings_tells_what_was_not_told() {
     (1..=20).for_each(|n| after.replay(&TrainEvent::Rl(step(n))));
     assert_eq!(after.step(&step(21)).into_iter().map(|(kind, _)| kind).collect::<Vec<_>>(), [AlarmKind::Truncation]);
     assert_eq!(after.step(&step(22)), []);
+    let held = |n: u64| RlValidation { step: n, reward: 1.0 - n as f32 / 100.0, ..RlValidation::default() };
+    let mut after = Alarms::new(settings());
+    for n in 1..=20 {
+        after.replay(&TrainEvent::Rl(RlStep { reward: n as f32 / 100.0, ..well(n) }));
+        after.replay(&TrainEvent::RlValidation(held(n)));
+    }
+    assert_eq!(after.validation(&held(21)).into_iter().map(|(kind, _)| kind).collect::<Vec<_>>(), [AlarmKind::Overfitting]);
+    assert_eq!(after.validation(&held(22)), []);
 }
