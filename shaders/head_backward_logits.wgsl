@@ -1,5 +1,6 @@
 // dz of one tile, rows by 32 ids of a chunk of the vocabulary: the logits as `head_forward` sums them, turned into their gradients.
-// dz = (g (1[id = target] - p) - h p (log p + H)) / τ, to `dz` [rows, stride].
+// dz = (g (1[id = target] - p) - h p (log p + H)) / τ, to `dz` [rows, stride]. With cuts p is among the kept ids, 0 for the others, and
+// there is no h.
 
 #import "shared/math.wgsl"
 
@@ -14,8 +15,8 @@ struct Params {
     stride: u32,
     inverse_temperature: f32,
     has_entropy: u32, // 1: `dentropy` is a gradient; 0: it fills the binding
+    has_cut: u32,     // 1: `entropy` holds cuts, `lse` is of the kept ids
     pad0: u32,
-    pad1: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -61,7 +62,12 @@ fn store(row: u32, col: u32, sum: f32) {
     }
     // Below e^-88 p is 0 in f32, and p log p with it; a NaN passes.
     var gradient = select(-exp_clamped(log_p) * upstream, 0.0, log_p < -88.0);
-    if targets[at] == params.first_id + col {
+    let is_target = targets[at] == params.first_id + col;
+    // A target below its cut counts as kept.
+    if params.has_cut != 0u && sum < entropy[at] && !is_target {
+        gradient = 0.0;
+    }
+    if is_target {
         gradient += dlogprob[at];
     }
     dz[row * params.stride + col] = gradient * params.inverse_temperature;

@@ -1,5 +1,6 @@
 // Logits of one tile, rows by 32 vocabulary columns, folded at once: (m, s, u, z of the target or ABSENT) of each row and tile go to
-// `partials` [rows, tiles] and the logits nowhere.
+// `partials` [rows, tiles] and the logits nowhere. With cuts as many again follow: (Σ e^(z-m) of the kept columns, 1 if the target is below
+// the cut).
 
 struct Params {
     first_row: u32, // of the row block
@@ -11,16 +12,17 @@ struct Params {
     first_tile: u32,
     tiles: u32,     // of the whole vocabulary
     inverse_temperature: f32,
+    has_cut: u32, // 0: `cuts` fills the binding
     pad0: u32,
     pad1: u32,
-    pad2: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read> targets: array<u32>;
 @group(0) @binding(3) var<storage, read> weight: array<u32>;
-@group(0) @binding(4) var<storage, read_write> partials: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> cuts: array<f32>; // of logits before τ
+@group(0) @binding(5) var<storage, read_write> partials: array<vec4<f32>>;
 
 #import "shared/weight.wgsl"
 #import "shared/softmax_fold.wgsl"
@@ -44,14 +46,18 @@ fn tile_w8(col: u32, k: u32) -> Weight8 {
 
 #import "shared/matmul_tile.wgsl"
 
+const LOGITS: u32 = TILE_ROWS * TILE_COLS;
+
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     first_row = group.y * TILE_ROWS;
     first_col = group.x * TILE_COLS;
     let sums = matmul_tile(local);
-    // `tile` becomes z [row][column].
+    // `tile` becomes z [row][column], and from LOGITS on the logits before τ.
     for (var i = 0u; i < tile_sums(local); i++) {
-        tile[tile_row(local, i) * TILE_COLS + tile_col(local)] = sums[i] * params.inverse_temperature;
+        let at = tile_row(local, i) * TILE_COLS + tile_col(local);
+        tile[at] = sums[i] * params.inverse_temperature;
+        tile[LOGITS + at] = sums[i];
     }
     workgroupBarrier();
     let row = first_row + local;
@@ -71,5 +77,21 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if col < count {
         z = tile[local * TILE_COLS + col];
     }
-    partials[row * params.tiles + params.first_tile + group.x] = vec4<f32>(fold.m, fold.s, fold.u, z);
+    let to = row * params.tiles + params.first_tile + group.x;
+    partials[to] = vec4<f32>(fold.m, fold.s, fold.u, z);
+    if params.has_cut != 0u {
+        let cut = cuts[params.first_row + row];
+        var kept = 0.0;
+        var dropped = 0.0;
+        for (var c = 0u; c < count; c++) {
+            let below_cut = tile[LOGITS + local * TILE_COLS + c] < cut;
+            if !below_cut || c == col { // a target counts as kept
+                kept += exp(below(tile[local * TILE_COLS + c], fold.m));
+            }
+            if below_cut && c == col {
+                dropped = 1.0;
+            }
+        }
+        partials[params.rows * params.tiles + to] = vec4<f32>(kept, dropped, 0.0, 0.0);
+    }
 }

@@ -1,10 +1,12 @@
 // One token of each row: softmax(z) with z = logits / τ, top-k, top-p, min-p, one draw. One workgroup a row.
 // What is kept is all keys ≥ a threshold, found bit by bit on order-preserving integer keys; nothing is sorted.
+// The cut lies midway between the smallest kept logit and the largest dropped one.
 // A NaN logit, +inf or nothing above -1e30 gives id 0xffffffff, which the host turns into an error.
 
 #import "shared/grid.wgsl"
 #import "shared/softmax_fold.wgsl"
 #import "shared/softmax_runs.wgsl"
+#import "shared/softmax_kept.wgsl"
 
 struct Params {
     rows: u32,
@@ -15,7 +17,7 @@ struct Params {
 
 struct Choice {
     inverse_temperature: f32,
-    greedy: u32,
+    greedy: u32, // 1: keep the largest alone; then the draw is 0 and nothing else is asked for
     top_k: u32, // 0 or ≥ V: all
     top_p: f32,
     min_p: f32,
@@ -27,13 +29,18 @@ struct Choice {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> logits: array<f32>;
 @group(0) @binding(2) var<storage, read> choices: array<Choice>;
-@group(0) @binding(3) var<storage, read_write> packed: array<u32>; // [rows, 3]: id, logprob, entropy
+@group(0) @binding(3) var<storage, read_write> packed: array<u32>; // [rows, WORDS]: id, logprob, entropy, cut, mass, nucleus logprob
 
 const NOBODY: u32 = 0xffffffffu;
+const WORDS: u32 = 6u;
+// Of -inf; no key of a number is smaller.
+const LOWEST: u32 = 0x007fffffu;
+// The bits of the lowest finite number: a cut that keeps all.
+const KEEPS_ALL: u32 = 0xff7fffffu;
 
 var<workgroup> sums: array<f32, 256>;
-var<workgroup> best_keys: array<u32, 256>;
-var<workgroup> best_ids: array<u32, 256>;
+var<workgroup> keys: array<u32, 256>;
+var<workgroup> last_ids: array<u32, 256>;
 var<workgroup> broken: u32;
 
 fn z_at(row: u32, id: u32, scale: f32) -> f32 {
@@ -41,10 +48,19 @@ fn z_at(row: u32, id: u32, scale: f32) -> f32 {
     return select(z, 0.0, z == 0.0); // -0 and +0 are equal and get the same key
 }
 
+fn logit_at(row: u32, id: u32) -> f32 {
+    let z = logits[row * params.columns + id];
+    return select(z, 0.0, z == 0.0);
+}
+
 // Larger floats have larger keys. No key is 0 but that of a NaN.
 fn key_of(z: f32) -> u32 {
     let bits = bitcast<u32>(z);
     return select(bits | 0x80000000u, ~bits, bits >= 0x80000000u);
+}
+
+fn value_of(key: u32) -> f32 {
+    return bitcast<f32>(select(~key, key & 0x7fffffffu, key >= 0x80000000u));
 }
 
 // NaN of either sign, or +inf. By bits: a compiler may assume that neither exists.
@@ -66,6 +82,32 @@ fn reduce(value: f32, local: u32) -> f32 {
     let total = sums[0];
     workgroupBarrier();
     return total;
+}
+
+// The largest over all threads, on every thread.
+fn largest(key: u32, local: u32) -> u32 {
+    keys[local] = key;
+    workgroupBarrier();
+    for (var width = 128u; width > 0u; width /= 2u) {
+        if local < width {
+            keys[local] = max(keys[local], keys[local + width]);
+        }
+        workgroupBarrier();
+    }
+    let most = keys[0];
+    workgroupBarrier();
+    return most;
+}
+
+// The bits of what separates the smallest kept logit from the largest dropped one, by their keys.
+fn cut_between(kept: u32, dropped: u32) -> u32 {
+    if dropped <= LOWEST {
+        return KEEPS_ALL;
+    }
+    let low = value_of(kept);
+    let high = value_of(dropped);
+    let middle = 0.5 * low + 0.5 * high;
+    return bitcast<u32>(select(low, middle, middle > high && middle <= low));
 }
 
 // How many (or how much e^(z-m)) lies at keys ≥ `threshold`.
@@ -113,13 +155,12 @@ fn main(
     }
     workgroupBarrier();
 
-    // The canonical fold, and the largest key with its lowest id.
+    // The canonical fold, and the largest key.
     let run = fold_run(params.columns) * FOLD_TILE;
     let first = min(local * run, params.columns);
     let last = min(first + run, params.columns);
     var mine = empty_fold();
-    var best_key = 0u;
-    var best_id = NOBODY;
+    var best = 0u;
     for (var tile = first; tile < last; tile += FOLD_TILE) {
         let end = min(tile + FOLD_TILE, last);
         var fold = empty_fold();
@@ -129,44 +170,28 @@ fn main(
                 broken = 1u;
             }
             fold.m = max(fold.m, z);
-            if key_of(z) > best_key {
-                best_key = key_of(z);
-                best_id = id;
-            }
+            best = max(best, key_of(z));
         }
         for (var id = tile; id < end; id++) {
             fold = fold_add(fold, z_at(row, id, scale));
         }
         mine = fold_merge(mine, fold);
     }
-    best_keys[local] = best_key;
-    best_ids[local] = best_id;
     let all = fold_runs(mine, local);
     if local == 0u && all.m <= ABSENT {
         broken = 1u;
     }
     if workgroupUniformLoad(&broken) != 0u {
-        if local < 3u {
-            packed[row * 3u + local] = select(0u, NOBODY, local == 0u);
-        }
-        return;
-    }
-
-    if choice.greedy != 0u {
-        if local == 0u {
-            for (var i = 1u; i < 256u; i++) {
-                // Runs ascend, so the first of equal keys has the lowest id.
-                if best_keys[i] > best_key {
-                    best_key = best_keys[i];
-                    best_id = best_ids[i];
-                }
-            }
-            answer(row, best_id, scale, all);
+        if local < WORDS {
+            packed[row * WORDS + local] = select(0u, NOBODY, local == 0u);
         }
         return;
     }
 
     var threshold = 0u;
+    if choice.greedy != 0u {
+        threshold = largest(best, local);
+    }
     if choice.top_k > 0u && choice.top_k < params.columns {
         threshold = search(row, scale, all.m, f32(choice.top_k), false, local);
     }
@@ -175,19 +200,46 @@ fn main(
         threshold = max(threshold, search(row, scale, all.m, goal, true, local));
     }
 
-    // The draw, ascending ids: a run of ids a thread, then along the run that holds it.
+    // What is kept: its mass in each thread's run of ids, its smallest logit, the largest of the others.
     var sum = 0.0;
     var last_kept = NOBODY;
+    var smallest = 0u; // complements, of which the largest is sought
+    var dropped = 0u;
     for (var id = first; id < last; id++) {
         let z = z_at(row, id, scale);
         let e = exp(below(z, all.m));
+        let key = key_of(logit_at(row, id));
         if key_of(z) >= threshold && e >= choice.min_p {
             sum += e;
             last_kept = id;
+            smallest = max(smallest, ~key);
+        } else {
+            dropped = max(dropped, key);
         }
     }
+    let cut_bits = cut_between(~largest(smallest, local), largest(dropped, local));
+    let cut = bitcast<f32>(cut_bits);
+
+    // The canonical fold of the kept, as the head has it.
+    var kept_run = empty_kept();
+    for (var tile = first; tile < last; tile += FOLD_TILE) {
+        let end = min(tile + FOLD_TILE, last);
+        var kept = empty_kept();
+        for (var id = tile; id < end; id++) {
+            kept.m = max(kept.m, z_at(row, id, scale));
+        }
+        for (var id = tile; id < end; id++) {
+            if !(logits[row * params.columns + id] < cut) {
+                kept.k += exp(below(z_at(row, id, scale), kept.m));
+            }
+        }
+        kept_run = kept_merge(kept_run, kept);
+    }
+    let kept = kept_runs(kept_run, local);
+
+    // The draw, ascending ids: a run of ids a thread, then along the run that holds it.
     sums[local] = sum;
-    best_ids[local] = last_kept;
+    last_ids[local] = last_kept;
     workgroupBarrier();
     if local != 0u {
         return;
@@ -200,7 +252,7 @@ fn main(
     var before = 0.0;
     var chosen_run = 0u;
     for (var i = 0u; i < 256u; i++) {
-        if best_ids[i] != NOBODY {
+        if last_ids[i] != NOBODY {
             chosen_run = i;
             if before + sums[i] > goal {
                 break;
@@ -209,7 +261,7 @@ fn main(
         }
     }
     // Rounding may leave the walk short of the goal: then it is the run's last kept token.
-    var id = best_ids[chosen_run];
+    var id = last_ids[chosen_run];
     for (var i = chosen_run * run; i < id; i++) {
         let z = z_at(row, i, scale);
         let e = exp(below(z, all.m));
@@ -220,11 +272,11 @@ fn main(
             }
         }
     }
-    answer(row, id, scale, all);
-}
-
-fn answer(row: u32, id: u32, scale: f32, all: Fold) {
-    packed[row * 3u] = id;
-    packed[row * 3u + 1u] = bitcast<u32>(z_at(row, id, scale) - fold_lse(all));
-    packed[row * 3u + 2u] = bitcast<u32>(fold_entropy(all));
+    let z = z_at(row, id, scale);
+    packed[row * WORDS] = id;
+    packed[row * WORDS + 1u] = bitcast<u32>(z - fold_lse(all));
+    packed[row * WORDS + 2u] = bitcast<u32>(fold_entropy(all));
+    packed[row * WORDS + 3u] = cut_bits;
+    packed[row * WORDS + 4u] = bitcast<u32>(kept_mass(all, kept));
+    packed[row * WORDS + 5u] = bitcast<u32>(z - fold_lse(all) - kept_shift(all, kept, z));
 }

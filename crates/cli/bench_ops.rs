@@ -194,7 +194,7 @@ impl Bench<'_> {
         let (x, targets) = (self.noise(&[rows, size])?, device.u32_tensor(&[rows], &vec![7; rows])?);
         let mut out = HeadOutput::new(device, rows)?;
         let work = ((2 * rows * vocab * size) as f64, (vocab * size / 32 * 34 + 4 * rows * size) as f64);
-        self.time("head q8_0", rows, work, || Ok(head::forward(device, &x, &w, &targets, 1.0, &mut out, rows)?))?;
+        self.time("head q8_0", rows, work, || Ok(head::forward(device, &x, &w, &targets, 1.0, None, &mut out, rows)?))?;
         let batch = rows.min(8);
         let (logits, mut out) = (self.noise(&[batch, vocab])?, SampleOutput::new(device, batch)?);
         let params: Vec<SampleParams> =

@@ -107,11 +107,11 @@ impl Case {
         let targets = device.u32_tensor(&[rows], &self.targets()).unwrap();
         let [g, h] = self.upstream().map(|values| device.f32_tensor(&[rows], &values).unwrap());
         let mut out = HeadOutput::new(device, rows).unwrap();
-        head::forward(device, &x, &w, &targets, self.temperature, &mut out, rows).unwrap();
+        head::forward(device, &x, &w, &targets, self.temperature, None, &mut out, rows).unwrap();
         let mut dx = device.f32_tensor(&[rows + 1, cols], &vec![GUARD; (rows + 1) * cols]).unwrap();
         let mut dw = with_dw.then(|| device.f32_tensor(&[vocabulary, cols], &self.old_dw()).unwrap());
         let h = self.entropy.then_some(&h);
-        head::backward(device, &x, &w, &targets, self.temperature, &out, &g, h, &mut dx, dw.as_mut(), rows).unwrap();
+        head::backward(device, &x, &w, &targets, self.temperature, None, &out, &g, h, &mut dx, dw.as_mut(), rows).unwrap();
         let read = |tensor: &Tensor| pollster::block_on(device.read_f32(tensor, tensor.len())).unwrap();
         let mut values = read(&dx);
         assert!(values.split_off(rows * cols).iter().all(|&value| value == GUARD), "wrote past the rows");
@@ -322,7 +322,7 @@ fn what_does_not_fit_is_refused() {
     let floats = |shape: &[usize]| device.zeros(shape, DType::F32).unwrap();
     let run = |targets: &[u32], tau: f32, out: HeadOutput, g: Tensor, h: Option<Tensor>, mut dx: Tensor, mut dw: Option<Tensor>| {
         let targets = device.u32_tensor(&[targets.len()], targets).unwrap();
-        head::backward(&device, &x, &w, &targets, tau, &out, &g, h.as_ref(), &mut dx, dw.as_mut(), 4)
+        head::backward(&device, &x, &w, &targets, tau, None, &out, &g, h.as_ref(), &mut dx, dw.as_mut(), 4)
     };
     run(&[0, 1, 2, 19], 1.0, out(4), floats(&[4]), Some(floats(&[4])), floats(&[4, 8]), Some(floats(&[20, 8]))).unwrap();
     let refused = [
@@ -358,7 +358,7 @@ fn working_memory_is_bounded() {
         let before = HELD.load(Relaxed);
         MOST.store(before, Relaxed);
         let dw = (every == 1).then_some(&mut dw);
-        head::backward(&device, &x, &w, &targets, 1.0, &out, &g, None, &mut dx, dw, rows).unwrap();
+        head::backward(&device, &x, &w, &targets, 1.0, None, &out, &g, None, &mut dx, dw, rows).unwrap();
         let most = MOST.load(Relaxed) - before;
         println!("{rows} rows, V {vocabulary}: {:.1} MiB", most as f64 / (1 << 20) as f64);
         assert!(most < 64 << 20, "{most} bytes");
@@ -384,9 +384,9 @@ fn the_whole_vocabulary_and_32k_rows() {
     let before = HELD.load(Relaxed);
     MOST.store(before, Relaxed);
     let begun = std::time::Instant::now();
-    head::forward(&device, &x, &w, &targets, 1.0, &mut out, rows).unwrap();
+    head::forward(&device, &x, &w, &targets, 1.0, None, &mut out, rows).unwrap();
     let forward = MOST.load(Relaxed) - before;
-    head::backward(&device, &x, &w, &targets, 1.0, &out, &g, Some(&g), &mut dx, Some(&mut dw), rows).unwrap();
+    head::backward(&device, &x, &w, &targets, 1.0, None, &out, &g, Some(&g), &mut dx, Some(&mut dw), rows).unwrap();
     let most = MOST.load(Relaxed) - before;
     let mib = |bytes: usize| bytes as f64 / (1 << 20) as f64;
     println!("forward {:.1} MiB, with backward {:.1} MiB, {:.0} s", mib(forward), mib(most), begun.elapsed().as_secs_f64());
@@ -408,11 +408,11 @@ fn speed() {
         let mut dx = device.zeros(&[rows, cols], DType::F32).unwrap();
         let mut dw = device.zeros(&[vocabulary, cols], DType::F32).unwrap();
         let start = std::time::Instant::now();
-        head::forward(&device, &x, &w, &targets, 1.0, &mut out, rows).unwrap();
+        head::forward(&device, &x, &w, &targets, 1.0, None, &mut out, rows).unwrap();
         let forward = start.elapsed().as_secs_f64();
         let dw = with_dw.then_some(&mut dw);
         let start = std::time::Instant::now();
-        head::backward(&device, &x, &w, &targets, 1.0, &out, &g, Some(&g), &mut dx, dw, rows).unwrap();
+        head::backward(&device, &x, &w, &targets, 1.0, None, &out, &g, Some(&g), &mut dx, dw, rows).unwrap();
         let seconds = start.elapsed().as_secs_f64();
         let rate = |products: f64, seconds: f64| products * 2.0 * (rows * cols * vocabulary) as f64 / seconds / 1e9;
         let (back, forth) = (rate(if with_dw { 3.0 } else { 2.0 }, seconds), rate(1.0, forward));

@@ -341,7 +341,7 @@ fn head_matches_a_reference() {
         let xs = device.f32_tensor(&[rows, k], &x[..rows * k]).unwrap();
         let ids = device.u32_tensor(&[rows], &targets[..rows]).unwrap();
         let mut out = head::HeadOutput::new(&device, rows).unwrap();
-        head::forward(&device, &xs, &weight, &ids, temperature, &mut out, rows).unwrap();
+        head::forward(&device, &xs, &weight, &ids, temperature, None, &mut out, rows).unwrap();
         let got = [read(&device, &out.logprob), read(&device, &out.entropy), read(&device, &out.lse)];
         for row in 0..rows {
             let z: Vec<f64> = reference(&x[row * k..][..k], &w, k).0.into_iter().map(|z| z / f64::from(temperature)).collect();
@@ -364,10 +364,10 @@ fn head_matches_a_reference() {
     bad[5] = f32::NAN;
     let mut out = head::HeadOutput::new(&device, 1).unwrap();
     let ids = device.u32_tensor(&[1], &[3]).unwrap();
-    head::forward(&device, &device.f32_tensor(&[1, k], &bad).unwrap(), &weight, &ids, 1.0, &mut out, 1).unwrap();
+    head::forward(&device, &device.f32_tensor(&[1, k], &bad).unwrap(), &weight, &ids, 1.0, None, &mut out, 1).unwrap();
     assert!(read(&device, &out.logprob)[0].is_nan() && read(&device, &out.entropy)[0].is_nan());
     let ids = device.u32_tensor(&[1], &[vocabulary as u32]).unwrap();
-    assert!(head::forward(&device, &device.f32_tensor(&[1, k], &bad).unwrap(), &weight, &ids, 1.0, &mut out, 1).is_err());
+    assert!(head::forward(&device, &device.f32_tensor(&[1, k], &bad).unwrap(), &weight, &ids, 1.0, None, &mut out, 1).is_err());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use kernels::gpu::GpuOptions;
 use kernels::head::{self, HeadOutput};
 use kernels::matmul::{self, Output};
 use kernels::moe::{self, Routes, Rows};
-use kernels::sample::{self, SampleOutput, SampleParams};
+use kernels::sample::{self, Drawn, SampleOutput, SampleParams};
 use kernels::{DType, Device, Precision, Weight};
 use support::{device, exact, expect_faults_are_seen, expect_near, next, random};
 
@@ -255,12 +255,15 @@ fn samples_are_draws_from_the_kept_set() {
         let tensor = device.f32_tensor(&[24, width], &logits).unwrap();
         let mut out = SampleOutput::new(&device, 25).unwrap();
         sample::forward(&device, &tensor, &params, &mut out).unwrap();
-        for (row, (id, logprob, entropy)) in pollster::block_on(out.read(&device, 24)).unwrap().into_iter().enumerate() {
+        for (row, drawn) in pollster::block_on(out.read(&device, 24)).unwrap().into_iter().enumerate() {
+            let Drawn { id, logprob, entropy, cut, mass, nucleus_logprob } = drawn;
             let (logits, p) = (&logits[row * width..][..width], &params[row]);
             let draw = f64::from(sample::uniform(p.seed, p.counter));
             let mut before = 0.0;
-            let share = kept(logits, p)
-                .into_iter()
+            let want = kept(logits, p);
+            let share = want
+                .iter()
+                .copied()
                 .find(|&(kept, share)| {
                     kept == id as usize || {
                         before += share;
@@ -275,6 +278,10 @@ fn samples_are_draws_from_the_kept_set() {
             );
             let (logprobs, h) = distribution(&wide(logits), p.temperature.into());
             expect_near("logprob, entropy", &[logprob, entropy], &[logprobs[id as usize], h], 2e-5);
+            let by_cut: Vec<usize> = (0..width).filter(|&v| logits[v] >= cut).collect();
+            assert_eq!(by_cut, want.iter().map(|k| k.0).collect::<Vec<_>>(), "V {width} row {row}: cut {cut}, {p:?}");
+            let whole: f64 = want.iter().map(|k| logprobs[k.0].exp()).sum();
+            expect_near("mass, logprob of the kept", &[mass, nucleus_logprob], &[whole, share.ln()], 2e-5);
         }
     }
 }
@@ -290,8 +297,11 @@ fn greedy_takes_the_lowest_of_equals_and_refuses_nan() {
         pollster::block_on(out.read(&device, rows.len()))
     };
     let got = run(&rows).unwrap();
-    assert_eq!(got.iter().map(|row| row.0).collect::<Vec<_>>(), [1, 0, 3]);
-    assert!(got.iter().all(|row| row.1.is_finite() && row.2.is_finite()));
+    assert_eq!(got.iter().map(|row| row.id).collect::<Vec<_>>(), [1, 0, 3]);
+    assert!(got.iter().all(|row| row.logprob.is_finite() && row.entropy.is_finite()));
+    // Greedy keeps the largest and its equals.
+    assert_eq!(got.iter().map(|row| row.cut).collect::<Vec<_>>(), [2.0, -0.5, -4.5]);
+    expect_near("of the kept", &got.iter().map(|row| row.nucleus_logprob).collect::<Vec<_>>(), &[-(2f64.ln()), -(2f64.ln()), 0.0], 1e-6);
     for bad in [&[0.0, f32::NAN, 1.0, 2.0], &[0.0, f32::INFINITY, 1.0, 2.0], &[f32::NEG_INFINITY; 4]] {
         let error = run(&[rows[0], bad]).unwrap_err().to_string();
         assert!(error.contains("row 1"), "{error}");
@@ -445,7 +455,7 @@ fn the_head_is_the_reference() {
             let mut out = HeadOutput::new(&device, rows + 1).unwrap();
             out.lse.write_f32(&device, &vec![GUARD; rows + 1]).unwrap();
             let x_tensor = device.f32_tensor(&[rows, width], &x).unwrap();
-            head::forward(&device, &x_tensor, &weight, &device.u32_tensor(&[rows], &targets).unwrap(), temperature, &mut out, rows)
+            head::forward(&device, &x_tensor, &weight, &device.u32_tensor(&[rows], &targets).unwrap(), temperature, None, &mut out, rows)
                 .unwrap();
             let (mut logprobs, mut entropies, mut lses) = (vec![], vec![], vec![]);
             for row in 0..rows {
@@ -481,11 +491,11 @@ fn the_head_and_the_sampler_have_the_same_bits() {
     let mut sampled = SampleOutput::new(&device, rows).unwrap();
     sample::forward(&device, &logits, &vec![params; rows], &mut sampled).unwrap();
     let sampled = pollster::block_on(sampled.read(&device, rows)).unwrap();
-    let targets = device.u32_tensor(&[rows], &sampled.iter().map(|row| row.0).collect::<Vec<_>>()).unwrap();
+    let targets = device.u32_tensor(&[rows], &sampled.iter().map(|row| row.id).collect::<Vec<_>>()).unwrap();
     for count in [rows, 3] {
         let mut out = HeadOutput::new(&device, rows).unwrap();
-        head::forward(&device, &x, &weight, &targets, 0.7, &mut out, count).unwrap();
-        let want: (Vec<f32>, Vec<f32>) = sampled[..count].iter().map(|row| (row.1, row.2)).unzip();
+        head::forward(&device, &x, &weight, &targets, 0.7, None, &mut out, count).unwrap();
+        let want: (Vec<f32>, Vec<f32>) = sampled[..count].iter().map(|row| (row.logprob, row.entropy)).unzip();
         assert_eq!(bits(&read(&device, &out.logprob)[..count]), bits(&want.0));
         assert_eq!(bits(&read(&device, &out.entropy)[..count]), bits(&want.1));
     }

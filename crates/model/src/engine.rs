@@ -6,7 +6,7 @@ mod routes;
 use std::collections::{HashMap, VecDeque};
 
 use kernels::attention::{Batch, KvCache, KvDType, KvShape, PAGE_TOKENS, Span};
-use kernels::sample::{self, SampleOutput, SampleParams};
+use kernels::sample::{self, Drawn, SampleOutput, SampleParams};
 use kernels::{DType, Tensor, embedding};
 
 use crate::error::{ModelError, Result};
@@ -64,6 +64,12 @@ pub struct Token {
     pub logprob: f32,
     /// Entropy of that distribution, nats.
     pub entropy: f32,
+    /// What sampling kept: the tokens whose logit is not below it ([`kernels::sample`]).
+    pub cut: f32,
+    /// Their share of the full distribution.
+    pub mass: f32,
+    /// Log-probability among them.
+    pub nucleus_logprob: f32,
     /// Set on the sequence's last event. With `Eos` the id is the stop token.
     pub stop: Option<data::StopReason>,
 }
@@ -77,6 +83,12 @@ pub struct Generated {
     pub logprobs: Vec<f32>,
     /// Entropies where they were drawn, nats.
     pub entropies: Vec<f32>,
+    /// What sampling kept of each distribution, and log-probabilities among that: see [`Token`].
+    pub cuts: Vec<f32>,
+    /// The kept tokens' share of each full distribution.
+    pub masses: Vec<f32>,
+    /// Log-probabilities among the kept tokens.
+    pub nucleus_logprobs: Vec<f32>,
     /// Why it ended.
     pub stop: Option<data::StopReason>,
     /// The stop token that ended it, if one did.
@@ -378,6 +390,9 @@ impl Engine {
                     result.ids.push(token.id);
                     result.logprobs.push(token.logprob);
                     result.entropies.push(token.entropy);
+                    result.cuts.push(token.cut);
+                    result.masses.push(token.mass);
+                    result.nucleus_logprobs.push(token.nucleus_logprob);
                 }
                 if token.stop.is_some() {
                     result.stop = token.stop;
@@ -410,13 +425,14 @@ impl Sequence {
         }
     }
 
-    fn accept(&mut self, (id, logprob, entropy): (u32, f32, f32)) -> Token {
+    fn accept(&mut self, drawn: Drawn) -> Token {
+        let Drawn { id, logprob, entropy, cut, mass, nucleus_logprob } = drawn;
         let stop = if self.request.stop_ids.contains(&id) {
             Some(data::StopReason::Eos)
         } else {
             self.tokens.push(id);
             (self.tokens.len() - self.prompt >= self.request.max_new_tokens).then_some(data::StopReason::Length)
         };
-        Token { sequence: self.id, id, logprob, entropy, stop }
+        Token { sequence: self.id, id, logprob, entropy, cut, mass, nucleus_logprob, stop }
     }
 }

@@ -216,6 +216,6 @@ impl Model {
 
     /// Log-probabilities of `targets` and entropies of the last pass's rows, no logits kept.
     pub fn score(&self, space: &Workspace, targets: &Tensor, temperature: f32, out: &mut HeadOutput, rows: usize) -> Result<()> {
-        Ok(head::forward(&self.device, &space.normed, self.head(), targets, temperature, out, rows)?)
+        Ok(head::forward(&self.device, &space.normed, self.head(), targets, temperature, None, out, rows)?)
     }
 }

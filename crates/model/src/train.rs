@@ -33,6 +33,9 @@ pub struct LossRows {
     pub rows: Vec<u32>,
     /// The token that follows each.
     pub targets: Vec<u32>,
+    /// In nucleus space, for each row what sampling kept where its target was drawn ([`Token::cut`](crate::engine::Token::cut));
+    /// [`f32::MIN`] keeps all. The log-probabilities are then among the kept tokens, the entropies still of the full vocabulary.
+    pub cuts: Option<Vec<f32>>,
 }
 
 impl LossRows {
@@ -95,7 +98,8 @@ impl TrainSpace {
 }
 
 impl Model {
-    /// The forward pass of training: fills `space.head` with log-probability and entropy (softmax of z/τ) of each loss row, in order.
+    /// The forward pass of training: fills `space.head` with log-probability and entropy (softmax of z/τ) of each loss row, in order. With
+    /// [`LossRows::cuts`] log-probabilities are in nucleus space, and [`Model::read_kept`] has more.
     ///
     /// Errors on ids out of range, and on more rows than `space` has room for.
     pub fn train_forward(
@@ -122,12 +126,16 @@ impl Model {
         space.loss_rows.write_u32(device, &loss.rows)?;
         space.targets.write_u32(device, &loss.targets)?;
         embedding::gather(device, &space.final_normed, &space.loss_rows, &mut space.picked, loss.len())?;
-        head::forward(device, &space.picked, self.head(), &space.targets, temperature, &mut space.head, loss.len())?;
+        if let Some(cuts) = &loss.cuts {
+            space.cuts.write_f32(device, cuts)?;
+        }
+        let cuts = loss.cuts.is_some().then_some(&space.cuts);
+        head::forward(device, &space.picked, self.head(), &space.targets, temperature, cuts, &mut space.head, loss.len())?;
         Ok(())
     }
 
     /// The gradients of Σ dlogprob·logprob + dentropy·entropy over the loss rows of the last [`Model::train_forward`] on `space`,
-    /// which must have had the same arguments, added to `gradients`.
+    /// which must have had the same arguments, added to `gradients`. A gradient of the entropy beside cuts is refused.
     pub fn train_backward(
         &self,
         space: &mut TrainSpace,
@@ -146,7 +154,7 @@ impl Model {
         if let Some(values) = dentropy {
             space.dentropy.write_f32(&self.device, values)?;
         }
-        self.head_backward(space, batch.rows, loss.len(), temperature, dentropy.is_some(), gradients)?;
+        self.head_backward(space, batch.rows, loss, temperature, dentropy.is_some(), gradients)?;
         for number in (0..self.config.layers).rev() {
             self.layer_backward(number, space, batch, routed, gradients)?;
             self.device.submit()?;
@@ -166,6 +174,16 @@ impl Model {
         Ok((logprob, self.device.read_f32(&space.head.entropy, count).await?))
     }
 
+    /// With cuts, of each loss row of the last forward pass: the kept tokens' share of the full distribution, and whether the target was
+    /// below the cut (it then counts as kept; rounding alone can bring that about).
+    pub async fn read_kept(&self, space: &TrainSpace, count: usize) -> Result<(Vec<f32>, Vec<bool>)> {
+        if count == 0 {
+            return Ok((vec![], vec![]));
+        }
+        let dropped = self.device.read_u32(&space.head.dropped, count).await?;
+        Ok((self.device.read_f32(&space.head.mass, count).await?, dropped.into_iter().map(|flag| flag != 0).collect()))
+    }
+
     fn check_pass(&self, space: &TrainSpace, ids: &[u32], batch: &Batch, loss: &LossRows) -> Result<()> {
         if ids.len() != batch.rows || batch.rows > space.shape.rows || loss.len() > space.shape.loss_rows {
             let message = format!(
@@ -180,6 +198,9 @@ impl Model {
         }
         if loss.is_empty() || loss.targets.len() != loss.len() || loss.rows.iter().any(|&row| row as usize >= batch.rows) {
             return Err(KernelError::shape("training pass", "no loss rows, or some outside the batch").into());
+        }
+        if loss.cuts.as_ref().is_some_and(|cuts| cuts.len() != loss.len() || cuts.iter().any(|cut| cut.is_nan())) {
+            return Err(KernelError::shape("training pass", "the cuts are not one number for each loss row").into());
         }
         let longest = batch.spans.iter().map(|span| span.past + span.rows).max().unwrap_or(0);
         if longest > self.max_positions {

@@ -77,6 +77,7 @@ const SHARED: &[(&str, &str)] = &[
     ("shared/outer_tile.wgsl", include_str!("../../../../shaders/shared/outer_tile.wgsl")),
     ("shared/kv_cache.wgsl", include_str!("../../../../shaders/shared/kv_cache.wgsl")),
     ("shared/softmax_fold.wgsl", include_str!("../../../../shaders/shared/softmax_fold.wgsl")),
+    ("shared/softmax_kept.wgsl", include_str!("../../../../shaders/shared/softmax_kept.wgsl")),
     ("shared/softmax_runs.wgsl", include_str!("../../../../shaders/shared/softmax_runs.wgsl")),
     ("shared/grid.wgsl", include_str!("../../../../shaders/shared/grid.wgsl")),
     ("shared/math.wgsl", include_str!("../../../../shaders/shared/math.wgsl")),

@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 
-use super::{SampleParams, uniform};
+use super::{Drawn, SampleParams, uniform};
 use crate::cpu::CpuDevice;
 use crate::cpu::exp::exp;
 use crate::cpu::lanes::multiversion;
@@ -21,7 +21,7 @@ thread_local! {
 pub fn forward(device: &CpuDevice, logits: &Tensor, params: &[SampleParams], out: &mut super::SampleOutput) -> Result<()> {
     let width = logits.width();
     let logits = logits.f32s(OP)?;
-    let mut results = vec![Ok((0, 0.0, 0.0)); params.len()];
+    let mut results = vec![Ok(Drawn::default()); params.len()];
     let shared = SharedMut::new(&mut results);
     for_each_range(device, params.len(), 1, |rows| {
         for row in rows {
@@ -34,10 +34,9 @@ pub fn forward(device: &CpuDevice, logits: &Tensor, params: &[SampleParams], out
         }
     });
     let packed = out.packed.u32s_mut(OP)?;
-    for (row, (result, packed)) in results.into_iter().zip(packed.chunks_exact_mut(3)).enumerate() {
-        let (id, logprob, entropy): (u32, f32, f32) =
-            result.map_err(|message| KernelError::Value { op: OP, message: format!("row {row}: {message}") })?;
-        packed.copy_from_slice(&[id, logprob.to_bits(), entropy.to_bits()]);
+    for (row, (result, packed)) in results.into_iter().zip(packed.chunks_exact_mut(Drawn::WORDS)).enumerate() {
+        let drawn: Drawn = result.map_err(|message: String| KernelError::Value { op: OP, message: format!("row {row}: {message}") })?;
+        packed.copy_from_slice(&drawn.words());
     }
     Ok(())
 }
@@ -47,6 +46,39 @@ pub fn forward(device: &CpuDevice, logits: &Tensor, params: &[SampleParams], out
 fn key(value: f32) -> u32 {
     let bits = (value + 0.0).to_bits();
     bits ^ if bits >> 31 == 1 { u32::MAX } else { 1 << 31 }
+}
+
+/// The float that has a key.
+fn value(key: u32) -> f32 {
+    f32::from_bits(key ^ if key >> 31 == 1 { 1 << 31 } else { u32::MAX })
+}
+
+multiversion! {
+    /// The smallest logit that is not below `border` and the largest that is; +∞ and -∞ if there is none.
+    fn neighbours(logits: &[f32], border: f32) -> (f32, f32) {
+        let (mut kept, mut dropped) = (f32::INFINITY, f32::NEG_INFINITY);
+        for &z in logits {
+            let above = if z >= border { z } else { f32::INFINITY };
+            let below = if z >= border { f32::NEG_INFINITY } else { z };
+            kept = if above < kept { above } else { kept };
+            dropped = if below > dropped { below } else { dropped };
+        }
+        (kept, dropped)
+    }
+}
+
+/// The cut that keeps the logits whose keys reach `floor`: midway to the largest below, or the smallest kept if nothing lies between.
+fn cut(level: Level, logits: &[f32], floor: u32) -> f32 {
+    if floor == 0 {
+        return f32::MIN;
+    }
+    let (kept, dropped) = neighbours(level, logits, value(floor));
+    // Logits of -∞ have no mass, whether kept or not.
+    if dropped == f32::NEG_INFINITY {
+        return f32::MIN;
+    }
+    let middle = ((f64::from(kept) + f64::from(dropped)) / 2.0) as f32;
+    if middle > dropped { middle } else { kept }
 }
 
 multiversion! {
@@ -98,8 +130,8 @@ fn threshold(logits: &[f32], floor: u32, target: f64, weight: impl Fn(usize) -> 
     prefix
 }
 
-/// Id, log-probability and entropy of one row.
-fn sample(level: Level, logits: &[f32], params: &SampleParams, mass: &mut [f32]) -> std::result::Result<(u32, f32, f32), String> {
+/// One row's token.
+fn sample(level: Level, logits: &[f32], params: &SampleParams, mass: &mut [f32]) -> std::result::Result<Drawn, String> {
     let (top, nan) = survey(level, logits);
     if nan {
         return Err("a logit is NaN".into());
@@ -109,17 +141,20 @@ fn sample(level: Level, logits: &[f32], params: &SampleParams, mass: &mut [f32])
     }
     let greedy = params.temperature == 0.0;
     let temperature = if greedy { 1.0 } else { params.temperature };
-    let id = if greedy {
-        logits.iter().position(|&z| z == top).unwrap_or(0)
+    let (id, floor) = if greedy {
+        (logits.iter().position(|&z| z == top).unwrap_or(0), key(top))
     } else {
         weigh(level, logits, top, temperature, mass);
         draw(logits, params, top, mass)
     };
-    let (logprob, entropy) = crate::head::cpu::distribution(level, logits, temperature, id);
-    Ok((id as u32, logprob, entropy))
+    let cut = cut(level, logits, floor);
+    let said = crate::head::cpu::distribution(level, logits, temperature, cut, id);
+    let (logprob, entropy, nucleus_logprob) = (said.logprob, said.entropy, said.kept_logprob);
+    Ok(Drawn { id: id as u32, logprob, entropy, cut, mass: said.mass, nucleus_logprob })
 }
 
-fn draw(logits: &[f32], params: &SampleParams, top: f32, mass: &[f32]) -> usize {
+/// The drawn id and the smallest key that is kept.
+fn draw(logits: &[f32], params: &SampleParams, top: f32, mass: &[f32]) -> (usize, u32) {
     let mut floor = 0u32;
     if params.top_k > 0 && (params.top_k as usize) < logits.len() {
         floor = threshold(logits, 0, f64::from(params.top_k), |_| 1.0);
@@ -146,5 +181,5 @@ fn draw(logits: &[f32], params: &SampleParams, top: f32, mass: &[f32]) -> usize 
             break;
         }
     }
-    last
+    (last, floor)
 }

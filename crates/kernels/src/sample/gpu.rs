@@ -1,12 +1,13 @@
 //! Sampling on the GPU: one workgroup a row; the host computes the uniform number of each draw.
 
-use super::{NO_TOKEN, SampleParams};
+use super::{Drawn, NO_TOKEN, SampleParams};
 use crate::gpu::shader::{Access, ShaderSpec, one_variant};
 use crate::gpu::{GpuDevice, fold_groups};
 use crate::{Result, Tensor, uniform};
 
 const OP: &str = "sample";
 const _: () = assert!(NO_TOKEN == u32::MAX, "sample_forward.wgsl writes it for a row without an answer");
+const _: () = assert!(Drawn::WORDS == 6, "sample_forward.wgsl writes them");
 
 pub const SHADERS: &[&ShaderSpec] = &[&FORWARD];
 
@@ -26,8 +27,10 @@ pub fn forward(device: &GpuDevice, logits: &Tensor, params: &[SampleParams], out
     for p in params {
         let greedy = p.temperature == 0.0;
         let inverse = if greedy { 1.0 } else { 1.0 / p.temperature };
-        let draw = super::uniform(p.seed, p.counter);
-        words.extend([inverse.to_bits(), u32::from(greedy), p.top_k, p.top_p.to_bits(), p.min_p.to_bits(), draw.to_bits(), 0, 0]);
+        // Greedy is a draw of 0 among the largest: the lowest id of them.
+        let (top_k, top_p, min_p, draw) =
+            if greedy { (0, 1.0, 0.0, 0.0) } else { (p.top_k, p.top_p, p.min_p, super::uniform(p.seed, p.counter)) };
+        words.extend([inverse.to_bits(), u32::from(greedy), top_k, f32::to_bits(top_p), min_p.to_bits(), draw.to_bits(), 0, 0]);
     }
     let choices = out.choices.gpu(OP)?;
     device.write(&choices, &words)?;

@@ -1,17 +1,16 @@
 //! Sampling against a reference that sorts.
 
-use kernels::sample::{SampleOutput, SampleParams, forward, uniform};
+use kernels::sample::{Drawn, SampleOutput, SampleParams, forward, uniform};
 use kernels::{Device, KernelError};
 
 use crate::helpers::{Rng, devices};
 
-fn run(device: &Device, logits: &[Vec<f32>], params: &[SampleParams]) -> Result<Vec<(u32, f32, f32)>, KernelError> {
+fn run(device: &Device, logits: &[Vec<f32>], params: &[SampleParams]) -> Result<Vec<Drawn>, KernelError> {
     let width = logits[0].len();
     let tensor = device.f32_tensor(&[logits.len(), width], &logits.concat()).unwrap();
     let mut out = SampleOutput::new(device, logits.len()).unwrap();
     forward(device, &tensor, params, &mut out)?;
-    let words = out.packed.u32s("test").unwrap();
-    Ok(words.chunks(3).map(|w| (w[0], f32::from_bits(w[1]), f32::from_bits(w[2]))).collect())
+    pollster::block_on(out.read(device, logits.len()))
 }
 
 /// Kept tokens and their shares, by sorting; log-probabilities and the entropy.
@@ -71,8 +70,12 @@ fn greedy_takes_the_largest_and_the_lowest_id_among_equals() {
         (rows[2][17], rows[2][500], rows[2][999]) = (3.0, 3.0, 3.0);
         rows[3] = (0..1000).map(|i| if i == 700 { -5.0 } else { f32::NEG_INFINITY }).collect();
         let out = run(&device, &rows, &[SampleParams::GREEDY; 4]).unwrap();
-        assert_eq!(out.iter().map(|o| o.0).collect::<Vec<_>>(), [999, 0, 17, 700]);
-        assert_eq!((out[3].1, out[3].2), (0.0, 0.0));
+        assert_eq!(out.iter().map(|o| o.id).collect::<Vec<_>>(), [999, 0, 17, 700]);
+        assert_eq!((out[3].logprob, out[3].entropy), (0.0, 0.0));
+        // Greedy keeps the largest and its equals; of the last row's logits all others are -∞.
+        assert_eq!(out.iter().map(|o| o.cut).collect::<Vec<_>>(), [0.5, 0.5, 1.0, f32::MIN]);
+        let third = -(3f32.ln());
+        assert!([0.0, 0.0, third, 0.0].iter().zip(&out).all(|(want, o)| (o.nucleus_logprob - want).abs() < 1e-6));
     }
 }
 
@@ -109,7 +112,7 @@ fn what_cannot_be_sampled_is_an_error_that_names_the_row() {
 fn agrees_with_the_sorting_reference() {
     let devices = devices();
     let mut rng = Rng(8);
-    let (mut borderline, mut draws) = (0, 0);
+    let (mut borderline, mut draws, mut other_sets) = (0, 0, 0);
     for case in 0..400u64 {
         let width = [1, 2, 17, 100, 1000, 5000][rng.below(6)];
         let mut logits = model_like(&mut rng, width);
@@ -127,7 +130,7 @@ fn agrees_with_the_sorting_reference() {
         for device in &devices {
             assert_eq!(run(device, std::slice::from_ref(&logits), &[params]).unwrap()[0], first, "{}", device.describe());
         }
-        let (id, logprob, got_entropy) = first;
+        let Drawn { id, logprob, entropy: got_entropy, cut, mass, nucleus_logprob } = first;
         let u = f64::from(uniform(params.seed, params.counter));
         let mut sum = 0.0;
         let expected = kept.iter().find(|(_, share)| {
@@ -144,8 +147,27 @@ fn agrees_with_the_sorting_reference() {
             (f64::from(got_entropy) - entropy).abs() <= 1e-5 * (1.0 + entropy),
             "case {case}: entropy {got_entropy}, {entropy} is wanted"
         );
+        // The cut tells the kept from the others, and the larger side begins at the smallest kept or below it.
+        let by_cut: Vec<usize> = (0..width).filter(|&v| logits[v] >= cut).collect();
+        let finite = |id: &usize| logits[*id] > f32::NEG_INFINITY;
+        let want_kept: Vec<usize> = kept.iter().map(|k| k.0).filter(finite).collect();
+        if params.temperature > 0.0 && by_cut != want_kept {
+            other_sets += 1;
+            continue;
+        }
+        let smallest = by_cut.iter().map(|&v| logits[v]).fold(f32::INFINITY, f32::min);
+        let dropped = logits.iter().copied().filter(|&z| z < cut).fold(f32::NEG_INFINITY, f32::max);
+        assert!(if dropped.is_finite() { dropped < cut && cut <= smallest } else { cut == f32::MIN }, "case {case}: {cut}");
+        let whole: f64 = by_cut.iter().map(|&v| logprobs[v].exp()).sum();
+        assert!((f64::from(mass) - whole).abs() <= 1e-5, "case {case}: mass {mass}, {whole} is wanted");
+        let want = want - whole.ln();
+        assert!((f64::from(nucleus_logprob) - want).abs() <= 1e-5 * (1.0 + want.abs()), "case {case}: {nucleus_logprob}, {want} is wanted");
+        if by_cut.len() == logits.iter().filter(|z| z.is_finite()).count() {
+            assert_eq!((nucleus_logprob, mass), (logprob, 1.0), "case {case}: nothing was dropped");
+        }
     }
     assert!(borderline * 100 <= draws, "{borderline} of {draws} differ");
+    assert!(other_sets * 100 <= draws, "{other_sets} of {draws} kept sets differ");
 }
 
 #[test]
@@ -156,7 +178,7 @@ fn ties_at_the_borders_are_kept() {
     let equal = vec![-2.0, 4.0, 4.0, 4.0, 4.0, 4.0];
     let seen = |logits: &Vec<f32>, params: SampleParams| {
         let mut ids: Vec<u32> = (0..400)
-            .map(|counter| run(device, std::slice::from_ref(logits), &[SampleParams { counter, ..params }]).unwrap()[0].0)
+            .map(|counter| run(device, std::slice::from_ref(logits), &[SampleParams { counter, ..params }]).unwrap()[0].id)
             .collect();
         ids.sort_unstable();
         ids.dedup();
@@ -186,8 +208,8 @@ fn frequencies_are_the_probabilities() {
         for block in 0..draws / 100 {
             let rows = vec![logits.clone(); 100];
             let params: Vec<_> = (0..100).map(|i| SampleParams { counter: (block * 100 + i) as u64, ..params }).collect();
-            for (id, ..) in run(device, &rows, &params).unwrap() {
-                counts[id as usize] += 1;
+            for drawn in run(device, &rows, &params).unwrap() {
+                counts[drawn.id as usize] += 1;
             }
         }
         let statistic = |kept: &[(usize, f64)]| -> f64 {

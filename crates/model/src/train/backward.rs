@@ -7,7 +7,7 @@ use kernels::{Tensor, Weight, embedding, head, rms_norm, rope, swiglu};
 
 use super::gradients::Gradients;
 use super::space::{Inside, LoraSpace, Reverse};
-use super::{Routed, Slot, TrainSpace};
+use super::{LossRows, Routed, Slot, TrainSpace};
 use crate::error::Result;
 use crate::source::Role;
 use crate::weights::{Mlp, Model};
@@ -18,7 +18,7 @@ impl Model {
         &self,
         space: &mut TrainSpace,
         rows: usize,
-        loss_rows: usize,
+        loss: &LossRows,
         temperature: f32,
         entropy: bool,
         gradients: &mut Gradients,
@@ -28,10 +28,12 @@ impl Model {
         let dentropy = entropy.then_some(&space.dentropy);
         let dw = gradients.get(Slot::whole(role, 0));
         let (x, dx) = (&space.picked, &mut space.dpicked);
-        head::backward(device, x, self.head(), &space.targets, temperature, &space.head, &space.dlogprob, dentropy, dx, dw, loss_rows)?;
+        let cuts = loss.cuts.is_some().then_some(&space.cuts);
+        let (w, head, targets, dlogprob) = (self.head(), &space.head, &space.targets, &space.dlogprob);
+        head::backward(device, x, w, targets, temperature, cuts, head, dlogprob, dentropy, dx, dw, loss.len())?;
         let Reverse { dresidual, dnormed, .. } = &mut space.reverse;
         device.clear(dnormed, rows * config.hidden)?;
-        embedding::scatter(device, &space.dpicked, &space.loss_rows, dnormed, loss_rows)?;
+        embedding::scatter(device, &space.dpicked, &space.loss_rows, dnormed, loss.len())?;
         let gain = gradients.get(Slot::whole(Role::FinalNorm, 0));
         let (x, eps) = (&space.residual, config.rms_eps);
         rms_norm::backward(device, x, &self.final_norm, eps, dnormed, dresidual, Output::Store, gain, rows, config.hidden)?;

@@ -46,6 +46,7 @@ pub struct TrainSpace {
     pub(super) final_normed: Tensor,
     pub(super) loss_rows: Tensor,
     pub(super) targets: Tensor,
+    pub(super) cuts: Tensor,
     pub(super) picked: Tensor,
     pub(super) dpicked: Tensor,
     pub(super) dlogprob: Tensor,
@@ -138,6 +139,7 @@ impl TrainSpace {
             final_normed: zeros(device, rows, c)?,
             loss_rows: device.zeros(&[loss], DType::U32)?,
             targets: device.zeros(&[loss], DType::U32)?,
+            cuts: device.zeros(&[loss], DType::F32)?,
             picked: zeros(device, loss, c)?,
             dpicked: zeros(device, loss, c)?,
             dlogprob: device.zeros(&[loss], DType::F32)?,
@@ -169,7 +171,7 @@ impl TrainSpace {
         }
         let keep = shape.keep.clamp(1, config.layers.max(1)) as u64;
         let lora = copies * 2 * rank as u64;
-        let words = r * ((config.layers as u64 + 2) * c + keep * inside + reverse + lora + 1) + shape.loss_rows as u64 * (2 * c + 7);
+        let words = r * ((config.layers as u64 + 2) * c + keep * inside + reverse + lora + 1) + shape.loss_rows as u64 * (2 * c + 11);
         let pages = (shape.rows.div_ceil(PAGE_TOKENS) + shape.sequences) * PAGE_TOKENS;
         4 * words + keep * (pages * shape.kv.bytes_per_position(config.kv_heads, config.head_dim)) as u64
     }

@@ -28,6 +28,9 @@ const BLOCK_BYTES: usize = 8 << 20;
 #[derive(Clone, Copy)]
 struct Row {
     target: usize,
+    /// `f32::MIN` keeps all.
+    cut: f32,
+    /// Of the kept tokens.
     lse: f32,
     entropy: f32,
     dlogprob: f32,
@@ -40,6 +43,7 @@ pub fn backward(
     w: &CpuWeight,
     targets: &Tensor,
     temperature: f32,
+    cuts: Option<&Tensor>,
     out: &HeadOutput,
     dlogprob: &Tensor,
     dentropy: Option<&Tensor>,
@@ -52,10 +56,13 @@ pub fn backward(
         let message = format!("target {} of row {row} is out of range: the vocabulary has {} rows", targets[row], w.rows);
         return Err(KernelError::Value { op: OP, message });
     }
-    let (lse, entropy, dlogprob) = (out.lse.f32s(OP)?, out.entropy.f32s(OP)?, dlogprob.f32s(OP)?);
+    let cuts = cuts.map(|cuts| cuts.f32s(OP)).transpose()?;
+    let lse = if cuts.is_some() { &out.kept_lse } else { &out.lse };
+    let (lse, entropy, dlogprob) = (lse.f32s(OP)?, out.entropy.f32s(OP)?, dlogprob.f32s(OP)?);
     let dentropy = dentropy.map(|tensor| tensor.f32s(OP)).transpose()?;
     let row = |i: usize| Row {
         target: targets[i] as usize,
+        cut: cuts.map_or(f32::MIN, |cuts| cuts[i]),
         lse: lse[i],
         entropy: entropy[i],
         dlogprob: dlogprob[i],
@@ -145,9 +152,18 @@ impl Block<'_> {
                         let (row, start) = (&self.rows[r], r * IDS + tile.start - ids.start);
                         // SAFETY: each pair of tile and block is one item.
                         let dz = unsafe { shared.slice(start..start + tile.len()) };
-                        gradient(level, z, dz, self.temperature, row);
+                        if row.cut > f32::MIN {
+                            gradient_kept(level, z, dz, self.temperature, row);
+                        } else {
+                            gradient(level, z, dz, self.temperature, row);
+                        }
                         if tile.contains(&row.target) {
-                            dz[row.target - tile.start] += row.dlogprob / self.temperature;
+                            let target = row.target - tile.start;
+                            if z[target] < row.cut {
+                                // It counts as kept.
+                                gradient(level, &z[target..target + 1], &mut dz[target..target + 1], self.temperature, row);
+                            }
+                            dz[target] += row.dlogprob / self.temperature;
                         }
                     }
                 });
@@ -167,6 +183,19 @@ multiversion! {
             // p log p is 0 where p is; a NaN passes.
             let upstream = if p == 0.0 { 0.0 } else { dentropy.mul_add(log_p + entropy, dlogprob) };
             *dz = -(p * upstream) * inverse;
+        }
+    }
+}
+
+multiversion! {
+    /// The same among the kept tokens, of the log-probability alone: -p g / τ, and 0 for the others.
+    fn gradient_kept(z: &[f32], dz: &mut [f32], temperature: f32, row: &Row) {
+        let Row { lse, dlogprob, cut, .. } = *row;
+        let inverse = 1.0 / temperature;
+        for (dz, z) in dz.iter_mut().zip(z) {
+            let p = exp(z / temperature - lse);
+            // Where p is 0 so is the product; a NaN passes.
+            *dz = if *z < cut || p == 0.0 { 0.0 } else { -(p * dlogprob) * inverse };
         }
     }
 }

@@ -46,7 +46,7 @@ pub static DW: ShaderSpec = ShaderSpec {
 uniform! { struct LogitsParams {
     first_row: u32, rows: u32, first_id: u32, columns: u32,
     w_cols: u32, w_row_words: u32, shard_row: u32, stride: u32,
-    inverse_temperature: f32, has_entropy: u32, pad0: u32, pad1: u32,
+    inverse_temperature: f32, has_entropy: u32, has_cut: u32, pad0: u32,
 } }
 
 uniform! { struct DxParams {
@@ -65,6 +65,7 @@ pub fn backward(
     w: &GpuWeight,
     targets: &Tensor,
     temperature: f32,
+    cuts: Option<&Tensor>,
     out: &HeadOutput,
     dlogprob: &Tensor,
     dentropy: Option<&Tensor>,
@@ -72,7 +73,7 @@ pub fn backward(
     dw: Option<&mut Tensor>,
     rows: usize,
 ) -> Result<()> {
-    with_space(device, x, w, targets, temperature, out, dlogprob, dentropy, dx, dw, rows, DZ_BYTES)
+    with_space(device, x, w, targets, temperature, cuts, out, dlogprob, dentropy, dx, dw, rows, DZ_BYTES)
 }
 
 fn with_space(
@@ -81,6 +82,7 @@ fn with_space(
     w: &GpuWeight,
     targets: &Tensor,
     temperature: f32,
+    cuts: Option<&Tensor>,
     out: &HeadOutput,
     dlogprob: &Tensor,
     dentropy: Option<&Tensor>,
@@ -91,7 +93,9 @@ fn with_space(
 ) -> Result<()> {
     let dw = dw.map(|dw| dw.gpu(OP)).transpose()?;
     let (x, dx, targets) = (x.gpu(OP)?, dx.gpu(OP)?, targets.gpu(OP)?);
-    let (lse, entropy, g) = (out.lse.gpu(OP)?, out.entropy.gpu(OP)?, dlogprob.gpu(OP)?);
+    // Cuts come without a gradient of the entropy: they take the entropy's place, and the kept tokens' sum that of the whole.
+    let (lse, entropy) = if let Some(cuts) = cuts { (&out.kept_lse, cuts) } else { (&out.lse, &out.entropy) };
+    let (lse, entropy, g) = (lse.gpu(OP)?, entropy.gpu(OP)?, dlogprob.gpu(OP)?);
     // Without a gradient of the entropy its binding is never read.
     let h = dentropy.unwrap_or(dlogprob).gpu(OP)?;
     // Few rows leave room for more ids.
@@ -116,8 +120,8 @@ fn with_space(
                     stride: stride as u32,
                     inverse_temperature: 1.0 / temperature,
                     has_entropy: u32::from(dentropy.is_some()),
+                    has_cut: u32::from(cuts.is_some()),
                     pad0: 0,
-                    pad1: 0,
                 };
                 let [x, targets, lse, entropy, g, h, dz] = [&x, &targets, &lse, &entropy, &g, &h, &dz].map(Clone::clone);
                 let bindings = [x.clone(), targets, shard.slice.clone(), lse, entropy, g, h, dz.clone()];
@@ -181,12 +185,12 @@ mod tests {
         let targets = device.u32_tensor(&[rows], &[0, 31, 32, 64, 140]).unwrap();
         let g = device.f32_tensor(&[rows], &numbers(3, rows)).unwrap();
         let mut out = HeadOutput::new(&device, rows).unwrap();
-        crate::head::forward(&device, &x, &w, &targets, 0.8, &mut out, rows).unwrap();
+        crate::head::forward(&device, &x, &w, &targets, 0.8, None, &mut out, rows).unwrap();
         let run = |dz_bytes: usize| {
             let mut dx = device.f32_tensor(&[rows, cols], &vec![9.0; rows * cols]).unwrap();
             let mut dw = device.f32_tensor(&[vocabulary, cols], &vec![0.5; vocabulary * cols]).unwrap();
             let w = w.gpu(OP).unwrap();
-            with_space(gpu, &x, w, &targets, 0.8, &out, &g, Some(&g), &mut dx, Some(&mut dw), rows, dz_bytes).unwrap();
+            with_space(gpu, &x, w, &targets, 0.8, None, &out, &g, Some(&g), &mut dx, Some(&mut dw), rows, dz_bytes).unwrap();
             [dx, dw].map(|tensor| pollster::block_on(device.read_f32(&tensor, tensor.len())).unwrap())
         };
         let ([one_dx, one_dw], [dx, dw]) = (run(DZ_BYTES), run(4 * rows * TILE));
