@@ -16,7 +16,7 @@ use serde_json::json;
 use train::rl::bins::{Weight, again, uniform};
 use train::rl::environment::Environment;
 use train::rl::items::Items;
-use train::rl::recipe::PromptTemplate;
+use train::rl::recipe::{LogprobSpace, PromptTemplate};
 use train::rl::rollout::{Drawing, Prompt};
 use train::sft::ChatFormat;
 
@@ -120,6 +120,7 @@ pub fn rate(args: &RateArgs) -> Result<()> {
         max_new_tokens: args.max_new_tokens,
         temperature: args.temperature,
         top_p: args.top_p,
+        space: LogprobSpace::Full,
         stop_ids: chat.stop_ids().to_vec(),
         kv,
         sequences: 64,

@@ -9,6 +9,7 @@ use kernels::{DType, Device, Precision};
 use model::Model;
 use model::source::{Checkpoint, Converted};
 use model::train::TrainSpaceShape;
+use train::rl::recipe::LogprobSpace;
 use train::rl::rollout::{Drawing, Prompt, Rollout};
 use train::trainer::{PolicySequence, Recomputed};
 use train::{Hyper, Trainer};
@@ -43,12 +44,13 @@ fn prompts(vocab: usize) -> Vec<Prompt> {
     [1, 9, 16, 17, 33, 37].into_iter().enumerate().map(prompt).collect()
 }
 
-fn drawing(dtype: DType) -> Drawing {
+fn drawing(dtype: DType, space: LogprobSpace) -> Drawing {
     Drawing {
         samples: 4,
         max_new_tokens: 20,
         temperature: TEMPERATURE,
         top_p: 0.95,
+        space,
         stop_ids: vec![3, 11],
         kv: kv(dtype),
         sequences: 64,
@@ -93,6 +95,7 @@ fn recompute(model: Model, dtype: DType, rollouts: &[Rollout], rows: usize, keep
                 prompt: rollouts[*i].prompt,
                 weights,
                 routes: if replay { &rollouts[*i].routes } else { &[] },
+                cuts: &rollouts[*i].cuts,
             })
             .collect();
         let said = pollster::block_on(trainer.accumulate_policy(&sequences, TEMPERATURE)).unwrap();
@@ -103,9 +106,10 @@ fn recompute(model: Model, dtype: DType, rollouts: &[Rollout], rows: usize, keep
 
 #[test]
 fn log_probabilities_of_rollouts_and_passes_are_the_same_bits() {
-    for (case, dtype) in CASES {
+    let spaces = [LogprobSpace::Full, LogprobSpace::Nucleus];
+    for ((case, dtype), space) in CASES.into_iter().flat_map(|case| spaces.map(|space| (case, space))) {
         let prompts = prompts(load(case, dtype, 1).config.vocab);
-        let usual = drawing(dtype);
+        let usual = drawing(dtype, space);
         let rollouts = draw(load(case, dtype, 2), &usual, &prompts);
         let tokens: usize = rollouts.iter().map(|rollout| rollout.logprobs.len()).sum();
         assert!(tokens > 200, "{case}: {tokens} tokens");
@@ -113,6 +117,8 @@ fn log_probabilities_of_rollouts_and_passes_are_the_same_bits() {
         let mixture = load(case, dtype, 1).config.moe.is_some();
         assert_eq!(rollouts.iter().all(|rollout| rollout.routes.iter().any(|layer| !layer.is_empty())), mixture, "{case}: routes");
 
+        let kept = rollouts.iter().map(|rollout| rollout.mass).sum::<f32>() / rollouts.len() as f32;
+        assert_eq!(kept < 0.99, space == LogprobSpace::Nucleus, "{case}: sampling keeps {kept}");
         // Rollouts one after the other, in small steps, on one thread, prompts in another order.
         let small = [Drawing { sequences: 1, step_rows: 5, ..usual.clone() }, Drawing { sequences: 3, step_rows: 16, ..usual.clone() }];
         for drawing in small {
@@ -133,7 +139,7 @@ fn log_probabilities_of_rollouts_and_passes_are_the_same_bits() {
 fn a_token_a_temperature_or_a_route_that_is_another_is_noticed() {
     let (case, dtype) = ("qwen3_moe", DType::F32);
     let prompts = prompts(load(case, dtype, 1).config.vocab);
-    let rollouts = draw(load(case, dtype, 2), &drawing(dtype), &prompts);
+    let rollouts = draw(load(case, dtype, 2), &drawing(dtype, LogprobSpace::Nucleus), &prompts);
     let same = |rollouts: &[Rollout], planted: &[Rollout]| {
         let said = recompute(load(case, dtype, 2), dtype, planted, 200, 1, true);
         rollouts.iter().zip(&said).all(|(rollout, said)| bits(&rollout.logprobs) == bits(&said.logprobs))
@@ -142,6 +148,9 @@ fn a_token_a_temperature_or_a_route_that_is_another_is_noticed() {
     let mut planted = rollouts.clone();
     planted[4].ids[0] ^= 1;
     assert!(!same(&rollouts, &planted), "another prompt token");
+    let mut planted = rollouts.clone();
+    planted[4].cuts[3] += 1.0;
+    assert!(!same(&rollouts, &planted), "another nucleus");
     let mut planted = rollouts.clone();
     let layer = planted[4].routes.iter_mut().find(|layer| !layer.is_empty()).unwrap();
     let first = layer[0];

@@ -12,7 +12,7 @@ use super::advantage::{Row, advantages};
 use super::aepo::{Aepo, batch_entropy};
 use super::environment::Environment;
 use super::loss::{self, spread, weights};
-use super::recipe::Recipe;
+use super::recipe::{LogprobSpace, Recipe};
 use super::rollout::{Drawing, Prompt, Rollout};
 use super::sampler::Sampler;
 use crate::error::{Result, TrainError};
@@ -70,6 +70,7 @@ impl<E: Environment> Reinforce<E> {
             max_new_tokens: recipe.max_new_tokens,
             temperature: recipe.temperature as f32,
             top_p: recipe.top_p as f32,
+            space: recipe.logprob_space,
             stop_ids,
             kv: batch.kv,
             sequences: batch.sequences,
@@ -186,6 +187,7 @@ impl<E: Environment> Reinforce<E> {
                     prompt: rollouts[i].prompt,
                     weights: &weights[i],
                     routes: &rollouts[i].routes,
+                    cuts: &rollouts[i].cuts,
                 };
                 let sequences: Vec<PolicySequence> = pack.iter().map(sequence).collect();
                 let recomputed = self.trainer.accumulate_policy(&sequences, self.drawing.temperature).await?;
@@ -210,7 +212,7 @@ impl<E: Environment> Reinforce<E> {
         let tasks = held.tasks();
         let all = tasks.iter().enumerate().flat_map(|(task, (_, items))| (0..*items).map(move |item| (task, item)));
         let prompts: Vec<Prompt> = all.map(|(task, item)| held.prompt(task, item)).collect();
-        let drawing = Drawing { samples: 1, temperature: 0.0, top_p: 1.0, ..self.drawing.clone() };
+        let drawing = Drawing { samples: 1, temperature: 0.0, top_p: 1.0, space: LogprobSpace::Full, ..self.drawing.clone() };
         let rollouts = drawing.draw(self.trainer.model(), &prompts, (self.seed, 0), see).await?;
         let rewards: Vec<Option<f64>> = held.score(&prompts, &rollouts).await.into_iter().map(|score| score.ok()).collect();
         let tasks: Vec<TaskStep> =

@@ -6,6 +6,7 @@ use data::{Sampling, StopReason};
 use kernels::attention::{KvDType, PAGE_TOKENS};
 use model::{Engine, EngineSettings, Model, Request};
 
+use super::recipe::LogprobSpace;
 use crate::error::Result;
 use crate::sft::random;
 
@@ -29,8 +30,12 @@ pub struct Rollout {
     pub ids: Vec<u32>,
     /// Tokens of the prompt.
     pub prompt: usize,
-    /// Log-probability of each completion token, of softmax(z/τ) over the full vocabulary.
+    /// Log-probability of each completion token, of softmax(z/τ) over the full vocabulary, or over what sampling kept.
     pub logprobs: Vec<f32>,
+    /// In nucleus space: the smallest logit that was kept, of each token; else empty.
+    pub cuts: Vec<f32>,
+    /// Mean share of the full distribution that sampling kept; 1 in full space.
+    pub mass: f32,
     /// Entropy of each distribution, nats.
     pub entropies: Vec<f32>,
     /// Experts by layer, [tokens - 1, k]; empty for dense models.
@@ -68,6 +73,8 @@ pub struct Drawing {
     pub temperature: f32,
     /// Nucleus.
     pub top_p: f32,
+    /// What log-probabilities are of.
+    pub space: LogprobSpace,
     /// Tokens that end a completion.
     pub stop_ids: Vec<u32>,
     /// What keys and values are rounded to.
@@ -100,14 +107,23 @@ impl Drawing {
                 let sampling = Sampling { temperature: self.temperature, top_p: self.top_p, seed, ..Sampling::GREEDY };
                 let stop_ids = self.stop_ids.clone();
                 requests.push(Request { prompt: prompt.ids.clone(), max_new_tokens: self.max_new_tokens, sampling, stop_ids });
-                rollouts.push(Rollout { group, ids: prompt.ids.clone(), prompt: prompt.ids.len(), ..Rollout::default() });
+                rollouts.push(Rollout { group, ids: prompt.ids.clone(), prompt: prompt.ids.len(), mass: 1.0, ..Rollout::default() });
             }
         }
+        let nucleus = self.space == LogprobSpace::Nucleus;
         let mut engine = Engine::new(model.clone(), self.engine(model, window, rollouts.len()))?;
         let generated = engine.generate_all(requests, |number, token| {
             let rollout: &mut Rollout = &mut rollouts[number];
             rollout.ids.push(token.id);
-            rollout.logprobs.push(token.logprob);
+            match nucleus {
+                true => {
+                    rollout.logprobs.push(token.nucleus_logprob);
+                    rollout.cuts.push(token.cut);
+                    let count = rollout.cuts.len() as f32;
+                    rollout.mass += (token.mass - rollout.mass) / count;
+                }
+                false => rollout.logprobs.push(token.logprob),
+            }
             rollout.entropies.push(token.entropy);
             rollout.truncated = token.stop == Some(StopReason::Length);
             see();

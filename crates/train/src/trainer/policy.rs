@@ -16,6 +16,9 @@ pub struct PolicySequence<'a> {
     pub weights: &'a [f32],
     /// Experts to be chosen again, as [`model::engine::Generated::routes`]; empty: they are chosen anew.
     pub routes: &'a [Vec<u16>],
+    /// The smallest logit that sampling kept, of each completion token: log-probabilities are then of what was kept. Empty: of the whole
+    /// vocabulary. All sequences of a pass have them, or none.
+    pub cuts: &'a [f32],
 }
 
 /// What the trainer's own pass says of the completion tokens of a rollout.
@@ -73,6 +76,9 @@ impl Trainer {
             loss.rows.extend((sequence.prompt - 1..length).map(|row| (ids.len() + row) as u32));
             loss.targets.extend_from_slice(&sequence.ids[sequence.prompt..]);
             ids.extend_from_slice(&sequence.ids[..length]);
+            if !sequence.cuts.is_empty() {
+                loss.cuts.get_or_insert_default().extend_from_slice(sequence.cuts);
+            }
             lengths.push(length);
         }
         let batch = self.space.batch(&self.model.device, &lengths)?;
