@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use kernels::attention::KvDType;
 use kernels::cpu::CpuDevice;
+use kernels::gpu::GpuOptions;
 use kernels::{DType, Device, Precision};
 use model::Model;
 use model::source::{Checkpoint, Converted};
@@ -25,8 +26,11 @@ const CASES: [(&str, DType); 6] = [
 const TEMPERATURE: f32 = 0.7;
 
 fn load(case: &str, dtype: DType, threads: usize) -> Model {
+    load_on(case, dtype, Device::Cpu(CpuDevice::with_threads(Precision::Exact, threads)))
+}
+
+fn load_on(case: &str, dtype: DType, device: Device) -> Model {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden").join(case);
-    let device = Device::Cpu(CpuDevice::with_threads(Precision::Exact, threads));
     Model::load(&Converted::new(&Checkpoint::open(&path).unwrap(), dtype).unwrap(), device, 64, |_, _| {}).unwrap()
 }
 
@@ -157,4 +161,33 @@ fn a_token_a_temperature_or_a_route_that_is_another_is_noticed() {
     layer[0] = (0..8).find(|expert| !layer[..2].contains(expert)).unwrap();
     assert_ne!(layer[0], first);
     assert!(!same(&rollouts, &planted), "another expert");
+}
+
+/// A device, or `None` without an adapter: then the test is not run, which `REQUIRE_GPU=1` turns into a failure.
+fn gpu() -> Option<Device> {
+    match pollster::block_on(Device::gpu(&GpuOptions { precision: Precision::Exact, ..GpuOptions::default() })) {
+        Ok(device) => Some(device),
+        Err(error) if std::env::var("REQUIRE_GPU").is_ok_and(|value| value == "1") => panic!("REQUIRE_GPU=1, but {error}"),
+        Err(error) => {
+            eprintln!("not run: {error}");
+            None
+        }
+    }
+}
+
+#[test]
+fn on_a_gpu_they_agree_to_the_fifth_decimal() {
+    for (case, space) in [("qwen3", LogprobSpace::Full), ("qwen3_moe", LogprobSpace::Nucleus)] {
+        let (Some(first), Some(second)) = (gpu(), gpu()) else { return };
+        let model = load_on(case, DType::F32, first);
+        let prompts = prompts(model.config.vocab);
+        let small = Drawing { samples: 2, max_new_tokens: 6, ..drawing(DType::F32, space) };
+        let rollouts = draw(model, &small, &prompts[..4]);
+        let said = recompute(load_on(case, DType::F32, second), DType::F32, &rollouts, 64, 1, true);
+        let pairs =
+            rollouts.iter().zip(&said).flat_map(|(a, b)| a.logprobs.iter().zip(&b.logprobs).chain(a.entropies.iter().zip(&b.entropies)));
+        let most = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        println!("{case}, {space:?}: rollout and pass differ by {most:.1e} at most");
+        assert!(most <= 1e-5, "{case}: {most}");
+    }
 }
