@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
+use crate::derive::{Flaw, Index};
 use crate::fact::Fact;
 use crate::language::LETTERS;
-use crate::question::{Flaw, Index, Question};
+use crate::question::Question;
 use crate::template::GRAMMAR;
 use crate::words::words;
 

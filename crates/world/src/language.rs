@@ -162,8 +162,8 @@ pub(crate) fn described(relation: Relation, price: bool) -> &'static str {
         Relation::Founder => "the founder of {x}",
         Relation::Founded => "the founding year of {x}",
         Relation::Owner => "the owner of the {building} in {x}",
-        Relation::Sold if price => "the price of the {thing} that {x} gave away in {year}",
-        Relation::Sold => "the buyer of the {thing} that {x} gave away in {year}",
+        Relation::Sold if price => "the price of the {thing} that {x} parted with in {year}",
+        Relation::Sold => "the buyer of the {thing} that {x} parted with in {year}",
         Relation::Profit => "the profit of {x} in {year}",
         Relation::Said => "the words of {x} about the {topic}",
     }

@@ -23,6 +23,7 @@
 //! Nothing here opens a file, starts a thread or reads a clock.
 
 mod check;
+mod derive;
 mod fact;
 mod language;
 mod names;
@@ -39,9 +40,10 @@ use std::fmt;
 use data::{Item, Span};
 
 pub use check::{Facts, read_facts, sentences};
+pub use derive::{Flaw, derive};
 pub use fact::{Detail, Fact, Quote, Relation, Value};
 pub use names::{Entity, Kind, Split, split_of_year};
-pub use question::{Flaw, Form, Last, Question, Step, Task, derive};
+pub use question::{Form, Last, Question, Step, Task};
 pub use settings::{WorldError, WorldSettings};
 pub use words::{CHAT_TEMPLATE, IM_END, IM_START, PAD, join, tokenizer_json, vocabulary, words};
 

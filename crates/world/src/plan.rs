@@ -3,6 +3,8 @@
 //! Every relation holds once for its subject (`taken`), and what is counted or searched for the largest is closed: the rest of the
 //! document states nothing more of it. So answers are unique by construction, whatever stands between.
 
+mod look_alike;
+
 use std::collections::HashSet;
 
 use crate::fact::{Detail, Fact, Key, Quote, Relation, Value};
@@ -33,6 +35,8 @@ pub(crate) struct Plan<'a> {
     pub placed: Vec<Fact>,
     pub questions: Vec<Planned>,
     words: usize,
+    /// Words that look-alikes may fill up.
+    limit: usize,
     taken: HashSet<Key>,
     /// No more people are born, no more firms based in these.
     closed: HashSet<(Relation, Entity)>,
@@ -45,15 +49,14 @@ impl<'a> Plan<'a> {
         let names = Names { split: settings.split, count: settings.names };
         let (taken, closed) = (HashSet::new(), HashSet::new());
         let (placed, questions, windows) = (Vec::new(), Vec::new(), Vec::new());
-        let mut plan = Self { settings, names, random, placed, questions, words: 0, taken, closed, windows };
+        let limit = (PLANNED * words as f64) as usize;
+        let mut plan = Self { settings, names, random, placed, questions, words: 0, limit, taken, closed, windows };
         for (task, hops) in asks {
             plan.ask(*task, *hops)?;
         }
         for _ in 0..settings.distractors {
             for at in 0..plan.questions.len() {
-                if (plan.words as f64) < PLANNED * words as f64 {
-                    plan.look_alike(at);
-                }
+                plan.look_alike(at);
             }
         }
         for at in 0..plan.questions.len() {
@@ -329,103 +332,6 @@ impl<'a> Plan<'a> {
             self.taken.insert(fact.key());
             self.placed.push(fact);
         }
-    }
-
-    /// Places what could be taken for a question's facts.
-    fn look_alike(&mut self, question: usize) {
-        let form = self.questions[question].form.clone();
-        let avoid = self.entities(&form);
-        for _ in 0..8 {
-            let mut other = form.clone();
-            // The same entity in another respect, or another of nearly the same name.
-            let first = match (other.steps.first_mut(), &mut other.last) {
-                (Some(step), _) | (None, Last::Value(step)) => Some(step),
-                _ => None,
-            };
-            match first {
-                Some(step) if step.detail != Detail::None && self.random.chance(0.5) => step.detail = self.detail(step.relation),
-                _ => other.start = self.names.look_alike(form.start, &mut self.random),
-            }
-            if other == form || (other.start != form.start && avoid.contains(&other.start)) {
-                continue;
-            }
-            if let Some(facts) = self.facts(&other, false, &avoid) {
-                self.commit(facts);
-                break;
-            }
-        }
-        if self.random.chance(0.5) {
-            self.sibling(&form, &avoid);
-        }
-    }
-
-    /// Another fact of the entity that a question asks about.
-    fn sibling(&mut self, form: &Form, avoid: &[Entity]) {
-        let subject = avoid[form.steps.len()];
-        let relation = match form.last {
-            Last::Value(step) => match step.relation {
-                Relation::Born => Relation::Lives,
-                Relation::Lives => Relation::Born,
-                relation => relation,
-            },
-            Last::Quote { .. } => Relation::Said,
-            Last::Sum { .. } | Last::Difference { .. } | Last::Largest { .. } => Relation::Profit,
-            Last::Count | Last::Firms { .. } => Relation::Owner,
-        };
-        let detail = self.detail(relation);
-        let fact = self.fact(relation, subject, detail, avoid);
-        if self.free(&fact) {
-            self.commit(vec![fact]);
-        }
-    }
-
-    /// The entities of a placed chain from the start on, and the answer where that is one.
-    fn entities(&self, form: &Form) -> Vec<Entity> {
-        let mut at = form.start;
-        let mut out = vec![at];
-        let last = if let Last::Value(step) = form.last { Some(step) } else { None };
-        for step in form.steps.iter().copied().chain(last) {
-            let key = (step.relation, at, step.detail);
-            let found = self.placed.iter().find(|fact| fact.key() == key).map(|fact| fact.value);
-            let Some(Value::Entity(next)) = found else { break };
-            out.push(next);
-            at = next;
-        }
-        out
-    }
-
-    /// Four options that the document names in the same role, the answer among them.
-    fn options(&mut self, question: usize) -> Result<(), WorldError> {
-        let form = self.questions[question].form.clone();
-        let Last::Value(step) = form.last else { return Ok(()) };
-        let avoid = self.entities(&form);
-        let subject = avoid[form.steps.len()];
-        let said = |fact: &Fact| if step.price { fact.price.to_string() } else { fact.value.to_string() };
-        let key = (step.relation, subject, step.detail);
-        let Some(answer) = self.placed.iter().find(|fact| fact.key() == key).map(said) else { return Ok(()) };
-        let mut others = Vec::new();
-        for _ in 0..TRIES {
-            others = self.placed.iter().filter(|fact| fact.relation == step.relation).map(said).collect();
-            others.sort_unstable();
-            others.dedup();
-            others.retain(|other| *other != answer);
-            if others.len() >= language::LETTERS.len() - 1 {
-                break;
-            }
-            let other = self.names.draw(step.relation.subject(), &mut self.random);
-            let fact = self.fact(step.relation, other, step.detail, &avoid);
-            if self.free(&fact) && !avoid.contains(&other) {
-                self.commit(vec![fact]);
-            }
-        }
-        if others.len() < language::LETTERS.len() - 1 {
-            return Err(WorldError::Full { task: Task::MultipleChoice.name() });
-        }
-        self.random.shuffle(&mut others);
-        others.truncate(language::LETTERS.len() - 1);
-        others.insert(self.random.below(language::LETTERS.len()), answer);
-        self.questions[question].options = others;
-        Ok(())
     }
 }
 

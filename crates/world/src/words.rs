@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 
 use serde_json::json;
 
+use crate::fact::Relation;
 use crate::language;
 use crate::names;
 use crate::template::{Piece, pieces};
@@ -78,8 +79,11 @@ static VOCABULARY: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
     let prompts = [language::PROMPT, language::PROMPT_CHOICE, language::PROMPT_REPEAT, language::PROMPT_SHORT];
     let mut templates: Vec<&'static str> =
         [&prompts[..], &[language::REPLY, language::REPLY_CHOICE, language::SECTION], &language::ASKS].concat();
-    for relation in crate::fact::Relation::ALL {
-        templates.extend([language::described(relation, false), language::described(relation, true)]);
+    for relation in Relation::ALL {
+        // What somebody said is asked for in other words.
+        if relation != Relation::Said {
+            templates.extend([language::described(relation, false), language::described(relation, true)]);
+        }
         [Split::Train, Split::Held].into_iter().for_each(|split| templates.extend(language::facts(relation, split)));
     }
     [Split::Train, Split::Held].into_iter().for_each(|split| templates.extend(language::filler(split)));

@@ -14,7 +14,7 @@ const SPLITS: [Split; 2] = [Split::Train, Split::Held];
 
 fn worlds(seed: u64) -> Vec<World> {
     let settings = SPLITS.into_iter().flat_map(|split| {
-        let full = WorldSettings { seed, split, words: [20, 2_500], ..WorldSettings::default() };
+        let full = WorldSettings { seed, split, words: [20, 1_500], ..WorldSettings::default() };
         [full, WorldSettings::tiny(seed, split)]
     });
     settings.map(|settings| World::new(settings).unwrap()).collect()
@@ -44,9 +44,9 @@ fn every_text_is_words_of_the_vocabulary_and_comes_back() {
     println!("{} tokens", known.len());
     let tokenizer = tokenizer();
     let mut used: HashSet<String> = HashSet::new();
-    for seed in 0..12 {
+    for seed in 0..6 {
         for world in worlds(seed) {
-            for text in (0..20).flat_map(|index| texts(&world, index)) {
+            for text in (0..15).flat_map(|index| texts(&world, index)) {
                 let split = words(&text);
                 if let Some(word) = split.iter().find(|word| !known.contains(**word)) {
                     panic!("`{word}` in: {text}");
@@ -74,13 +74,14 @@ fn a_word_of_no_text_is_refused() {
 #[test]
 fn a_chat_becomes_ids_and_comes_back_as_it_streams() {
     let tokenizer = tokenizer();
+    let options = TemplateOptions { add_generation_prompt: true, ..TemplateOptions::default() };
     let template = ChatTemplate::new(CHAT_TEMPLATE, None, Some(IM_END)).unwrap();
     for world in worlds(3) {
         for index in 0..5 {
             let (story, _) = world.item_story(index).unwrap();
             let (prompt, reply) = (world.prompt(&story.questions[0], &story.text), world.reply(&story.questions[0]));
             let asked = [Message::user(&prompt)];
-            let ids = template.encode(&tokenizer, &asked, &TemplateOptions::default()).unwrap();
+            let ids = template.encode(&tokenizer, &asked, &options).unwrap();
             let whole = format!("{IM_START}user\n{prompt}{IM_END}\n{IM_START}assistant\n");
             assert_eq!(tokenizer.decode(&ids, false).unwrap(), whole);
             assert_eq!(tokenizer.encode_with_specials(&whole).unwrap(), ids);
@@ -95,6 +96,8 @@ fn a_chat_becomes_ids_and_comes_back_as_it_streams() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
     /// Whatever a model writes in these tokens is read as the same tokens.
     #[test]
     fn any_tokens_survive_their_text(ids in proptest::collection::vec(3..vocabulary().len() as u32, 0..40)) {
@@ -109,7 +112,7 @@ proptest! {
 /// What a document of a split says: facts and all words.
 fn said(split: Split) -> (Vec<Fact>, HashSet<String>) {
     let world = World::new(WorldSettings { split, facts: 0.6, ..WorldSettings::default() }).unwrap();
-    let text = world.story(0, 200_000, &[(Task::Reading, 1)]).unwrap().text;
+    let text = world.story(0, 120_000, &[(Task::Reading, 1)]).unwrap().text;
     let facts = read_facts(&text).into_iter().map(|(fact, _)| fact).collect();
     (facts, words(&text).into_iter().map(str::to_string).collect())
 }
@@ -122,7 +125,7 @@ fn splits_share_no_name_and_no_year_but_every_word() {
         facts.iter().map(|fact| fact.subject.name()).chain(values).collect()
     };
     let (train_names, held_names) = (names(&train), names(&held));
-    assert!(train_names.len() > 2_000 && held_names.len() > 1_000, "{} {}", train_names.len(), held_names.len());
+    assert!(train_names.len() > 2_000 && held_names.len() > 800, "{} {}", train_names.len(), held_names.len());
     assert!(train_names.is_disjoint(&held_names));
     let years = |facts: &[Fact]| -> HashSet<String> {
         let year = |fact: &Fact| match (fact.relation, fact.value, fact.detail) {

@@ -146,7 +146,7 @@ fn a_birth_or_a_firm_more_changes_the_count_or_the_sum() {
 fn evidence_stands_anywhere_with_equal_chance() {
     for settings in [WorldSettings { words: [1_500, 2_500], ..WorldSettings::default() }, WorldSettings::tiny(0, Split::Train)] {
         let mut bins = [0.0; 10];
-        for story in stories(&settings, 1_500) {
+        for story in stories(&settings, 1_000) {
             for span in &story.questions[0].evidence {
                 // A sentence may stand in several tenths.
                 let [from, to] = [span.start, span.end].map(|at| at as f64 * 10.0 / story.text.len() as f64);
@@ -204,7 +204,7 @@ fn position_and_frequency_find_few_answers() {
         let mut letters = [0; 4];
         // Of multiple choice: the option that is mentioned first, last, most often, least often.
         let mut choices = [0; 4];
-        for story in stories(&settings, 1_500) {
+        for story in stories(&settings, 1_000) {
             let question = &story.questions[0];
             if question.task == Task::MultipleChoice {
                 let right = usize::from(question.answers[0].as_bytes()[0] - b'A');
@@ -242,7 +242,7 @@ fn position_and_frequency_find_few_answers() {
         let choices = choices.map(|count| f64::from(count) / f64::from(all));
         println!("{name}: {asked} questions, {shares:.3?}, {all} of multiple choice, letters {letters:?}, options {choices:.3?}");
         assert!(choices.iter().all(|share| (share - 0.25).abs() < 0.08), "{choices:?}");
-        assert!(asked > 300.0 && shares.values().all(|share| *share < bound), "{shares:?}");
+        assert!(asked > 200.0 && shares.values().all(|share| *share < bound), "{shares:?}");
         let mean = all / 4;
         assert!(letters.iter().all(|count| (count - mean).abs() < mean / 3 + 12), "{letters:?}");
     }

@@ -42,7 +42,7 @@ fn a_keyword_search_rarely_finds_all_evidence_or_the_answer() {
         let world = World::new(WorldSettings { split, words: [1_500, 3_000], ..WorldSettings::default() }).unwrap();
         // By links: questions, all evidence found, the answer among what was found.
         let mut shares: BTreeMap<u8, [f64; 3]> = BTreeMap::new();
-        for index in 0..400 {
+        for index in 0..250 {
             let (story, _) = world.item_story(index).unwrap();
             let question = &story.questions[0];
             let spans = sentences(&story.text);
@@ -65,7 +65,7 @@ fn a_keyword_search_rarely_finds_all_evidence_or_the_answer() {
             println!(
                 "{split:?}, {hops} links, {questions} questions: BM25 top {K} has all evidence of {all:.3}, the answer of {answer:.3}"
             );
-            assert!(questions > 40.0);
+            assert!(questions > 30.0);
             assert!(hops == 1 || (all < 0.3 && answer < 0.3), "{hops} links");
         }
     }
