@@ -38,7 +38,7 @@ impl Lessons {
     }
 
     fn new(seed: u64, first: u64, count: usize) -> Self {
-        let world = World::new(WorldSettings { words: [30, 60], names: 8, ..WorldSettings::tiny(seed, Split::Train) })
+        let world = World::new(WorldSettings { words: [20, 40], names: 8, distractors: 0, ..WorldSettings::tiny(seed, Split::Train) })
             .expect("the preset is a world");
         let words: Vec<String> = world::vocabulary().iter().map(|word| word.to_string()).collect();
         let number: HashMap<&str, u32> = words.iter().enumerate().map(|(id, word)| (word.as_str(), id as u32)).collect();
