@@ -5,6 +5,7 @@ pub mod aepo;
 pub mod alarms;
 pub mod clip;
 pub mod environment;
+pub mod ladder;
 pub mod loss;
 pub mod recipe;
 pub mod reinforce;
