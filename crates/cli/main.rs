@@ -28,6 +28,7 @@ mod mind;
 mod models;
 mod progress;
 mod read;
+mod reproduce;
 mod speeds;
 mod train;
 
@@ -35,7 +36,7 @@ use clap::{Parser, Subcommand};
 
 /// Reads documents far past the context window, with a model that runs on this machine.
 #[derive(Parser)]
-#[command(name = "longhand", version, about, after_help = "Example:\n  longhand read report.txt --ask \"What changed in 2019?\"\n\nRead     read, ask, export, demo, chat\nTrain    init, data, train, export\nMachine  models, inspect, doctor, bench\nPlumbing generate, logits, grads", help_template = HELP)]
+#[command(name = "longhand", version, about, after_help = "Example:\n  longhand read report.txt --ask \"What changed in 2019?\"\n\nRead     read, ask, export, demo, chat\nTrain    init, data, train, export\nMachine  models, inspect, doctor, bench, reproduce\nPlumbing generate, logits, grads", help_template = HELP)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -69,6 +70,8 @@ enum Verb {
     Doctor(doctor::DoctorArgs),
     /// Measure prefill and decode, or every op alone.
     Bench(bench::BenchArgs),
+    /// Run an experiment of EXPERIMENTS.md again.
+    Reproduce(reproduce::ReproduceArgs),
     /// Plumbing: continue a text or token ids.
     Generate(generate::GenerateArgs),
     /// Plumbing: logits, log-probabilities and entropies of given token ids.
@@ -92,6 +95,7 @@ fn main() -> std::process::ExitCode {
         Verb::Inspect(args) => inspect::run(&args),
         Verb::Doctor(args) => doctor::run(&args),
         Verb::Bench(args) => bench::run(&args),
+        Verb::Reproduce(args) => reproduce::run(&args),
         Verb::Generate(args) => generate::run(&args),
         Verb::Logits(args) => logits::run(&args),
         Verb::Grads(args) => grads::run(&args),

@@ -12,6 +12,7 @@ pub mod bins;
 pub mod clip;
 pub mod environment;
 pub mod items;
+pub mod ladder;
 pub mod learn;
 pub mod loss;
 pub mod recipe;

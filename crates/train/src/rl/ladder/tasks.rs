@@ -1,0 +1,47 @@
+//! The tasks of the rungs.
+
+use super::toys::{Dice, Task, exact, prefix};
+
+/// One token of 16 is right.
+pub struct Bandit;
+
+impl Task for Bandit {
+    fn name(&self) -> &'static str {
+        "bandit"
+    }
+    fn prompt(&self, _: &mut Dice) -> Vec<u32> {
+        vec![0]
+    }
+    fn answer(&self, _: &[u32]) -> Vec<u32> {
+        vec![11]
+    }
+    fn reward(&self, prompt: &[u32], completion: &[u32]) -> f64 {
+        exact(completion, &self.answer(prompt))
+    }
+    fn held(&self, _: &[u32]) -> Option<bool> {
+        None
+    }
+}
+
+/// An arithmetic sequence modulo 10 is to be gone on with; its step is 1, 2 or 3, and 3 to 8 of its numbers are shown.
+pub struct Digits {
+    /// Numbers to add.
+    pub length: u32,
+}
+
+impl Task for Digits {
+    fn name(&self) -> &'static str {
+        "digits"
+    }
+    fn prompt(&self, dice: &mut Dice) -> Vec<u32> {
+        let (first, step, shown) = (dice.below(10), 1 + dice.below(3), 3 + dice.below(6));
+        (0..shown).map(|n| (first + n * step) % 10).collect()
+    }
+    fn answer(&self, prompt: &[u32]) -> Vec<u32> {
+        let (last, step) = (prompt[prompt.len() - 1], prompt[1] + 10 - prompt[0]);
+        (1..=self.length).map(|n| (last + n * step) % 10).collect()
+    }
+    fn reward(&self, prompt: &[u32], completion: &[u32]) -> f64 {
+        prefix(completion, &self.answer(prompt))
+    }
+}

@@ -1,0 +1,105 @@
+//! The ladder's short rungs pass, faults of the rewards fail them, and a seed is a run.
+
+use kernels::cpu::CpuDevice;
+use kernels::{Device, Precision};
+use train::rl::environment::Environment;
+use train::rl::ladder::toys::{Dice, Toy};
+use train::rl::ladder::{Arm, Run, Rung, climb, rungs};
+use train::rl::rollout::{Prompt, Rollout};
+
+fn device() -> Device {
+    Device::Cpu(CpuDevice::with_threads(Precision::Exact, 1))
+}
+
+fn rung(name: &str) -> Rung {
+    rungs().into_iter().find(|rung| rung.name == name).unwrap()
+}
+
+/// One run with rewards as `wrap` has them, and whether it is over the bar.
+fn run<E: Environment>(rung: &Rung, seed: u64, wrap: impl FnOnce(Toy) -> E) -> (Run, bool) {
+    let run = pollster::block_on(climb(&rung.arms[0], seed, device(), wrap, |_| ())).unwrap();
+    let verdict = (rung.judge)(std::slice::from_ref(&run));
+    println!("{} seed {seed}: {:.3} to {:.3}, {:.1} s, {}", rung.name, verdict.start, verdict.end, run.seconds, run.sha256);
+    (run, verdict.pass)
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    /// Every reward has the other sign: so has every advantage.
+    Negated,
+    /// Each rollout has another one's reward.
+    Shuffled,
+}
+
+/// A task with rewards gone wrong.
+struct Wrong {
+    toy: Toy,
+    fault: Fault,
+    dice: Dice,
+}
+
+impl Environment for Wrong {
+    fn tasks(&self) -> Vec<(String, usize)> {
+        self.toy.tasks()
+    }
+    fn prompt(&self, task: usize, item: usize) -> Prompt {
+        self.toy.prompt(task, item)
+    }
+    async fn score(&mut self, prompts: &[Prompt], rollouts: &[Rollout]) -> Vec<Result<f64, String>> {
+        let scores = self.toy.score(prompts, rollouts).await;
+        match self.fault {
+            Fault::Negated => scores.into_iter().map(|score| score.map(|reward| -reward)).collect(),
+            Fault::Shuffled => self.dice.shuffled(scores.len() as u32).into_iter().map(|at| scores[at as usize].clone()).collect(),
+        }
+    }
+    fn text(&self, ids: &[u32]) -> String {
+        self.toy.text(ids)
+    }
+}
+
+fn faults_fail(rung: &Rung) {
+    for fault in [Fault::Negated, Fault::Shuffled] {
+        assert!(!run(rung, 0, |toy| Wrong { toy, fault, dice: Dice::new(0, 9) }).1, "{}: {fault:?} passes", rung.name);
+    }
+}
+
+/// `arm` with fewer steps.
+fn shorter(mut rung: Rung, change: impl Fn(&mut Arm)) -> Rung {
+    rung.arms.iter_mut().for_each(change);
+    rung
+}
+
+#[test]
+fn bandit_passes_and_a_seed_is_a_run() {
+    let rung = rung("bandit");
+    let (first, pass) = run(&rung, 0, |toy| toy);
+    assert!(pass);
+    assert!((first.rewards[0] - 0.0625).abs() < 0.1, "it begins uniform: {}", first.rewards[0]);
+    assert_eq!(first.mismatch, (0.0, 0.0));
+    let again = run(&rung, 0, |toy| toy).0;
+    assert_eq!((&again.sha256, &again.rewards), (&first.sha256, &first.rewards));
+    assert_ne!(run(&rung, 1, |toy| toy).0.sha256, first.sha256);
+    faults_fail(&rung);
+}
+
+#[test]
+fn digits_are_learnt_from_nothing() {
+    let mut rung = shorter(rung("digits"), |arm| (arm.steps, arm.every, arm.prompts, arm.lr) = (70, 70, 32, 2e-3));
+    // A bar for a third of the work.
+    rung.judge = |runs| train::rl::ladder::held_out(runs, 0.35);
+    assert!(run(&rung, 0, |toy| toy).1);
+    faults_fail(&rung);
+}
+
+#[test]
+fn held_out_prompts_are_others() {
+    for rung in rungs().iter().filter(|rung| rung.name != "bandit") {
+        for arm in &rung.arms {
+            let training = Toy::training((arm.tasks)(), arm.items.0, 0);
+            let held = Toy::held_out((arm.tasks)(), arm.items.1);
+            let known: std::collections::HashSet<&[u32]> = training.prompts().collect();
+            assert!(held.prompts().count() >= 30 && known.len() >= 60, "{}: {} and {}", rung.name, known.len(), held.prompts().count());
+            assert!(held.prompts().all(|prompt| !known.contains(prompt)), "{}", rung.name);
+        }
+    }
+}
