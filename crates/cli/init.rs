@@ -7,10 +7,11 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use train::Config;
+use train::rl::recipe::Recipe;
 
 /// Write a configuration with every key at its default, explained.
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  longhand init train --out my-training.toml")]
+#[command(after_help = "Examples:\n  longhand init train --out my-training.toml\n  longhand init rl --out my-run.toml")]
 pub struct InitArgs {
     #[command(subcommand)]
     what: What,
@@ -24,11 +25,20 @@ enum What {
         #[arg(long, value_name = "FILE", default_value = "train.toml")]
         out: PathBuf,
     },
+    /// Of a reinforcement-learning run.
+    Rl {
+        /// Where it goes; what is there stays.
+        #[arg(long, value_name = "FILE", default_value = "rl.toml")]
+        out: PathBuf,
+    },
 }
 
 /// Runs the verb.
 pub fn run(args: &InitArgs) -> Result<()> {
-    let What::Train { out } = &args.what;
+    let (out, text, needed) = match &args.what {
+        What::Train { out } => (out, Config::TEMPLATE, "model.path and data.file"),
+        What::Rl { out } => (out, Recipe::TEMPLATE, "model.path, data.file and train.steps"),
+    };
     let cannot = || format!("cannot write {}", out.display());
     let mut file = match OpenOptions::new().write(true).create_new(true).open(out) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
@@ -36,7 +46,7 @@ pub fn run(args: &InitArgs) -> Result<()> {
         }
         opened => opened.with_context(cannot)?,
     };
-    file.write_all(Config::TEMPLATE.as_bytes()).with_context(cannot)?;
-    eprintln!("wrote {}: set model.path and data.file, the rest may stay", out.display());
+    file.write_all(text.as_bytes()).with_context(cannot)?;
+    eprintln!("wrote {}: set {needed}, the rest may stay", out.display());
     Ok(())
 }

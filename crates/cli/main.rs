@@ -1,5 +1,6 @@
 //! The `longhand` binary: one file per verb. Exit code 0: done; 1: a failure of this program or machine; 2: bad input.
 
+mod advantage;
 mod args;
 mod ask;
 mod bench;
@@ -35,7 +36,7 @@ use clap::{Parser, Subcommand};
 
 /// Reads documents far past the context window, with a model that runs on this machine.
 #[derive(Parser)]
-#[command(name = "longhand", version, about, after_help = "Example:\n  longhand read report.txt --ask \"What changed in 2019?\"\n\nRead     read, ask, export, demo, chat\nTrain    init, data, train, export\nMachine  models, inspect, doctor, bench\nPlumbing generate, logits, grads", help_template = HELP)]
+#[command(name = "longhand", version, about, after_help = "Example:\n  longhand read report.txt --ask \"What changed in 2019?\"\n\nRead     read, ask, export, demo, chat\nTrain    init, data, train, export, advantage\nMachine  models, inspect, doctor, bench\nPlumbing generate, logits, grads", help_template = HELP)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -61,6 +62,8 @@ enum Verb {
     Train(train::TrainArgs),
     /// What a file of training rows holds, and what of it a training would use.
     Data(data::DataArgs),
+    /// Advantages of rollouts from elsewhere, and which of them AEPO masks.
+    Advantage(advantage::AdvantageArgs),
     /// The models to choose from, and which fit this machine.
     Models(models::ModelsArgs),
     /// What a model is, and what of it fits where.
@@ -88,6 +91,7 @@ fn main() -> std::process::ExitCode {
         Verb::Init(args) => init::run(&args),
         Verb::Train(args) => train::run(&args),
         Verb::Data(args) => data::run(&args),
+        Verb::Advantage(args) => advantage::run(&args),
         Verb::Models(args) => models::run(&args),
         Verb::Inspect(args) => inspect::run(&args),
         Verb::Doctor(args) => doctor::run(&args),

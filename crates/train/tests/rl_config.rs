@@ -150,7 +150,7 @@ fn a_recipe_may_stand_alone() {
     assert_eq!((alone.advantage.scale, alone.aepo.thresholds.unwrap().high), (Scale::Group, 0.2));
     assert_eq!(recipe("").unwrap(), Recipe::default());
     assert!(recipe("[aepo]\nhgh = 1").unwrap_err().contains("did you mean `aepo.high`?"));
-    assert!(recipe("[modle]\n").unwrap_err().contains("did you mean [model]?"));
+    assert!(recipe("[modl]\n").unwrap_err().contains("did you mean [model]?"));
 }
 
 #[test]
