@@ -200,7 +200,7 @@ impl<E: Environment> Learn<E> {
         Ok(())
     }
 
-    /// The best and the worst rollout of the batch's first group whose rewards differ, else its first.
+    /// The best and the worst rollout of the batch.
     fn samples(
         &mut self,
         prompts: &[Prompt],
@@ -208,20 +208,10 @@ impl<E: Environment> Learn<E> {
         rewards: &[Option<f64>],
         see: &mut impl FnMut(&TrainEvent),
     ) -> Result<()> {
-        let known = |i: &usize| rewards[*i];
-        let mut shown = vec![];
-        for group in 0..prompts.len() {
-            let mine: Vec<usize> = (0..rollouts.len()).filter(|&i| rollouts[i].group == group && rewards[i].is_some()).collect();
-            let by = |a: &usize, b: &usize| known(a).unwrap_or_default().total_cmp(&known(b).unwrap_or_default());
-            let (Some(&best), Some(&worst)) = (mine.iter().max_by(|a, b| by(a, b)), mine.iter().min_by(|a, b| by(a, b))) else { continue };
-            if known(&best) != known(&worst) {
-                shown = vec![best, worst];
-                break;
-            }
-            if shown.is_empty() {
-                shown = vec![best];
-            }
-        }
+        let mut known: Vec<usize> = (0..rollouts.len()).filter(|&i| rewards[i].is_some()).collect();
+        known.sort_by(|&a, &b| rewards[b].unwrap_or_default().total_cmp(&rewards[a].unwrap_or_default()).then(a.cmp(&b)));
+        let (Some(&best), Some(&worst)) = (known.first(), known.last()) else { return Ok(()) };
+        let shown = if best == worst { vec![best] } else { vec![best, worst] };
         let tasks = self.reinforce.environment.tasks();
         for (i, rank) in shown.into_iter().zip([SampleRank::Best, SampleRank::Worst]) {
             let environment = &self.reinforce.environment;

@@ -220,7 +220,7 @@ impl<E: Environment> Reinforce<E> {
         let known: Vec<f64> = rewards.iter().flatten().copied().collect();
         let validation = RlValidation {
             step: self.step,
-            reward: mean(tasks.iter().map(|task| f64::from(task.reward))) as f32,
+            reward: mean(tasks.iter().map(|task| f64::from(task.reward)).filter(|reward| reward.is_finite())) as f32,
             prompts: prompts.len() as u64,
             margin: (1.96 * deviation(&known) / (known.len().max(1) as f64).sqrt()) as f32,
             tasks,
@@ -282,9 +282,10 @@ fn summary(
     }
 }
 
+/// NaN of nothing: a reward that nothing has is not 0.
 fn mean(values: impl Iterator<Item = f64>) -> f64 {
     let (sum, count) = values.fold((0.0, 0usize), |(sum, count), value| (sum + value, count + 1));
-    sum / count.max(1) as f64
+    sum / count as f64
 }
 
 /// Unbiased; 0 of fewer than two.

@@ -121,8 +121,11 @@ fn section(rung: &Rung, outcomes: &[Outcome]) -> String {
     )
 }
 
-/// Lines (colour, thin, points) from 0 to their highest, and dashed levels.
-fn chart(title: &str, lines: &[(&str, bool, Vec<(f64, f64)>)], levels: &[f64]) -> String {
+/// Colour, whether it is thin, points.
+type Line<'a> = (&'a str, bool, Vec<(f64, f64)>);
+
+/// Lines from 0 to their highest, and dashed levels.
+fn chart(title: &str, lines: &[Line], levels: &[f64]) -> String {
     let (width, height, left, below) = CHART;
     let points = || lines.iter().flat_map(|(_, _, points)| points);
     let last = points().map(|point| point.0).fold(1.0, f64::max);

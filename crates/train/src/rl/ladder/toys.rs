@@ -72,9 +72,12 @@ impl Dice {
     }
 }
 
+/// A task and its prompts.
+type Prompted = (Box<dyn Task>, Vec<Vec<u32>>);
+
 /// Tasks with their prompts: those to train on, or those held out.
 pub struct Toy {
-    tasks: Vec<(Box<dyn Task>, Vec<Vec<u32>>)>,
+    tasks: Vec<Prompted>,
     /// Of rewards; `None`: rewards without noise.
     noise: Option<Dice>,
 }
