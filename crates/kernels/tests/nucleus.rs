@@ -378,8 +378,8 @@ fn the_sampler_agrees(device: &Device) {
         for rows in [24, 3] {
             let mut out = HeadOutput::new(device, 24).unwrap();
             head::forward(device, &x, &case.weight(device), &targets, temperature, Some(&cuts), &mut out, rows).unwrap();
-            let parts: [(&Tensor, fn(&sample::Drawn) -> f32); 3] =
-                [(&out.logprob, |d| d.nucleus_logprob), (&out.entropy, |d| d.entropy), (&out.mass, |d| d.mass)];
+            type Part<'a> = (&'a Tensor, fn(&sample::Drawn) -> f32);
+            let parts: [Part; 3] = [(&out.logprob, |d| d.nucleus_logprob), (&out.entropy, |d| d.entropy), (&out.mass, |d| d.mass)];
             for (tensor, recorded) in parts {
                 let want: Vec<f32> = drawn[..rows].iter().map(recorded).collect();
                 assert_eq!(bits(&read(device, tensor)[..rows]), bits(&want), "V {vocabulary}");

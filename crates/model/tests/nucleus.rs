@@ -18,8 +18,11 @@ fn load(case: &str) -> Arc<Model> {
     Arc::new(Model::load(&Checkpoint::open(&path).unwrap(), device, WINDOW, |_, _| {}).unwrap())
 }
 
-/// Three replies, as (ids, mask of what was drawn) and their tokens, the stop tokens among them.
-fn replies(model: &Arc<Model>, sampling: data::Sampling) -> (Vec<(Vec<u32>, Vec<bool>)>, Vec<Token>) {
+/// Ids, and which of them were drawn.
+type Reply = (Vec<u32>, Vec<bool>);
+
+/// Three replies and their tokens, the stop tokens among them.
+fn replies(model: &Arc<Model>, sampling: data::Sampling) -> (Vec<Reply>, Vec<Token>) {
     let settings = EngineSettings { max_sequences: 3, cache_positions: 3 * WINDOW, ..EngineSettings::single(WINDOW, KvDType::F16) };
     let mut engine = Engine::new(model.clone(), settings).unwrap();
     let prompts: [&[u32]; 3] = [&[3, 50, 7], &[9; 11], &[101, 102, 103, 104]];
