@@ -112,7 +112,7 @@ fn without_thresholds_the_first_ten_batches_set_them() {
     assert_eq!(masked(&rows(&output)).iter().filter(|masked| **masked).count(), 2);
     let said = text(&output.stderr);
     assert!(said.contains("12 batches, 1 of them masked") && said.contains("low 0.1292, high 0.2091 nats"), "{said}");
-    let said = text(&longhand(folder.path(), &["advantage"], &batch(0, 0.5)).stderr);
+    let said = text(&longhand(folder.path(), &["advantage"], batch(0, 0.5)).stderr);
     assert!(said.contains("they follow from the first 10 batches, which are not masked, and 1 were given"), "{said}");
     assert!(text(&longhand(folder.path(), &["advantage"], "").stderr).contains("0 batches"));
 }
@@ -241,7 +241,7 @@ fn the_recipe_may_be_a_runs_configuration() {
     let output = longhand(folder.path(), &["init", "rl"], "");
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert_eq!(fs::read_to_string(folder.path().join("rl.toml")).unwrap(), train::rl::recipe::Recipe::TEMPLATE);
-    let output = longhand(folder.path(), &["advantage", "--config", "rl.toml"], &batch(0, 0.1));
+    let output = longhand(folder.path(), &["advantage", "--config", "rl.toml"], batch(0, 0.1));
     assert_eq!(rows(&output).len(), 4);
     assert_eq!(longhand(folder.path(), &["init", "rl"], "").status.code(), Some(2));
 }
