@@ -18,8 +18,11 @@ fn load(case: &str) -> Arc<Model> {
     Arc::new(Model::load(&Checkpoint::open(&path).unwrap(), device, WINDOW, |_, _| {}).unwrap())
 }
 
-/// Three replies, as (ids, mask of what was drawn) and their tokens, the stop tokens among them.
-fn replies(model: &Arc<Model>, sampling: data::Sampling) -> (Vec<(Vec<u32>, Vec<bool>)>, Vec<Token>) {
+/// Ids, and which of them were drawn.
+type Sequence = (Vec<u32>, Vec<bool>);
+
+/// Three replies and their tokens, the stop tokens among both.
+fn replies(model: &Arc<Model>, sampling: data::Sampling) -> (Vec<Sequence>, Vec<Token>) {
     let settings = EngineSettings { max_sequences: 3, cache_positions: 3 * WINDOW, ..EngineSettings::single(WINDOW, KvDType::F16) };
     let mut engine = Engine::new(model.clone(), settings).unwrap();
     let prompts: [&[u32]; 3] = [&[3, 50, 7], &[9; 11], &[101, 102, 103, 104]];
@@ -53,7 +56,7 @@ struct Pass {
     entropies: Vec<f32>,
 }
 
-fn forward(model: &Model, sequences: &[(Vec<u32>, Vec<bool>)], cuts: Option<Vec<f32>>) -> Result<Pass, ModelError> {
+fn forward(model: &Model, sequences: &[Sequence], cuts: Option<Vec<f32>>) -> Result<Pass, ModelError> {
     let mut loss = LossRows::without_last(sequences.iter().map(|(ids, mask)| (&ids[..], &mask[..])));
     loss.cuts = cuts;
     let lengths: Vec<usize> = sequences.iter().map(|(ids, _)| ids.len() - 1).collect();
