@@ -89,8 +89,8 @@ impl World {
     pub fn item_story(&self, index: u64) -> Result<(Story, usize), WorldError> {
         let mut random = self.random(&[index]);
         let task = self.settings.tasks[(index % self.settings.tasks.len() as u64) as usize];
-        let [least, most] = self.settings.words.map(|words| (words as f64).ln());
-        let words = (least + random.unit() * (most - least)).exp().round() as usize;
+        let [least, most] = self.settings.words.map(|words| words as f64);
+        let words = (least * power(most / least, random.unit())).round() as usize;
         let (least, most) = self.settings.hops_of(task);
         let hops = random.between(least.into(), most.into()) as u8;
         Ok((self.story(index, words, &[(task, hops)])?, words))
@@ -191,6 +191,18 @@ impl World {
     }
 }
 
+/// base^exponent for an exponent in [0, 1), by square roots: they are rounded alike on every machine, which `exp` and `ln` are not.
+fn power(base: f64, mut exponent: f64) -> f64 {
+    let (mut root, mut product) = (base, 1.0);
+    for _ in 0..32 {
+        (root, exponent) = (root.sqrt(), exponent * 2.0);
+        if exponent >= 1.0 {
+            (product, exponent) = (product * root, exponent - 1.0);
+        }
+    }
+    product
+}
+
 fn finished(planned: Planned, derived: String, evidence: Vec<Span>) -> Question {
     let Planned { task, form, options, code } = planned;
     let number = derived.bytes().all(|byte| byte.is_ascii_digit());
@@ -205,4 +217,19 @@ fn finished(planned: Planned, derived: String, evidence: Vec<Span>) -> Question 
     };
     let (question, hops) = (form.text(&code), form.hops());
     Question { task, question, answers: vec![answer], options, rule, code, hops, evidence, form }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_are_drawn_by_powers() {
+        for (base, exponent) in [(4_000.0f64, 0.0), (4_000.0, 0.5), (4_000.0, 0.999), (1.0, 0.3), (1.5, 0.123)] {
+            assert!((power(base, exponent) / base.powf(exponent) - 1.0).abs() < 1e-7);
+        }
+        let world = World::new(WorldSettings { words: [20, 2_000], ..WorldSettings::default() }).unwrap();
+        let short = (0..400).filter(|index| world.item_story(*index).unwrap().1 < 200).count();
+        assert!((150..250).contains(&short), "{short} of 400 below the middle");
+    }
 }
