@@ -12,8 +12,17 @@ pub const TARGET: &str = "wasm32-unknown-unknown";
 pub const DEBIAN_PACKAGES: [&str; 5] = ["rustc-web", "cargo-web", "rust-web-src", "rust-web-llvm", "lld-22"];
 
 /// Crates that must build for the browser.
-const CRATES: [&str; 7] =
-    ["longhand-data", "longhand-documents", "longhand-tokenizer", "longhand-kernels", "longhand-model", "longhand-agent", "longhand-web"];
+const CRATES: [&str; 9] = [
+    "longhand-data",
+    "longhand-documents",
+    "longhand-tokenizer",
+    "longhand-kernels",
+    "longhand-model",
+    "longhand-agent",
+    "longhand-reward",
+    "longhand-world",
+    "longhand-web",
+];
 
 const TRUNK_VERSION: &str = "0.21.14";
 
