@@ -72,9 +72,12 @@ impl Dice {
     }
 }
 
+/// A task and its prompts.
+type Pool = (Box<dyn Task>, Vec<Vec<u32>>);
+
 /// Tasks with their prompts: those to train on, or those held out.
 pub struct Toy {
-    tasks: Vec<(Box<dyn Task>, Vec<Vec<u32>>)>,
+    tasks: Vec<Pool>,
     /// Whether rewards are what the tasks' graders tell.
     told: bool,
 }
@@ -103,7 +106,7 @@ impl Toy {
 }
 
 /// At most `count` different prompts.
-fn with_prompts(task: Box<dyn Task>, count: usize, held: bool) -> (Box<dyn Task>, Vec<Vec<u32>>) {
+fn with_prompts(task: Box<dyn Task>, count: usize, held: bool) -> Pool {
     let mut dice = Dice::new(PROMPTS, u64::from(held));
     let mut seen = std::collections::HashSet::new();
     let (mut prompts, mut tries) = (vec![], 0);
