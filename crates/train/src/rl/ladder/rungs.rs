@@ -5,12 +5,12 @@ use model::{Architecture, ModelConfig, MoeConfig, RopeScaling};
 use super::super::advantage::{self, Scale};
 use super::super::recipe::{AlarmSettings, Recipe};
 use super::super::{aepo, loss, sampler};
-use super::tasks::{Bandit, Digits, Graded, Next};
-use super::{Arm, Run, Rung, Verdict};
+use super::tasks::{Bandit, Digits, Graded, Next, Reverse};
+use super::{Arm, Run, Rung, Verdict, Warmup};
 
 /// All rungs, lowest first.
 pub fn rungs() -> Vec<Rung> {
-    vec![bandit(), digits(), mix(), moe()]
+    vec![bandit(), digits(), reverse(), mix(), moe()]
 }
 
 fn bandit() -> Rung {
@@ -26,7 +26,7 @@ fn bandit() -> Rung {
         steps: 60,
         lr: 5e-3,
         every: 20,
-        seconds: 1.0,
+        seconds: 0.06,
     };
     let judge = |runs: &[Run]| verdict(f64::from(runs[0].rewards[0]), runs[0].sampled(5), 0.95);
     Rung {
@@ -51,7 +51,7 @@ fn digits() -> Rung {
         steps: 160,
         lr: 1.5e-3,
         every: 20,
-        seconds: 20.0,
+        seconds: 11.0,
     };
     Rung {
         name: "digits",
@@ -59,6 +59,30 @@ fn digits() -> Rung {
         bar: "held-out reward ≥ 0.8 after 160 steps",
         arms: vec![arm],
         judge: |runs| held_out(runs, 0.8),
+    }
+}
+
+fn reverse() -> Rung {
+    let arm = Arm {
+        name: "reverse",
+        model: qwen3(32, 64, 2, 16),
+        tasks: || vec![Box::new(Reverse { length: 6, letters: 26 })],
+        items: (4096, 128),
+        stop: None,
+        warmup: Some(Warmup { steps: 400, sequences: 64, lr: 3e-3, until: 0.25, every: 10 }),
+        recipe: recipe(8, 6),
+        prompts: 64,
+        steps: 150,
+        lr: 1.1e-3,
+        every: 30,
+        seconds: 52.0,
+    };
+    Rung {
+        name: "reverse",
+        about: "six letters from the last to the first, right as a whole or not, after supervised steps until a quarter is right",
+        bar: "held-out reward ≥ 0.9 after 150 steps",
+        arms: vec![arm],
+        judge: |runs| held_out(runs, 0.9),
     }
 }
 
@@ -78,7 +102,7 @@ fn mix() -> Rung {
             steps: 120,
             lr: 2e-3,
             every: 30,
-            seconds: 4.0,
+            seconds: 3.6,
         }
     };
     let scales = [("task", Scale::Task), ("group", Scale::Group), ("batch", Scale::Batch), ("none", Scale::None)];
@@ -100,6 +124,7 @@ fn mix() -> Rung {
 fn moe() -> Rung {
     let mut arm = digits().arms.remove(0);
     arm.name = "moe";
+    arm.seconds = 14.0;
     arm.model.architecture = Architecture::Qwen3Moe;
     arm.model.moe = Some(MoeConfig { experts: 8, top_k: 2, intermediate: 64, renormalise: true, dense_layers: vec![] });
     let judge = |runs: &[Run]| {

@@ -46,6 +46,29 @@ impl Task for Digits {
     }
 }
 
+/// Letters, a sign, and the letters from the last to the first.
+pub struct Reverse {
+    /// Letters of a prompt.
+    pub length: u32,
+    /// Different letters; the sign is the id after them.
+    pub letters: u32,
+}
+
+impl Task for Reverse {
+    fn name(&self) -> &'static str {
+        "reverse"
+    }
+    fn prompt(&self, dice: &mut Dice) -> Vec<u32> {
+        (0..self.length).map(|_| dice.below(self.letters)).chain([self.letters]).collect()
+    }
+    fn answer(&self, prompt: &[u32]) -> Vec<u32> {
+        prompt[..self.length as usize].iter().rev().copied().collect()
+    }
+    fn reward(&self, prompt: &[u32], completion: &[u32]) -> f64 {
+        exact(completion, &self.answer(prompt))
+    }
+}
+
 /// Easy, right or wrong: the number after the last one.
 pub struct Next;
 
