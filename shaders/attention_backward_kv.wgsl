@@ -1,5 +1,6 @@
 // dk and dv of 32 keys of one kv head: dv = Pᵀ dout, dk = dSᵀ q over the query tiles that see them, in order; within a tile the heads
-// of the group, within a head the rows. COLUMNS · 32 is at least D.
+// of the group, within a head the rows. A stem's keys are seen by the spans that go on from it as well, whose rows follow its own.
+// COLUMNS · 32 is at least D.
 
 #import "shared/grid.wgsl"
 #import "shared/math.wgsl"
@@ -64,7 +65,7 @@ fn main(
     }
     key_head = item % params.kv_heads;
     key_row = tile.first;
-    span_end = tile.end;
+    span_end = tile.reach;
 
     let lane = thread % 32u;
     let four = thread / 32u * 32u; // this thread's keys in the tiles
@@ -91,19 +92,19 @@ fn main(
     var k7 = vec4<f32>(0.0);
     var v7 = vec4<f32>(0.0);
 #endif
-    for (var first = tile.first; first < tile.end; first += TILE) {
+    for (var first = tile.first; first < tile.reach; first += TILE) {
         query_row = first;
         let row = first + lane;
         for (var g = 0u; g < params.group; g++) {
             query_head = key_head * params.group + g;
             let pair = inner_products(thread);
-            let at = min(row, tile.end - 1u) * heads + query_head;
+            let at = min(row, tile.reach - 1u) * heads + query_head;
             let lse = statistics[at];
             let delta = statistics[params.delta_base + at];
             var p = vec4<f32>(0.0);
             var ds = vec4<f32>(0.0);
             for (var i = 0u; i < 4u; i++) {
-                let visible = keys[i] <= row && row < tile.end;
+                let visible = keys[i] <= row && row < tile.reach;
                 p[i] = probability(pair.s[i], lse, visible);
                 ds[i] = score_gradient(p[i], pair.dp[i], delta, visible);
             }
@@ -111,7 +112,7 @@ fn main(
             p_tile[thread] = p;
             ds_tile[thread] = ds;
             workgroupBarrier();
-            let count = min(TILE, tile.end - first);
+            let count = min(TILE, tile.reach - first);
             for (var r = 0u; r < count; r++) {
                 let p = p_tile[four + r];
                 let ds = ds_tile[four + r];

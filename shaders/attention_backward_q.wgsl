@@ -1,4 +1,4 @@
-// dq of 32 rows of one query head: dq = dS K over the key tiles that the rows see, keys ascending. COLUMNS · 32 is at least D.
+// dq of 32 rows of one query head: dq = dS K over the key tiles that the rows see, positions ascending. COLUMNS · 32 is at least D.
 
 #import "shared/grid.wgsl"
 #import "shared/math.wgsl"
@@ -84,8 +84,9 @@ fn main(
     var a6 = vec4<f32>(0.0);
     var a7 = vec4<f32>(0.0);
 #endif
-    let last = min(tile.first + TILE, tile.end);
-    for (var key = tile.start; key < last; key += TILE) {
+    let last = tile.past + min(tile.first + TILE, tile.end) - tile.start;
+    for (var position = 0u; position < last; position += TILE) {
+        let key = key_tile_row(tile, position);
         key_row = key;
         let pair = inner_products(thread);
         let visible = vec4<u32>(key + lane) <= rows;

@@ -66,11 +66,12 @@ fn main(
     span_end = tile.end;
 
     // A thread folds its column of every key tile; the 32 columns are merged in order at the end.
-    let last = min(tile.first + TILE, tile.end);
+    let last = tile.past + min(tile.first + TILE, tile.end) - tile.start;
     let rows = vec4<u32>(tile.first + thread / 32u * 4u) + vec4<u32>(0u, 1u, 2u, 3u);
     var m = vec4<f32>(MASKED);
     var l = vec4<f32>(0.0);
-    for (var key = tile.start; key < last; key += TILE) {
+    for (var position = 0u; position < last; position += TILE) {
+        let key = key_tile_row(tile, position);
         key_row = key;
         let s = inner_products(thread).s * params.scale;
         let visible = vec4<u32>(key + thread % 32u) <= rows;

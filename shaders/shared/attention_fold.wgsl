@@ -34,7 +34,7 @@ fn work_of(item: u32) -> Work {
     let block = item % params.blocks;
     let kv_head = (item / params.blocks) % params.kv_heads;
     let row = item / params.blocks / params.kv_heads;
-    let span = slots[row * 2u] * 4u;
+    let span = slots[row * 2u] * 6u;
     let keys = span_table[span + 2u] + row - span_table[span] + 1u;
     return Work(row, kv_head, block * HV * 4u, keys, span_table[span + 3u]);
 }

@@ -103,17 +103,32 @@ pub struct Span {
     pub pages: Vec<u32>,
 }
 
+impl Span {
+    /// Whether the rows of `stem` are exactly this span's positions 0..`past`: same pages, all of them full.
+    fn goes_on_from(&self, stem: &Self) -> bool {
+        let shared = self.past / PAGE_TOKENS;
+        self.past > 0
+            && self.past.is_multiple_of(PAGE_TOKENS)
+            && (stem.past, stem.rows) == (0, self.past)
+            && stem.pages.get(..shared).is_some_and(|pages| pages == &self.pages[..shared])
+    }
+}
+
 /// The spans of one step, checked, with their tables on the device. Spans tile rows 0..rows in order.
 pub struct Batch {
     /// The spans.
     pub spans: Vec<Span>,
+    /// Of each span, the span before it whose rows are its positions 0..`past`: a prompt computed once for all that go on from it.
+    /// `None`: it has no past, or a past that is not of this batch.
+    pub stems: Vec<Option<usize>>,
     /// Total rows.
     pub rows: usize,
     /// u32 [R]: every row's position.
     pub positions: Tensor,
     /// u32 [R, 2]: every row's span number and cache slot (page · PAGE_TOKENS + offset).
     pub slots: Tensor,
-    /// u32 [S, 4]: row, rows, past, first entry in `pages`.
+    /// u32 [S, 6]: row, rows, past, first entry in `pages`, the stem's first row (its own without one), and the row past the last that
+    /// sees the span's keys.
     pub span_table: Tensor,
     /// u32: the spans' pages, one after the other.
     pub pages: Tensor,
@@ -124,6 +139,7 @@ impl Batch {
     pub fn new(device: &Device, spans: Vec<Span>, pages: usize) -> Result<Self> {
         const OP: &str = "attention batch";
         let (mut positions, mut slots, mut table, mut page_list) = (vec![], vec![], vec![], vec![]);
+        let (mut stems, mut whole) = (vec![], None);
         for (number, span) in spans.iter().enumerate() {
             let end = span.past + span.rows;
             if span.rows == 0 || span.row != positions.len() || span.pages.len() * PAGE_TOKENS < end {
@@ -132,7 +148,23 @@ impl Batch {
             if let Some(page) = span.pages.iter().find(|&&page| page as usize >= pages) {
                 return Err(KernelError::Value { op: OP, message: format!("page {page} of {pages}") });
             }
-            table.extend([span.row as u32, span.rows as u32, span.past as u32, page_list.len() as u32]);
+            if span.past == 0 {
+                whole = Some(number);
+            }
+            let stem = whole.filter(|&stem| span.goes_on_from(&spans[stem]));
+            let (row, reach) = (span.row as u32, (span.row + span.rows) as u32);
+            table.push([
+                row,
+                span.rows as u32,
+                span.past as u32,
+                page_list.len() as u32,
+                stem.map_or(row, |stem| spans[stem].row as u32),
+                reach,
+            ]);
+            if let Some(stem) = stem {
+                table[stem][5] = reach;
+            }
+            stems.push(stem);
             for position in span.past..end {
                 positions.push(position as u32);
                 slots.extend([number as u32, span.pages[position / PAGE_TOKENS] * PAGE_TOKENS as u32 + (position % PAGE_TOKENS) as u32]);
@@ -147,9 +179,10 @@ impl Batch {
             rows,
             positions: device.u32_tensor(&[rows], &positions)?,
             slots: device.u32_tensor(&[rows, 2], &slots)?,
-            span_table: device.u32_tensor(&[spans.len(), 4], &table)?,
+            span_table: device.u32_tensor(&[spans.len(), 6], table.as_flattened())?,
             pages: device.u32_tensor(&[page_list.len()], &page_list)?,
             spans,
+            stems,
         })
     }
 }

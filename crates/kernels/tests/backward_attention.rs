@@ -24,6 +24,8 @@ struct Case {
     dtype: KvDType,
     /// Rows of each sequence, and its seed.
     sequences: Vec<(usize, u64)>,
+    /// Of each, the sequence that it goes on from.
+    stems: Vec<Option<usize>>,
 }
 
 /// dq, dk, dv of all rows.
@@ -36,7 +38,13 @@ struct Gradients<T> {
 
 impl Case {
     fn new(dim: usize, heads: usize, kv_heads: usize, dtype: KvDType, lens: &[usize]) -> Self {
-        Self { dim, heads, kv_heads, dtype, sequences: lens.iter().zip(1..).map(|(&len, seed)| (len, seed)).collect() }
+        let sequences = lens.iter().zip(1..).map(|(&len, seed)| (len, seed)).collect();
+        Self { dim, heads, kv_heads, dtype, sequences, stems: vec![None; lens.len()] }
+    }
+    /// A stem of 64, three that go on from it, one alone, a stem of 32 with one that goes on.
+    fn family(dim: usize, heads: usize, kv_heads: usize, dtype: KvDType) -> Self {
+        let case = Self::new(dim, heads, kv_heads, dtype, &[64, 5, 70, 1, 40, 32, 33]);
+        Self { stems: vec![None, Some(0), Some(0), Some(0), None, None, Some(5)], ..case }
     }
     fn width(&self) -> usize {
         self.heads * self.dim
@@ -67,6 +75,7 @@ impl Case {
     /// Shuffled pages; every position that is not written is NaN.
     fn cache(&self, device: &Device) -> (KvCache, Batch) {
         let needed: Vec<usize> = self.sequences.iter().map(|(len, _)| len.div_ceil(PAGE_TOKENS)).collect();
+        let mut shared: Vec<Vec<u32>> = vec![];
         let pages = needed.iter().sum::<usize>() + 2;
         let mut free: Vec<u32> = (0..pages as u32).collect();
         let mut state = 7;
@@ -78,12 +87,16 @@ impl Case {
         let nan = tensor(device, self.kv_width(), &vec![f32::NAN; pages * PAGE_TOKENS * self.kv_width()]);
         attention::append(device, &nan, &nan, &mut cache, 1, &batch).unwrap();
         let mut row = 0;
-        let spans = self.sequences.iter().zip(needed).map(|(&(rows, _), count)| {
-            let pages = free.split_off(free.len() - count);
+        let spans = self.sequences.iter().zip(&self.stems).zip(needed).map(|((&(rows, _), stem), count)| {
+            let (past, mut own) = stem.map_or((0, vec![]), |stem| (self.sequences[stem].0, shared[stem].clone()));
+            own.extend(free.split_off(free.len() - count));
+            shared.push(own.clone());
             row += rows;
-            Span { row: row - rows, rows, past: 0, pages }
+            Span { row: row - rows, rows, past, pages: own }
         });
-        (cache, Batch::new(device, spans.collect(), pages).unwrap())
+        let batch = Batch::new(device, spans.collect(), pages).unwrap();
+        assert_eq!(batch.stems, self.stems);
+        (cache, batch)
     }
 
     fn run(&self, device: &Device) -> Gradients<f32> {
@@ -113,14 +126,26 @@ impl Case {
         values.iter().map(round).collect()
     }
 
+    /// Every sequence by itself, behind its stem if it has one: what it gives the stem's keys is added to theirs.
     fn reference(&self) -> Gradients<f64> {
         let mut all = Gradients { dq: vec![], dk: vec![], dv: vec![] };
-        for &sequence in &self.sequences {
+        let mut begins = vec![];
+        for (&sequence, &stem) in self.sequences.iter().zip(&self.stems) {
             let [q, k, v, dout] = self.inputs(sequence);
-            let (_, one) = self.plain(&wide(&q), &self.kept(&k), &self.kept(&v), &wide(&dout));
-            all.dq.extend(one.dq);
-            all.dk.extend(one.dk);
-            all.dv.extend(one.dv);
+            let before = stem.map_or([vec![], vec![], vec![], vec![]], |stem| self.inputs(self.sequences[stem]));
+            let silent = vec![0.0; before[3].len()];
+            let joined = |before: &[f32], own: Vec<f32>| [before, &own].concat();
+            let (q, k, v) = (joined(&before[0], q), joined(&before[1], k), joined(&before[2], v));
+            let (_, one) = self.plain(&wide(&q), &self.kept(&k), &self.kept(&v), &wide(&joined(&silent, dout)));
+            let (shared, shared_kv) = (before[0].len(), before[1].len());
+            for (all, one) in [(&mut all.dk, &one.dk), (&mut all.dv, &one.dv)] {
+                let begin: usize = stem.map_or(0, |stem| begins[stem]);
+                all[begin..].iter_mut().zip(&one[..shared_kv]).for_each(|(all, one)| *all += one);
+            }
+            begins.push(all.dk.len());
+            all.dq.extend(&one.dq[shared..]);
+            all.dk.extend(&one.dk[shared_kv..]);
+            all.dv.extend(&one.dv[shared_kv..]);
         }
         all
     }
@@ -222,9 +247,43 @@ fn faults_are_seen() {
     expect_faults_are_seen(&got.dq, &want.dq, case.width(), 4e-6);
     expect_faults_are_seen(&got.dk, &want.dk, case.kv_width(), 4e-6);
     expect_faults_are_seen(&got.dv, &want.dv, case.kv_width(), 4e-6);
+    let family = Case::family(16, 4, 2, KvDType::F16);
+    let got = family.run(&Device::cpu(Precision::Exact));
+    let apart = Case { stems: vec![None; 7], ..family.clone() };
+    for (got, want, apart, width) in [
+        (&got.dk, family.reference().dk, apart.reference().dk, family.kv_width()),
+        (&got.dv, family.reference().dv, apart.reference().dv, family.kv_width()),
+    ] {
+        expect_faults_are_seen(got, &want, width, 4e-6);
+        assert!(support::difference(got, &apart, 4e-6).is_some(), "what goes on from a stem is seen by the stem's keys");
+    }
     // Without the heads' sum, the rounding of the cache, or the second sequence the reference is another.
     let unrounded = Case { dtype: KvDType::F32, ..case.clone() }.reference();
     assert!(support::difference(&got.dq, &unrounded.dq, 4e-6).is_some());
+}
+
+#[test]
+fn cpu_families_are_the_reference() {
+    for threads in [1, 3] {
+        let device = Device::Cpu(CpuDevice::with_threads(Precision::Exact, threads));
+        for (dim, heads, kv_heads) in SHAPES {
+            for dtype in [KvDType::F32, KvDType::F16] {
+                Case::family(dim, heads, kv_heads, dtype).check(&device, 4e-6);
+            }
+        }
+    }
+}
+
+/// A family of one kv head is cut for many threads as well.
+#[test]
+fn cpu_bits_of_a_family_do_not_depend_on_threads_or_level() {
+    for (dim, heads, kv_heads) in [(20, 3, 1), (16, 6, 2), (8, 16, 1)] {
+        let case = Case::family(dim, heads, kv_heads, KvDType::F16);
+        let first = all_bits(&case.run(&Device::Cpu(CpuDevice::with_threads(Precision::Exact, 1))));
+        for device in devices() {
+            assert!(all_bits(&case.run(&device)) == first, "{}", device.describe());
+        }
+    }
 }
 
 /// One long sequence of one kv head is cut for many threads and swept whole by one: the bits must not tell.
@@ -245,7 +304,7 @@ fn alone_and_together(device: &Device) {
     let together = case.run(device);
     let mut row = 0;
     for &sequence in &case.sequences {
-        let alone = Case { sequences: vec![sequence], ..case.clone() }.run(device);
+        let alone = Case { sequences: vec![sequence], stems: vec![None], ..case.clone() }.run(device);
         let of = |values: &[f32], width: usize| bits(&values[row * width..(row + sequence.0) * width]);
         assert_eq!(bits(&alone.dq), of(&together.dq, case.width()));
         assert_eq!(bits(&alone.dk), of(&together.dk, case.kv_width()));
@@ -268,6 +327,16 @@ fn gpu_is_the_reference() {
         for dtype in [KvDType::F32, KvDType::F16] {
             let lens: &[usize] = if dim < 16 { &[1, 7, 63, 65, 257] } else { &[65, 1, 33] };
             Case::new(dim, heads, kv_heads, dtype, lens).check(&device, 6e-6);
+        }
+    }
+}
+
+#[test]
+fn gpu_families_are_the_reference() {
+    let Some(device) = exact() else { return };
+    for (dim, heads, kv_heads) in SHAPES {
+        for dtype in [KvDType::F32, KvDType::F16] {
+            Case::family(dim, heads, kv_heads, dtype).check(&device, 6e-6);
         }
     }
 }

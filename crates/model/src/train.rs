@@ -79,21 +79,53 @@ impl LossRows {
 /// Experts a rollout chose, to be chosen again: by layer (empty for a dense one), u32 [R, k]. [`Model::pack_routes`] makes it.
 pub type Routed = [Vec<u32>];
 
+/// Rows of a pass that are a sequence, or the end of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Branch {
+    /// 0, or all the rows of the last branch with 0, a multiple of [`PAGE_TOKENS`]: those are its beginning as well, computed once. They get
+    /// gradients from all that go on from them.
+    pub past: usize,
+    /// Rows of its own.
+    pub rows: usize,
+}
+
 impl TrainSpace {
     /// The batch of sequences of these lengths, one after the other.
     pub fn batch(&self, device: &kernels::Device, lengths: &[usize]) -> Result<Batch> {
-        let (mut row, mut page, mut spans) = (0, 0, Vec::new());
-        for &rows in lengths {
-            let pages = rows.div_ceil(PAGE_TOKENS);
-            spans.push(Span { row, rows, past: 0, pages: (page as u32..(page + pages) as u32).collect() });
+        self.branches(device, &lengths.iter().map(|&rows| Branch { past: 0, rows }).collect::<Vec<_>>())
+    }
+
+    /// The batch of these, one after the other.
+    pub fn branches(&self, device: &kernels::Device, branches: &[Branch]) -> Result<Batch> {
+        let (mut row, mut page, mut spans) = (0, 0, Vec::<Span>::new());
+        let mut stem = vec![];
+        for (number, &Branch { past, rows }) in branches.iter().enumerate() {
+            let own = page as u32..(page + rows.div_ceil(PAGE_TOKENS)) as u32;
+            page = own.end as usize;
+            let pages: Vec<u32> = match past {
+                0 => own.collect(),
+                _ if past == stem.len() * PAGE_TOKENS => stem.iter().copied().chain(own).collect(),
+                _ => {
+                    let message = format!("sequence {number} goes on at {past}, the one it goes on from has {} full pages", stem.len());
+                    return Err(KernelError::shape("training pass", message).into());
+                }
+            };
+            if past == 0 {
+                stem = pages[..rows / PAGE_TOKENS].to_vec();
+            }
+            spans.push(Span { row, rows, past, pages });
             row += rows;
-            page += pages;
         }
         if row > self.shape.rows || page > self.cache.shape().pages {
-            let message = format!("{row} rows in {} sequences, there is room for {}", lengths.len(), self.shape.rows);
+            let message = format!("{row} rows in {} sequences, there is room for {}", branches.len(), self.shape.rows);
             return Err(KernelError::shape("training pass", message).into());
         }
         Ok(Batch::new(device, spans, self.cache.shape().pages)?)
+    }
+
+    /// Pages of the cache, each for [`PAGE_TOKENS`] positions of one branch.
+    pub fn pages(&self) -> usize {
+        self.cache.shape().pages
     }
 }
 

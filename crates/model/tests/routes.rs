@@ -103,7 +103,7 @@ fn train_pass(model: &Model, rollouts: &[Rollout], routed: Option<&Routed>) -> (
 }
 
 fn pack(model: &Model, rollouts: &[Rollout]) -> Vec<Vec<u32>> {
-    model.pack_routes(rollouts.iter().map(|r| (&r.generated.routes[..], r.ids.len() - 1))).unwrap()
+    model.pack_routes(rollouts.iter().map(|r| (&r.generated.routes[..], 0..r.ids.len() - 1))).unwrap()
 }
 
 fn bits(values: &[f32]) -> Vec<u32> {
@@ -193,7 +193,7 @@ fn nothing_is_recorded_unless_asked_or_without_experts() {
         let generated = pollster::block_on(engine.generate(request(&[5, 6, 7], 1, 3), |_| {})).unwrap();
         assert!(!generated.logprobs.is_empty() && generated.routes.is_empty());
     }
-    assert!(dense.pack_routes([(&[][..], 7)]).unwrap().is_empty());
+    assert!(dense.pack_routes([(&[][..], 0..7)]).unwrap().is_empty());
 }
 
 #[test]
@@ -202,8 +202,8 @@ fn too_few_routes_are_refused() {
     let mut engine = engine(&model, 1, 16);
     let generated = pollster::block_on(engine.generate(request(&[5, 6, 7], 1, 3), |_| {})).unwrap();
     let rows = generated.routes[0].len() / model.config.moe.as_ref().unwrap().top_k;
-    assert!(model.pack_routes([(&generated.routes[..], rows)]).is_ok());
-    for (routes, rows) in [(&generated.routes[..], rows + 1), (&generated.routes[..1], rows), (&[], 1)] {
+    assert!(model.pack_routes([(&generated.routes[..], 0..rows)]).is_ok());
+    for (routes, rows) in [(&generated.routes[..], 0..rows + 1), (&generated.routes[..1], 0..rows), (&[], 0..1)] {
         let error = model.pack_routes([(routes, rows)]).unwrap_err().to_string();
         assert!(error.contains("record routes at rollout"), "{error}");
     }

@@ -15,6 +15,7 @@ pub mod items;
 pub mod ladder;
 pub mod learn;
 pub mod loss;
+mod passes;
 pub mod recipe;
 pub mod reinforce;
 pub mod rollout;

@@ -15,7 +15,7 @@ use model::Model;
 use model::train::{Gradients, LossRows, ParamMut, Slot, TrainSpace, TrainSpaceShape};
 
 use crate::error::{Result, TrainError};
-pub use policy::{PolicySequence, Recomputed};
+pub use policy::{PolicySequence, Recomputed, shared_rows};
 
 /// A sequence and which of its tokens are to be predicted.
 #[derive(Clone, Copy, Debug)]

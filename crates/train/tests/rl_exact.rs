@@ -1,5 +1,6 @@
 //! Rollouts and passes of training say the same of every token, to the bit, however either is laid out (CPU, exact mode).
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use kernels::gpu::GpuOptions;
 use kernels::{DType, Device, Precision};
 use model::Model;
 use model::source::{Checkpoint, Converted};
-use model::train::TrainSpaceShape;
+use model::train::{Slot, TrainSpaceShape};
 use train::rl::recipe::LogprobSpace;
 use train::rl::rollout::{Drawing, Prompt, Rollout};
 use train::trainer::{PolicySequence, Recomputed};
@@ -163,6 +164,63 @@ fn a_token_a_temperature_or_a_route_that_is_another_is_noticed() {
     assert!(!same(&rollouts, &planted), "another expert");
 }
 
+/// Gradients of rollouts in one pass, in this order, by tensor.
+fn gradients(model: Model, rollouts: &[Rollout], order: &[usize]) -> BTreeMap<Slot, Vec<f32>> {
+    let slots = Model::slots(&model.config);
+    let hyper = Hyper { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.0, decay_vectors: false, max_grad_norm: 1.0 };
+    let rows = rollouts.iter().map(|rollout| rollout.ids.len()).sum();
+    let shape = TrainSpaceShape { rows, sequences: rows, loss_rows: rows, kv: KvDType::F32, keep: 9 };
+    let mut trainer = Trainer::new(model, &slots, shape, hyper).unwrap();
+    let weights: Vec<Vec<f32>> =
+        order.iter().map(|&i| (0..rollouts[i].completion().len()).map(|token| 0.1 * (i + 2 * token % 7) as f32 - 0.9).collect()).collect();
+    let sequence = |(&i, weights): (&usize, &'_ Vec<f32>)| (i, weights.clone());
+    let owned: Vec<(usize, Vec<f32>)> = order.iter().zip(&weights).map(sequence).collect();
+    let sequences: Vec<PolicySequence> = owned
+        .iter()
+        .map(|(i, weights)| PolicySequence {
+            ids: &rollouts[*i].ids,
+            prompt: rollouts[*i].prompt,
+            weights,
+            routes: &rollouts[*i].routes,
+            cuts: &rollouts[*i].cuts,
+        })
+        .collect();
+    pollster::block_on(trainer.accumulate_policy(&sequences, TEMPERATURE)).unwrap();
+    let model = Arc::clone(trainer.model());
+    let read = |(slot, tensor): (Slot, &kernels::Tensor)| (slot, pollster::block_on(model.device.read_f32(tensor, tensor.len())).unwrap());
+    trainer.gradients().iter().map(read).collect()
+}
+
+/// The largest difference between gradients, as a share of the tensor's largest.
+fn apart(a: &BTreeMap<Slot, Vec<f32>>, b: &BTreeMap<Slot, Vec<f32>>) -> f32 {
+    let most = |values: &mut dyn Iterator<Item = f32>| values.fold(0.0f32, |most, value| most.max(value.abs()));
+    let tensor = |(slot, a): (&Slot, &Vec<f32>)| {
+        let largest = most(&mut a.iter().copied());
+        assert!(largest > 0.0, "{slot:?} has a gradient");
+        most(&mut a.iter().zip(&b[slot]).map(|(a, b)| a - b)) / largest
+    };
+    a.iter().map(tensor).fold(0.0, f32::max)
+}
+
+/// Neighbours of one prompt share its rows; dealt out, each runs it again. The gradients are the same.
+#[test]
+fn a_prompt_computed_once_has_the_gradients_of_all_that_go_on_from_it() {
+    for (case, space) in [("qwen3", LogprobSpace::Full), ("qwen2", LogprobSpace::Nucleus), ("qwen3_moe", LogprobSpace::Full)] {
+        let prompts = prompts(load(case, DType::F32, 1).config.vocab);
+        let rollouts = draw(load(case, DType::F32, 2), &drawing(DType::F32, space), &prompts);
+        let together: Vec<usize> = (0..rollouts.len()).collect();
+        let mut dealt = together.clone();
+        dealt.sort_by_key(|i| i % 4);
+        let shared = gradients(load(case, DType::F32, 2), &rollouts, &together);
+        let apart_by = apart(&shared, &gradients(load(case, DType::F32, 1), &rollouts, &dealt));
+        println!("{case}: {apart_by:.1e} of the largest");
+        assert!(apart_by < 1e-5, "{case}: {apart_by}");
+        let mut planted = rollouts.clone();
+        planted[21].ids[10] ^= 1;
+        assert!(apart(&shared, &gradients(load(case, DType::F32, 1), &planted, &dealt)) > 1e-4, "{case}: another prompt");
+    }
+}
+
 /// A device, or `None` without an adapter: then the test is not run, which `REQUIRE_GPU=1` turns into a failure.
 fn gpu() -> Option<Device> {
     match pollster::block_on(Device::gpu(&GpuOptions { precision: Precision::Exact, ..GpuOptions::default() })) {
@@ -173,6 +231,20 @@ fn gpu() -> Option<Device> {
             None
         }
     }
+}
+
+#[test]
+fn on_a_gpu_a_prompt_computed_once_has_the_same_gradients() {
+    let (Some(first), Some(second)) = (gpu(), gpu()) else { return };
+    let model = load_on("qwen3_moe", DType::F32, first);
+    let small = Drawing { samples: 3, max_new_tokens: 4, ..drawing(DType::F32, LogprobSpace::Full) };
+    let rollouts = draw(load("qwen3_moe", DType::F32, 1), &small, &prompts(model.config.vocab)[4..]);
+    let shared = gradients(model, &rollouts, &[0, 1, 2, 3, 4, 5]);
+    let apart_by = apart(&shared, &gradients(load_on("qwen3_moe", DType::F32, second), &rollouts, &[0, 3, 1, 4, 2, 5]));
+    println!("{apart_by:.1e} of the largest");
+    assert!(apart_by < 1e-5, "{apart_by}");
+    let cpu = apart(&gradients(load("qwen3_moe", DType::F32, 1), &rollouts, &[0, 1, 2, 3, 4, 5]), &shared);
+    assert!(cpu < 1e-4, "CPU and GPU: {cpu}");
 }
 
 #[test]

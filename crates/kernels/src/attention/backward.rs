@@ -1,4 +1,5 @@
-//! The gradient of [`forward`](super::forward) over whole sequences.
+//! The gradient of [`forward`](super::forward) over whole sequences, and over families: a stem, computed once, and the spans that go on
+//! from it. The stem's keys get gradients from the rows of all of them.
 //!
 //! With P = e^(q Kᵀ · scale - lse) over the keys a row sees, and delta = ⟨dout, out⟩ for each row and head:
 //! dV = Pᵀ dout, dP = dout Vᵀ, dS = P ∘ (dP - delta), dq = dS K · scale, dK = dSᵀ q · scale; dK and dV add the query heads of a
@@ -9,6 +10,7 @@
 //! the bits depend neither on threads nor on the other spans.
 
 mod cpu;
+mod family;
 pub(crate) mod gpu;
 mod keys;
 mod product;
@@ -39,7 +41,7 @@ impl BackwardSpace {
 /// Stores dq [R, Hq·D], dk and dv [R, Hkv·D] of the batch's rows.
 ///
 /// `q` (rotated), `cache` and `scale` are what [`forward`](super::forward) was given and `out` what it gave; `dout` is the gradient
-/// of `out`. Errors when a span has a past, when the cache is q8 (its rounding has no gradient), or when operands do not fit.
+/// of `out`. Errors when a span has a past that is not a stem of the batch, when the cache is q8 (its rounding has no gradient), or when operands do not fit.
 pub fn backward(
     device: &Device,
     q: &Tensor,
@@ -74,8 +76,9 @@ pub fn backward(
         return Err(KernelError::shape(OP, format!("the space is for {has:?} rows and heads, not for [{rows}, {heads}]")));
     }
     for (number, span) in batch.spans.iter().enumerate() {
-        if span.past != 0 {
-            let message = format!("span {number} has {} positions before its rows; a gradient needs whole sequences", span.past);
+        if span.past != 0 && batch.stems[number].is_none() {
+            let message =
+                format!("span {number} has {} positions before its rows that no span before it computes; a gradient needs them", span.past);
             return Err(KernelError::shape(OP, message));
         }
         if let Some(page) = span.pages.iter().find(|&&page| page as usize >= shape.pages) {

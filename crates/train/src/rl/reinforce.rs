@@ -12,10 +12,11 @@ use super::advantage::{Row, advantages};
 use super::aepo::{Aepo, batch_entropy};
 use super::environment::Environment;
 use super::loss::{self, spread, weights};
+use super::passes::passes;
 use super::recipe::{LogprobSpace, Recipe};
 use super::rollout::{Drawing, Prompt, Rollout};
 use super::sampler::Sampler;
-use crate::error::{Result, TrainError};
+use crate::error::Result;
 use crate::trainer::{PolicySequence, Trainer};
 
 /// Rows that a step of the rollouts computes at most.
@@ -181,7 +182,7 @@ impl<E: Environment> Reinforce<E> {
                 () => "no group has rewards that differ".into(),
             });
         } else {
-            for pack in packs(&rollouts, &used, self.rows)? {
+            for pack in passes(&rollouts, &used, self.rows, self.trainer.room().1)? {
                 let sequence = |&i: &usize| PolicySequence {
                     ids: &rollouts[i].ids,
                     prompt: rollouts[i].prompt,
@@ -228,27 +229,6 @@ impl<E: Environment> Reinforce<E> {
         };
         Ok((validation, rewards))
     }
-}
-
-/// Rollouts side by side in passes of at most `rows` rows: the longest first, each where it fits first.
-fn packs(rollouts: &[Rollout], used: &[usize], rows: usize) -> Result<Vec<Vec<usize>>> {
-    let mut order = used.to_vec();
-    order.sort_by_key(|&i| (std::cmp::Reverse(rollouts[i].ids.len()), i));
-    let mut bins: Vec<(usize, Vec<usize>)> = Vec::new();
-    for i in order {
-        let length = rollouts[i].ids.len() - 1;
-        if length > rows {
-            return Err(TrainError::Pack(crate::sft::PackError { example: i, length, budget: rows }));
-        }
-        match bins.iter_mut().find(|(sum, _)| sum + length <= rows) {
-            Some((sum, bin)) => {
-                *sum += length;
-                bin.push(i);
-            }
-            None => bins.push((length, vec![i])),
-        }
-    }
-    Ok(bins.into_iter().map(|(_, bin)| bin).collect())
 }
 
 fn summary(

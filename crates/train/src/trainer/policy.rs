@@ -1,6 +1,7 @@
 //! Gradients of a policy: rollouts instead of rows, a weight for each token instead of a mask.
 
-use model::train::LossRows;
+use kernels::attention::{Batch, PAGE_TOKENS};
+use model::train::{Branch, LossRows};
 
 use super::Trainer;
 use crate::error::Result;
@@ -30,10 +31,24 @@ pub struct Recomputed {
     pub entropies: Vec<f32>,
 }
 
+/// Rows of a prompt of `prompt` tokens that its rollouts share in a pass: all full cache pages before its last token, which predicts.
+pub fn shared_rows(prompt: usize) -> usize {
+    prompt.saturating_sub(1) / PAGE_TOKENS * PAGE_TOKENS
+}
+
+/// What a pass runs: ids, where the loss is, how rows lie, and the recorded routes.
+struct PolicyPass {
+    ids: Vec<u32>,
+    loss: LossRows,
+    batch: Batch,
+    routes: Vec<Vec<u32>>,
+}
+
 impl Trainer {
-    /// Adds the gradients of Σ weight·logprob over one micro-batch of rollouts. The last token predicts nothing and is not computed.
+    /// Adds the gradients of Σ weight·logprob over one micro-batch of rollouts. The last token predicts nothing and is not computed, and
+    /// what neighbours with the same prompt share of it ([`shared_rows`]) is computed once.
     pub async fn accumulate_policy(&mut self, sequences: &[PolicySequence<'_>], temperature: f32) -> Result<Vec<Recomputed>> {
-        let (ids, loss, batch, routes) = self.policy_pass(sequences)?;
+        let PolicyPass { ids, loss, batch, routes } = self.policy_pass(sequences)?;
         let routed = (!routes.is_empty()).then_some(&routes[..]);
         let weights: Vec<f32> = sequences.iter().flat_map(|sequence| sequence.weights).copied().collect();
         self.model.train_forward(&mut self.space, &ids, &batch, &loss, temperature, routed)?;
@@ -50,7 +65,7 @@ impl Trainer {
 
     /// The same without gradients.
     pub async fn score_policy(&mut self, sequences: &[PolicySequence<'_>], temperature: f32) -> Result<Vec<Recomputed>> {
-        let (ids, loss, batch, routes) = self.policy_pass(sequences)?;
+        let PolicyPass { ids, loss, batch, routes } = self.policy_pass(sequences)?;
         let routed = (!routes.is_empty()).then_some(&routes[..]);
         self.model.train_forward(&mut self.space, &ids, &batch, &loss, temperature, routed)?;
         self.recomputed(sequences).await
@@ -68,24 +83,38 @@ impl Trainer {
         Ok(sequences.iter().map(&mut one).collect())
     }
 
-    #[allow(clippy::type_complexity)]
-    fn policy_pass(&self, sequences: &[PolicySequence]) -> Result<(Vec<u32>, LossRows, kernels::attention::Batch, Vec<Vec<u32>>)> {
-        let (mut ids, mut loss, mut lengths) = (vec![], LossRows::default(), vec![]);
-        for sequence in sequences {
-            let length = sequence.ids.len() - 1;
-            loss.rows.extend((sequence.prompt - 1..length).map(|row| (ids.len() + row) as u32));
-            loss.targets.extend_from_slice(&sequence.ids[sequence.prompt..]);
-            ids.extend_from_slice(&sequence.ids[..length]);
-            if !sequence.cuts.is_empty() {
-                loss.cuts.get_or_insert_default().extend_from_slice(sequence.cuts);
+    /// Rows of a pass at most, and pages of its cache: a branch of it takes whole pages.
+    pub fn room(&self) -> (usize, usize) {
+        (self.space.shape.rows, self.space.pages())
+    }
+
+    fn policy_pass(&self, sequences: &[PolicySequence]) -> Result<PolicyPass> {
+        let (mut ids, mut loss, mut branches, mut routes) = (vec![], LossRows::default(), vec![], vec![]);
+        for group in sequences.chunk_by(|a, b| a.ids[..a.prompt] == b.ids[..b.prompt]) {
+            let shared = if group.len() > 1 { shared_rows(group[0].prompt) } else { 0 };
+            if shared > 0 {
+                ids.extend_from_slice(&group[0].ids[..shared]);
+                branches.push(Branch { past: 0, rows: shared });
+                routes.push((group[0].routes, 0..shared));
             }
-            lengths.push(length);
+            for sequence in group {
+                let length = sequence.ids.len() - 1;
+                let begin = ids.len();
+                loss.rows.extend((sequence.prompt - 1..length).map(|row| (begin + row - shared) as u32));
+                loss.targets.extend_from_slice(&sequence.ids[sequence.prompt..]);
+                ids.extend_from_slice(&sequence.ids[shared..length]);
+                if !sequence.cuts.is_empty() {
+                    loss.cuts.get_or_insert_default().extend_from_slice(sequence.cuts);
+                }
+                branches.push(Branch { past: shared, rows: length - shared });
+                routes.push((sequence.routes, shared..length));
+            }
         }
-        let batch = self.space.batch(&self.model.device, &lengths)?;
+        let batch = self.space.branches(&self.model.device, &branches)?;
         let routes = match sequences.iter().all(|sequence| sequence.routes.is_empty()) {
             true => vec![],
-            false => self.model.pack_routes(sequences.iter().map(|sequence| (sequence.routes, sequence.ids.len() - 1)))?,
+            false => self.model.pack_routes(routes)?,
         };
-        Ok((ids, loss, batch, routes))
+        Ok(PolicyPass { ids, loss, batch, routes })
     }
 }

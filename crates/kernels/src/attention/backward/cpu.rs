@@ -1,7 +1,7 @@
 //! Attention's gradient on the CPU: tiles of query rows against tiles of [`KEYS`] keys.
 //!
-//! A sweep takes the key tiles of one (span, kv head) in order and, for each, the query tiles that see it. The first sweep folds
-//! the scores into lse; the second computes the gradients. Where there are enough (span, kv head) pairs for the threads, one sweep
+//! A sweep takes the key tiles of one (family, kv head) in order and, for each, the query tiles that see it. The first sweep folds
+//! the scores into lse; the second computes the gradients. Where there are enough (family, kv head) pairs for the threads, one sweep
 //! gives dq, dk and dv together (5 products a pair of tiles). Otherwise blocks of rows sweep for dq and key tiles for dk and dv
 //! (7 products), which cuts one long sequence for any number of threads. Both add in the same order: the bits are the same.
 
@@ -9,8 +9,8 @@ use std::cell::RefCell;
 use std::ops::Range;
 
 use super::super::cpu::Layer;
-use super::super::{Batch, KvShape, Span};
-use super::keys::KEYS;
+use super::super::{Batch, KvShape};
+use super::family::{Family, families};
 use super::sweep::{Call, Goal, Scratch, Statistics};
 use super::{BackwardSpace, OP};
 use crate::cpu::CpuDevice;
@@ -22,9 +22,9 @@ const ROWS: usize = 64;
 /// Rows of a block that sweeps for dq alone: enough to make up for its transposing every key tile.
 const BLOCK_ROWS: usize = 256;
 
-/// Positions `rows` of a span against its key tiles `keys`, for one kv head.
+/// Rows `rows` of a family against its key tiles `keys`, for one kv head.
 pub struct Task {
-    span: usize,
+    family: usize,
     pub kv_head: usize,
     pub rows: Range<usize>,
     pub keys: Range<usize>,
@@ -68,40 +68,41 @@ pub fn backward(
     };
     let statistics = space.statistics.f32s_mut(OP)?;
     let (lse, delta) = statistics.split_at_mut(statistics.len() / 2);
-    let spans = &batch.spans; // not `batch`: in a browser its tensors cannot be shared between threads
-    if whole_is_faster(spans, shape.kv_heads, device.threads()) {
-        let tasks = plan(spans, shape, |span, add| add(0..span.rows, 0..tiles(span)));
+    let families = &families(batch);
+    if whole_is_faster(families, shape.kv_heads, device.threads()) {
+        let tasks = plan(families, shape, |family, add| add(0..family.rows, 0..family.tiles.len()));
         let statistics = Statistics::Shared(SharedMut::new(lse), SharedMut::new(delta));
         run(device, &tasks, |task, scratch| {
-            call.sweep(task, &spans[task.span], Goal::Lse, &statistics, scratch);
-            call.sweep(task, &spans[task.span], Goal::All, &statistics, scratch);
+            call.sweep(task, &families[task.family], Goal::Lse, &statistics, scratch);
+            call.sweep(task, &families[task.family], Goal::All, &statistics, scratch);
         });
         return Ok(());
     }
     let block = call.positions * (BLOCK_ROWS / (call.positions * group)).max(1);
-    let tasks = plan(spans, shape, |span, add| {
-        for first in (0..span.rows).step_by(block) {
-            add(first..(first + block).min(span.rows), 0..tiles(span));
+    let tasks = plan(families, shape, |family, add| {
+        for first in (0..family.rows).step_by(block) {
+            add(first..(first + block).min(family.rows), 0..family.tiles.len());
         }
     });
     let statistics = Statistics::Shared(SharedMut::new(lse), SharedMut::new(delta));
     run(device, &tasks, |task, scratch| {
-        call.sweep(task, &spans[task.span], Goal::Lse, &statistics, scratch);
-        call.sweep(task, &spans[task.span], Goal::Dq, &statistics, scratch);
+        call.sweep(task, &families[task.family], Goal::Lse, &statistics, scratch);
+        call.sweep(task, &families[task.family], Goal::Dq, &statistics, scratch);
     });
-    let tasks = plan(spans, shape, |span, add| {
-        for tile in 0..tiles(span) {
-            add(tile * KEYS..span.rows, tile..tile + 1);
+    let tasks = plan(families, shape, |family, add| {
+        for (number, tile) in family.tiles.iter().enumerate() {
+            add(tile.first..tile.end, number..number + 1);
         }
     });
     let statistics = Statistics::Known(lse, delta);
-    run(device, &tasks, |task, scratch| call.sweep(task, &spans[task.span], Goal::Dkv, &statistics, scratch));
+    run(device, &tasks, |task, scratch| call.sweep(task, &families[task.family], Goal::Dkv, &statistics, scratch));
     Ok(())
 }
 
 /// Whether whole sweeps, 6 products a pair of tiles with lse's, end before cut ones, 8 products on evenly loaded threads.
-fn whole_is_faster(spans: &[Span], kv_heads: usize, threads: usize) -> bool {
-    let mut work: Vec<u64> = spans.iter().flat_map(|span| std::iter::repeat_n((span.rows as u64).pow(2), kv_heads)).collect();
+fn whole_is_faster(families: &[Family], kv_heads: usize, threads: usize) -> bool {
+    let work = |family: &Family| family.pairs(0..family.rows, 0..family.tiles.len());
+    let mut work: Vec<u64> = families.iter().flat_map(|family| std::iter::repeat_n(work(family), kv_heads)).collect();
     let sum: u64 = work.iter().sum();
     work.sort_unstable_by_key(|&work| std::cmp::Reverse(work));
     let mut loads = vec![0; threads];
@@ -114,19 +115,15 @@ fn whole_is_faster(spans: &[Span], kv_heads: usize, threads: usize) -> bool {
     6 * threads as u64 * loads.into_iter().max().unwrap_or(0) <= 8 * sum
 }
 
-fn tiles(span: &Span) -> usize {
-    span.rows.div_ceil(KEYS)
-}
-
-/// Every kv head's tasks, of which `cut` gives a span's, the longest first.
-fn plan(spans: &[Span], shape: &KvShape, cut: impl Fn(&Span, &mut dyn FnMut(Range<usize>, Range<usize>))) -> Vec<Task> {
+/// Every kv head's tasks, of which `cut` gives a family's, the longest first.
+fn plan(families: &[Family], shape: &KvShape, cut: impl Fn(&Family, &mut dyn FnMut(Range<usize>, Range<usize>))) -> Vec<Task> {
     let mut tasks = Vec::new();
-    for (number, span) in spans.iter().enumerate() {
+    for (number, family) in families.iter().enumerate() {
         for kv_head in 0..shape.kv_heads {
-            cut(span, &mut |rows, keys| tasks.push(Task { span: number, kv_head, rows, keys }));
+            cut(family, &mut |rows, keys| tasks.push(Task { family: number, kv_head, rows, keys }));
         }
     }
-    tasks.sort_by_key(|task| std::cmp::Reverse(task.rows.len() * task.keys.len().min(task.rows.end.div_ceil(KEYS))));
+    tasks.sort_by_cached_key(|task| std::cmp::Reverse(families[task.family].pairs(task.rows.clone(), task.keys.clone())));
     tasks
 }
 

@@ -1,9 +1,8 @@
 //! A tile of keys and values out of the cache's pages, and its gradients.
 
-use std::ops::Range;
-
-use super::super::{PAGE_TOKENS, Span};
+use super::super::PAGE_TOKENS;
 use super::cpu::Task;
+use super::family::{Family, KeyTile};
 use super::sweep::{Call, Goal};
 use super::tile::VECTORS;
 use crate::cpu::lanes::Lanes;
@@ -43,16 +42,15 @@ impl Keys {
 
 impl Call<'_> {
     /// Widens the tile's pages into what `goal` needs of them.
-    pub fn load_keys(&self, task: &Task, span: &Span, first: usize, count: usize, goal: Goal, keys: &mut Keys) {
-        let (dim, vectors) = (self.shape.head_dim, self.vectors);
+    pub fn load_keys(&self, task: &Task, tile: &KeyTile, goal: Goal, keys: &mut Keys) {
+        let (dim, vectors, count) = (self.shape.head_dim, self.vectors, tile.count);
         if count < KEYS {
             for part in [&mut keys.kt, &mut keys.vt, &mut keys.k] {
                 part.fill(Lanes::ZERO);
             }
         }
-        for half in 0..count.div_ceil(PAGE_TOKENS) {
-            let page = span.pages[first / PAGE_TOKENS + half] as usize;
-            self.layer.widen(self.level, page * self.shape.kv_heads + task.kv_head, &mut keys.page_k, &mut keys.page_v);
+        for (half, &page) in tile.pages.iter().enumerate() {
+            self.layer.widen(self.level, page as usize * self.shape.kv_heads + task.kv_head, &mut keys.page_k, &mut keys.page_v);
             let (start, used) = (half * PAGE_TOKENS, (count - half * PAGE_TOKENS).min(PAGE_TOKENS));
             let page_k: &[f32] = bytemuck::cast_slice(&keys.page_k);
             let page_v: &[f32] = bytemuck::cast_slice(&keys.page_v);
@@ -82,10 +80,10 @@ impl Call<'_> {
         keys.dv.fill(Lanes::ZERO);
     }
 
-    pub fn store_keys(&self, task: &Task, span: &Span, positions: Range<usize>, keys: &Keys) {
+    pub fn store_keys(&self, task: &Task, family: &Family, tile: &KeyTile, keys: &Keys) {
         let (dim, kv_heads) = (self.shape.head_dim, self.shape.kv_heads);
-        for (i, position) in positions.enumerate() {
-            let start = ((span.row + position) * kv_heads + task.kv_head) * dim;
+        for (i, row) in (tile.first..tile.first + tile.count).enumerate() {
+            let start = ((family.row + row) * kv_heads + task.kv_head) * dim;
             for (from, to) in [(&keys.dk, &self.dk), (&keys.dv, &self.dv)] {
                 // SAFETY: the key tile belongs to this task alone.
                 unpad(&from[i * self.vectors..], self.vectors, unsafe { to.slice(start..start + dim) }, dim);

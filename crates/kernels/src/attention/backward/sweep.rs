@@ -1,10 +1,11 @@
-//! One sweep over the key tiles of a (span, kv head).
+//! One sweep over the key tiles of a (family, kv head).
 
 use std::ops::Range;
 
+use super::super::KvShape;
 use super::super::cpu::Layer;
-use super::super::{KvShape, Span};
 use super::cpu::Task;
+use super::family::{Family, KeyTile};
 use super::keys::{KEYS, Keys, pad, unpad};
 use super::product::{Extent, Left, Right, product};
 use super::tile::{VECTORS, fold, gradients};
@@ -23,7 +24,7 @@ pub enum Goal {
 
 /// lse and delta [R, Hq]. During a sweep for them they hold m and l.
 pub enum Statistics<'a> {
-    /// Every task has its own (position, kv head) pairs.
+    /// Every task has its own (row, kv head) pairs.
     Shared(SharedMut<'a, f32>, SharedMut<'a, f32>),
     /// Only read, by any number of tasks.
     Known(&'a [f32], &'a [f32]),
@@ -74,49 +75,49 @@ pub struct Call<'a> {
 }
 
 impl Call<'_> {
-    pub fn sweep(&self, task: &Task, span: &Span, goal: Goal, statistics: &Statistics<'_>, scratch: &mut Scratch) {
+    pub fn sweep(&self, task: &Task, family: &Family, goal: Goal, statistics: &Statistics<'_>, scratch: &mut Scratch) {
         scratch.resize(self.positions * self.group, self.vectors);
-        for tile in task.keys.clone() {
-            let first = tile * KEYS;
-            if first >= task.rows.end {
-                break;
+        for tile in &family.tiles[task.keys.clone()] {
+            let end = tile.end.min(task.rows.end);
+            if tile.first.max(task.rows.start) >= end {
+                continue;
             }
-            let count = KEYS.min(span.rows - first);
-            self.load_keys(task, span, first, count, goal, &mut scratch.keys);
+            self.load_keys(task, tile, goal, &mut scratch.keys);
             // The first query tile whose last row sees the tile's first key.
-            let skipped = first.saturating_sub(task.rows.start) / self.positions * self.positions;
-            for start in (task.rows.start + skipped..task.rows.end).step_by(self.positions) {
-                let rows = start..(start + self.positions).min(task.rows.end);
-                self.pair(task, span, rows, first..first + count, goal, statistics, scratch);
+            let skipped = tile.first.saturating_sub(task.rows.start) / self.positions * self.positions;
+            for start in (task.rows.start + skipped..end).step_by(self.positions) {
+                self.pair(task, family, start..(start + self.positions).min(end), tile, goal, statistics, scratch);
             }
             if matches!(goal, Goal::Dkv | Goal::All) {
-                self.store_keys(task, span, first..first + count, &scratch.keys);
+                self.store_keys(task, family, tile, &scratch.keys);
             }
         }
         if goal == Goal::Lse {
-            task.rows.clone().for_each(|position| self.finish(task, span, position, statistics, scratch));
+            task.rows.clone().for_each(|row| self.finish(task, family, row, statistics, scratch));
         }
     }
 
-    /// A query tile (positions `rows`) against a key tile (positions `keys`).
+    /// A query tile against a key tile.
     fn pair(
         &self,
         task: &Task,
-        span: &Span,
+        family: &Family,
         rows: Range<usize>,
-        keys: Range<usize>,
+        keys: &KeyTile,
         goal: Goal,
         statistics: &Statistics<'_>,
         scratch: &mut Scratch,
     ) {
         let (dim, vectors, count) = (self.shape.head_dim, self.vectors, rows.len() * self.group);
         let Scratch { q, dout, dq, s, dp, seen, lse, delta, keys: tile } = scratch;
-        let visible = keys.end.min(rows.end) - keys.start;
+        // A span's first key tile, or its stem's, is the first that a row sees.
+        let begins = keys.first == 0;
+        let visible = (keys.first + keys.count).min(rows.end) - keys.first;
         for (r, seen) in seen[..count].iter_mut().enumerate() {
-            *seen = (rows.start + r / self.group + 1).saturating_sub(keys.start).min(visible);
+            *seen = (rows.start + r / self.group + 1).saturating_sub(keys.first).min(visible);
         }
-        for (position, (lse, delta)) in rows.clone().zip(lse.chunks_exact_mut(self.group).zip(delta.chunks_exact_mut(self.group))) {
-            statistics.load(self.statistics(task, span, position), lse, delta);
+        for (row, (lse, delta)) in rows.clone().zip(lse.chunks_exact_mut(self.group).zip(delta.chunks_exact_mut(self.group))) {
+            statistics.load(self.statistics(task, family, row), lse, delta);
         }
         let seen = &seen[..count];
         let columns = visible.div_ceil(16);
@@ -124,20 +125,20 @@ impl Call<'_> {
         let rows_of = |values| Left { values: bytemuck::cast_slice(values), row_stride: vectors * 16, k_stride: 1 };
         let transposed = |values| Right { values, stride: VECTORS };
 
-        self.load_rows(self.q, task, span, rows.clone(), q);
+        self.load_rows(self.q, task, family, rows.clone(), q);
         product(self.level, rows_of(q), transposed(&tile.kt), s, VECTORS, by_keys(false));
         if goal == Goal::Lse {
-            if keys.start == 0 {
+            if begins {
                 delta.fill(0.0);
             }
             // lse and delta hold m and l until the last key tile.
             fold(self.level, &mut s[..count * VECTORS], seen, self.scale, &mut lse[..count], &mut delta[..count]);
-            for (position, (lse, delta)) in rows.zip(lse.chunks_exact(self.group).zip(delta.chunks_exact(self.group))) {
-                statistics.save(self.statistics(task, span, position), lse, delta);
+            for (row, (lse, delta)) in rows.zip(lse.chunks_exact(self.group).zip(delta.chunks_exact(self.group))) {
+                statistics.save(self.statistics(task, family, row), lse, delta);
             }
             return;
         }
-        self.load_rows(self.dout, task, span, rows.clone(), dout);
+        self.load_rows(self.dout, task, family, rows.clone(), dout);
         product(self.level, rows_of(dout), transposed(&tile.vt), dp, VECTORS, by_keys(false));
         gradients(self.level, &mut s[..count * VECTORS], &mut dp[..count * VECTORS], seen, self.scale, lse, delta);
         let (p, ds): (&[f32], &[f32]) = (bytemuck::cast_slice(s), bytemuck::cast_slice(dp));
@@ -149,50 +150,50 @@ impl Call<'_> {
             product(self.level, turned(ds), by_columns(q), &mut tile.dk, vectors, extent);
         }
         if goal != Goal::Dkv {
-            if keys.start > 0 {
-                for (position, to) in rows.clone().zip(dq.chunks_exact_mut(self.group * vectors)) {
-                    // SAFETY: (position, kv head) belongs to this task alone.
-                    pad(unsafe { self.dq.slice(self.place(task, span, position)) }, dim, to, vectors);
+            if !begins {
+                for (row, to) in rows.clone().zip(dq.chunks_exact_mut(self.group * vectors)) {
+                    // SAFETY: (row, kv head) belongs to this task alone.
+                    pad(unsafe { self.dq.slice(self.place(task, family, row)) }, dim, to, vectors);
                 }
             }
-            let extent = Extent { rows: count, depth: visible, vectors, add: keys.start > 0 };
+            let extent = Extent { rows: count, depth: visible, vectors, add: !begins };
             product(self.level, Left { values: ds, row_stride: KEYS, k_stride: 1 }, by_columns(&tile.k), dq, vectors, extent);
-            for (position, from) in rows.zip(dq.chunks_exact(self.group * vectors)) {
+            for (row, from) in rows.zip(dq.chunks_exact(self.group * vectors)) {
                 // SAFETY: as above.
-                unpad(from, vectors, unsafe { self.dq.slice(self.place(task, span, position)) }, dim);
+                unpad(from, vectors, unsafe { self.dq.slice(self.place(task, family, row)) }, dim);
             }
         }
     }
 
     /// Where the group of a position lies in q, out and their gradients.
-    pub fn place(&self, task: &Task, span: &Span, position: usize) -> Range<usize> {
-        let start = (span.row + position) * self.width + task.kv_head * self.group * self.shape.head_dim;
+    pub fn place(&self, task: &Task, family: &Family, row: usize) -> Range<usize> {
+        let start = (family.row + row) * self.width + task.kv_head * self.group * self.shape.head_dim;
         start..start + self.group * self.shape.head_dim
     }
 
     /// Where the group of a position lies in lse and delta.
-    fn statistics(&self, task: &Task, span: &Span, position: usize) -> Range<usize> {
-        let start = (span.row + position) * (self.width / self.shape.head_dim) + task.kv_head * self.group;
+    fn statistics(&self, task: &Task, family: &Family, row: usize) -> Range<usize> {
+        let start = (family.row + row) * (self.width / self.shape.head_dim) + task.kv_head * self.group;
         start..start + self.group
     }
 
-    fn load_rows(&self, from: &[f32], task: &Task, span: &Span, rows: Range<usize>, to: &mut [Lanes]) {
-        for (position, to) in rows.zip(to.chunks_exact_mut(self.group * self.vectors)) {
-            pad(&from[self.place(task, span, position)], self.shape.head_dim, to, self.vectors);
+    fn load_rows(&self, from: &[f32], task: &Task, family: &Family, rows: Range<usize>, to: &mut [Lanes]) {
+        for (row, to) in rows.zip(to.chunks_exact_mut(self.group * self.vectors)) {
+            pad(&from[self.place(task, family, row)], self.shape.head_dim, to, self.vectors);
         }
     }
 
     /// lse = m + log l, delta = ⟨dout, out⟩.
-    fn finish(&self, task: &Task, span: &Span, position: usize, statistics: &Statistics<'_>, scratch: &mut Scratch) {
+    fn finish(&self, task: &Task, family: &Family, row: usize, statistics: &Statistics<'_>, scratch: &mut Scratch) {
         let (lse, delta) = (&mut scratch.lse[..self.group], &mut scratch.delta[..self.group]);
-        statistics.load(self.statistics(task, span, position), lse, delta);
-        let (dim, place) = (self.shape.head_dim, self.place(task, span, position));
+        statistics.load(self.statistics(task, family, row), lse, delta);
+        let (dim, place) = (self.shape.head_dim, self.place(task, family, row));
         let heads = self.out[place.clone()].chunks_exact(dim).zip(self.dout[place].chunks_exact(dim));
         for ((lse, delta), (out, dout)) in lse.iter_mut().zip(&mut *delta).zip(heads) {
             *lse = (f64::from(*lse) + f64::from(*delta).ln()) as f32;
             *delta = out.iter().zip(dout).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>() as f32;
         }
-        statistics.save(self.statistics(task, span, position), lse, delta);
+        statistics.save(self.statistics(task, family, row), lse, delta);
     }
 }
 
