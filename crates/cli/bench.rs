@@ -19,7 +19,7 @@ use crate::{bench_ops, load};
 /// Prefill and decode of a model (or of a shape with random weights), or every op alone.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  longhand bench --model SmolLM2-135M-Instruct.Q4_1.gguf\n  longhand bench --random qwen3-0.6b --dtype bf16 --device gpu\n  longhand bench --model Qwen3-30B-A3B-Q4_K_M.gguf --first --decode 16\n  longhand bench --ops\n  longhand bench --ops --device gpu --size 256 --rows 64"
+    after_help = "Examples:\n  longhand bench --model SmolLM2-135M-Instruct.Q4_1.gguf\n  longhand bench --model SmolLM2-135M-Instruct.Q4_1.gguf --together 48\n  longhand bench --random qwen3-0.6b --dtype bf16 --device gpu\n  longhand bench --model Qwen3-30B-A3B-Q4_K_M.gguf --first --decode 16\n  longhand bench --ops\n  longhand bench --ops --device gpu --size 256 --rows 64"
 )]
 pub struct BenchArgs {
     /// A model to measure.
@@ -45,6 +45,9 @@ pub struct BenchArgs {
     /// Tokens of the decode measurement, after a prompt of as many.
     #[arg(long, value_name = "N", default_value_t = 64)]
     decode: usize,
+    /// Also decode N sequences of one prompt at once, as rollouts do.
+    #[arg(long, value_name = "N", conflicts_with_all = ["ops", "first"])]
+    together: Option<usize>,
     /// Runs; the median and the best are printed.
     #[arg(long, value_name = "N", default_value_t = 5)]
     runs: usize,
@@ -116,6 +119,14 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         }
     }
     let (prefill, decode) = (Spread::of(prefill), Spread::of(decode));
+    let together = match args.together {
+        Some(count) => {
+            drop(engine);
+            let requests = |run| vec![request(prompt(run, args.decode), args.decode + 1); count];
+            Some((count, together(&model, kv, args, count, requests)?))
+        }
+        None => None,
+    };
     if let Some(Candidate { key, bytes, .. }) = identity.filter(|_| !args.machine.exact) {
         // After `decode` tokens of prompt, as many again.
         let (prompt, context) = (args.prefill as f64, 1.5 * args.decode as f64);
@@ -123,16 +134,60 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         speeds::keep(Record { model: key, bytes, device, prompt, prefill: prefill.median, context, decode: decode.median });
     }
     if args.json {
-        println!(
-            "{}",
-            json!({"model": name, "device": device, "prefill_tokens": args.prefill, "prefill_median": prefill.median, "prefill_best": prefill.best, "decode_tokens": args.decode, "decode_median": decode.median, "decode_best": decode.best})
-        );
+        let mut line = json!({"model": name, "device": device, "prefill_tokens": args.prefill, "prefill_median": prefill.median, "prefill_best": prefill.best, "decode_tokens": args.decode, "decode_median": decode.median, "decode_best": decode.best});
+        if let Some((count, rates)) = together {
+            (line["together"], line["together_median"], line["together_best"]) = (json!(count), json!(rates.median), json!(rates.best));
+        }
+        println!("{line}");
     } else {
         println!("{name} on {device}");
         println!("prefill {:8.1} tokens/s median, {:8.1} best ({} tokens)", prefill.median, prefill.best, args.prefill);
         println!("decode  {:8.1} tokens/s median, {:8.1} best ({} tokens after {})", decode.median, decode.best, args.decode, args.decode);
+        if let Some((count, Spread { median, best })) = together {
+            println!(
+                "decode  {median:8.1} tokens/s median, {best:8.1} best ({count} sequences at once, {0} tokens each after {0})",
+                args.decode
+            );
+        }
     }
     Ok(())
+}
+
+/// Tokens a second of `count` sequences that decode at once: from when all have their first token until all have their last.
+fn together(
+    model: &Arc<Model>,
+    kv: kernels::attention::KvDType,
+    args: &BenchArgs,
+    count: usize,
+    requests: impl Fn(usize) -> Vec<Request>,
+) -> Result<Spread> {
+    anyhow::ensure!(count > 0, "--together must be at least 1");
+    let window = 2 * args.decode + 1;
+    let single = EngineSettings::single(window, kv);
+    // A page more each: the last token may begin one.
+    let pages = window.div_ceil(kernels::attention::PAGE_TOKENS) + 1;
+    let settings = EngineSettings {
+        max_sequences: count,
+        cache_positions: count * pages * kernels::attention::PAGE_TOKENS,
+        step_rows: single.step_rows.max(count),
+        ..single
+    };
+    let mut rates = vec![];
+    for run in 0..=args.runs {
+        let mut engine = Engine::new(model.clone(), settings.clone())?;
+        let (mut tokens, mut begun) = (vec![0; count], None);
+        pollster::block_on(engine.generate_all(requests(run), |number, _| {
+            tokens[number] += 1;
+            if begun.is_none() && tokens.iter().all(|&tokens| tokens > 0) {
+                begun = Some((Instant::now(), tokens.iter().sum::<usize>()));
+            }
+        }))?;
+        let Some((begun, before)) = begun else { anyhow::bail!("no token was drawn") };
+        if run > 0 {
+            rates.push((tokens.iter().sum::<usize>() - before) as f64 / begun.elapsed().as_secs_f64());
+        }
+    }
+    Ok(Spread::of(rates))
 }
 
 struct Spread {

@@ -23,6 +23,12 @@ pub struct AblationArgs {
     /// Updates of each variant.
     #[arg(long, value_name = "N")]
     steps: Option<u64>,
+    /// Prompts of an update, of eight rollouts each.
+    #[arg(long, value_name = "N")]
+    prompts: Option<usize>,
+    /// Only these variants, by their names in the table, as in --only "GRPO,+ task std,AEPO".
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    only: Vec<String>,
     /// Learning rate of the updates.
     #[arg(long, value_name = "X")]
     lr: Option<f32>,
@@ -51,13 +57,19 @@ pub fn run(args: &AblationArgs) -> Result<()> {
     let usual = Scope::default();
     let scope = Scope {
         steps: args.steps.unwrap_or(usual.steps),
+        prompts: args.prompts.unwrap_or(usual.prompts),
         lr: args.lr.unwrap_or(usual.lr),
         warmup: args.warmup.unwrap_or(usual.warmup),
         ..usual
     };
     let thresholds = args.low.zip(args.high).map(|(low, high)| Thresholds { low, high }).or(scope.thresholds);
     ensure!(thresholds.is_none_or(|t| t.low <= t.high), "--low is above --high");
-    let names: Vec<&'static str> = arms(&scope, thresholds, 0.0).iter().map(|arm| arm.name).collect();
+    let all: Vec<&'static str> = arms(&scope, thresholds, 0.0).iter().map(|arm| arm.name).collect();
+    if let Some(other) = args.only.iter().find(|only| !all.contains(&only.as_str())) {
+        anyhow::bail!("there is no variant {other:?}: name some of {}", all.join(", "));
+    }
+    let wanted = |name: &&'static str| args.only.is_empty() || args.only.iter().any(|only| only == name);
+    let names: Vec<&'static str> = all.into_iter().filter(wanted).collect();
     std::fs::create_dir_all(&args.out).with_context(|| format!("cannot make {}", args.out.display()))?;
     let path = args.out.join("runs.jsonl");
     let mut done: Vec<Ran> = vec![];
@@ -92,7 +104,7 @@ pub fn run(args: &AblationArgs) -> Result<()> {
                 threads.spawn(|| {
                     loop {
                         let Some(seed) = shared.lock().ok().and_then(|mut shared| shared.2.pop_front()) else { return };
-                        if let Err(error) = one_seed((&scope, &policy), thresholds, seed, &shared, &bar)
+                        if let Err(error) = one_seed((&scope, &policy), (thresholds, &names), seed, &shared, &bar)
                             && let Ok(mut failed) = failed.lock()
                         {
                             *failed = Some(error);
@@ -118,22 +130,24 @@ pub fn run(args: &AblationArgs) -> Result<()> {
 
 type Shared = Mutex<(File, Vec<Ran>, VecDeque<u64>)>;
 
-fn one_seed((scope, policy): (&Scope, &Base), thresholds: Option<Thresholds>, seed: u64, shared: &Shared, bar: &ProgressBar) -> Result<()> {
+fn one_seed(
+    (scope, policy): (&Scope, &Base),
+    (thresholds, names): (Option<Thresholds>, &[&'static str]),
+    seed: u64,
+    shared: &Shared,
+    bar: &ProgressBar,
+) -> Result<()> {
     let known = |name: &str| {
         let shared = shared.lock().ok()?;
         shared.1.iter().find(|ran| ran.seed == seed && ran.arm == name).cloned()
     };
-    let all = arms(scope, thresholds, 0.0);
-    if all.iter().all(|arm| known(arm.name).is_some()) {
-        return Ok(());
-    }
     // The random control masks as much as AEPO did of the same seed, so it comes after.
-    for arm in &all {
-        if known(arm.name).is_some() {
+    for &name in names {
+        if known(name).is_some() {
             continue;
         }
         let share = known("AEPO").map_or(0.0, |ran| ran.masked());
-        let arm: Arm = arms(scope, thresholds, share).into_iter().find(|other| other.name == arm.name).context("an arm of that name")?;
+        let arm: Arm = arms(scope, thresholds, share).into_iter().find(|arm| arm.name == name).context("an arm of that name")?;
         let see =
             |step: &data::RlStep| bar.set_message(format!("seed {seed}: {}, step {}, reward {:.3}", arm.name, step.step, step.reward));
         let ran = pollster::block_on(train(scope, &arm, policy, seed, see))?;

@@ -209,16 +209,29 @@ impl<E: Environment> Reinforce<E> {
 
     /// Rewards of one greedy completion of every prompt of `held`.
     pub async fn validate(&self, held: &mut impl Environment, see: impl FnMut()) -> Result<(RlValidation, Vec<Option<f64>>)> {
+        self.validate_at(held, (1, 0.0), see).await
+    }
+
+    /// Rewards of so many completions of every prompt of `held` at this temperature, of the whole distribution. The margin is of the
+    /// prompts' means.
+    pub async fn validate_at(
+        &self,
+        held: &mut impl Environment,
+        (samples, temperature): (usize, f32),
+        see: impl FnMut(),
+    ) -> Result<(RlValidation, Vec<Option<f64>>)> {
         let begun = Instant::now();
         let tasks = held.tasks();
         let all = tasks.iter().enumerate().flat_map(|(task, (_, items))| (0..*items).map(move |item| (task, item)));
         let prompts: Vec<Prompt> = all.map(|(task, item)| held.prompt(task, item)).collect();
-        let drawing = Drawing { samples: 1, temperature: 0.0, top_p: 1.0, space: LogprobSpace::Full, ..self.drawing.clone() };
-        let rollouts = drawing.draw(self.trainer.model(), &prompts, (self.seed, 0), see).await?;
+        let drawing = Drawing { samples, temperature, top_p: 1.0, space: LogprobSpace::Full, ..self.drawing.clone() };
+        // Other random numbers than those of any step's rollouts, the same at every validation.
+        let rollouts = drawing.draw(self.trainer.model(), &prompts, (self.seed, u64::MAX), see).await?;
         let rewards: Vec<Option<f64>> = held.score(&prompts, &rollouts).await.into_iter().map(|score| score.ok()).collect();
         let tasks: Vec<TaskStep> =
             (0..tasks.len()).map(|task| summary(task, &tasks[task].0, &prompts, &rollouts, &rewards, None)).collect();
-        let known: Vec<f64> = rewards.iter().flatten().copied().collect();
+        let of_prompt = |rewards: &[Option<f64>]| Some(mean(rewards.iter().flatten().copied())).filter(|mean| mean.is_finite());
+        let known: Vec<f64> = rewards.chunks(samples.max(1)).filter_map(of_prompt).collect();
         let validation = RlValidation {
             step: self.step,
             reward: mean(tasks.iter().map(|task| f64::from(task.reward)).filter(|reward| reward.is_finite())) as f32,
