@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
+use train::rl::ablation::page::html;
 use train::rl::ablation::summary::{by_task, table};
 use train::rl::ablation::{Arm, Base, Ran, Scope, arms, base, load, run as train, save};
 use train::rl::aepo::Thresholds;
@@ -123,8 +124,10 @@ pub fn run(args: &AblationArgs) -> Result<()> {
     ensure!(!done.is_empty(), "{} has no runs", path.display());
     let text = format!("{}\n{}", table(&done, &names, "+ task std"), by_task(&done, &names));
     std::fs::write(args.out.join("table.md"), &text)?;
+    let page = args.out.join("ablation.html");
+    std::fs::write(&page, html(&done, &names))?;
     let seconds: f64 = done.iter().map(|ran| ran.seconds).sum();
-    println!("{text}\n{} runs of {} together: {}", done.len(), duration(seconds), path.display());
+    println!("{text}\n{} runs of {} together: {}, curves: {}", done.len(), duration(seconds), path.display(), page.display());
     Ok(())
 }
 

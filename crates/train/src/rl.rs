@@ -10,6 +10,7 @@ pub mod aepo;
 pub mod alarms;
 pub mod bins;
 pub mod clip;
+mod curves;
 pub mod environment;
 pub mod items;
 pub mod ladder;

@@ -8,9 +8,12 @@ use world::{Split, World, WorldSettings};
 
 use super::super::environment::Environment;
 use super::super::rollout::{Prompt, Rollout};
+use crate::sft::random;
 
 /// Where items that are not trained on begin.
 const HELD: u64 = 1 << 32;
+/// The seed of slips.
+const SLIPS: u64 = 0x736c_6970;
 
 /// Documents and questions, with their answers.
 pub struct Lessons {
@@ -38,8 +41,8 @@ impl Lessons {
     }
 
     fn new(seed: u64, first: u64, count: usize) -> Self {
-        let world = World::new(WorldSettings { words: [20, 40], names: 8, distractors: 0, ..WorldSettings::tiny(seed, Split::Train) })
-            .expect("the preset is a world");
+        let settings = WorldSettings { words: [20, 40], names: 8, distractors: 0, amounts: 20, ..WorldSettings::tiny(seed, Split::Train) };
+        let world = World::new(settings).expect("the preset is a world");
         let words: Vec<String> = world::vocabulary().iter().map(|word| word.to_string()).collect();
         let number: HashMap<&str, u32> = words.iter().enumerate().map(|(id, word)| (word.as_str(), id as u32)).collect();
         let stop = number[world::IM_END];
@@ -82,9 +85,16 @@ impl Lessons {
         self.stop
     }
 
-    /// Prompt and right reply of an item; the reply is to be predicted, or `all` of it.
-    pub fn lesson(&self, number: usize, all: bool) -> (Vec<u32>, Vec<bool>) {
-        let Row { prompt, reply, .. } = &self.rows[number];
+    /// Prompt and reply of an item; the reply is to be predicted, or `all` of it. A share `slips` of the lessons have the reply to another
+    /// item of the task: who learns from them knows more than it says.
+    pub fn lesson(&self, number: usize, all: bool, slips: f64) -> (Vec<u32>, Vec<bool>) {
+        let Row { prompt, item, reply } = &self.rows[number];
+        let mut reply = reply;
+        if (random(SLIPS, number as u64, 0) as f64) < slips * u64::MAX as f64 {
+            let same = self.tasks.iter().find(|(task, _)| *task == item.task).map_or(&[][..], |(_, items)| items);
+            let other = random(SLIPS, number as u64, 1) as usize % same.len().max(1);
+            reply = same.get(other).map_or(reply, |&other| &self.rows[other].reply);
+        }
         let mask = (0..prompt.len() + reply.len()).map(|at| all || at >= prompt.len()).collect();
         ([prompt.as_slice(), reply].concat(), mask)
     }
