@@ -180,6 +180,27 @@ fn rewards_that_fail_stop_a_run_that_can_be_resumed() {
 }
 
 #[test]
+fn a_plan_tells_rollouts_and_updates_apart() {
+    let folder = prepare(2, SHARE);
+    let plan = longhand(&["train", "rl.toml", "--plan", "--json"], folder.path()).output().unwrap();
+    assert!(plan.status.success(), "{}", said(&plan));
+    let plan: Value = serde_json::from_slice(&plan.stdout).unwrap();
+    // Prompts of a few tokens share no page: 4 prompts, 4 rollouts, at most 7 rows of reply and the prompt each.
+    let (rows, memory) = (plan["step_tokens"].as_f64().unwrap(), &plan["memory"]);
+    assert!((4.0 * 4.0 * 8.0..4.0 * 4.0 * 64.0).contains(&rows), "{rows} rows");
+    assert!(memory["rollouts' keys, values"].as_u64().unwrap() > 0);
+    let seconds = |of: &str| plan[of].as_f64().unwrap();
+    assert!(seconds("rollout_seconds") > 0.0 && seconds("seconds_per_step") > 0.0);
+    assert!((seconds("seconds") / (2.0 * (seconds("rollout_seconds") + seconds("seconds_per_step"))) - 1.0).abs() < 1e-6);
+    let none = longhand(&["train", "rl.toml", "--plan", "--no-measure", "--memory", "0.001"], folder.path()).output().unwrap();
+    assert!(none.status.code() == Some(2) && said(&none).contains("GiB"), "{}", said(&none));
+    // Without the prompts a plan is still made, and says so.
+    fs::remove_file(folder.path().join("items.jsonl")).unwrap();
+    let plan = longhand(&["train", "rl.toml", "--plan", "--no-measure"], folder.path()).output().unwrap();
+    assert!(String::from_utf8_lossy(&plan.stdout).contains("the data is not here"), "{}", said(&plan));
+}
+
+#[test]
 fn bad_items_are_named() {
     let folder = prepare(3, "reward = \"rule\"");
     let run = |rows: &str| {

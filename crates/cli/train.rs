@@ -198,6 +198,7 @@ fn work(config: &Config, shape: &ModelConfig, stored: Option<u64>, data: Option<
         steps,
         validation,
         checkpoints: config.checkpoint.keep as u64 + 2,
+        rollouts: None,
     }
 }
 
@@ -233,23 +234,30 @@ fn plan_only(args: &TrainArgs, config: &Config) -> Result<()> {
             (base.config().clone(), Some(base.total_bytes()), Some(base))
         }
     };
+    if let Some(recipe) = &config.rl {
+        return learn::plan(args, config, recipe, (&shape, stored, base.as_ref()));
+    }
     let mut data = None;
     if let (Some(base), true) = (&base, config.path(&config.data.file).exists()) {
         let chat = ChatFormat::new(base)?;
         data = Some(datasets(config, &chat, &shape)?);
     }
     let wanted = work(config, &shape, stored, data.as_ref().map(|(data, held)| (data, held.as_ref())));
+    let longest = data.as_ref().map_or(config.data.max_length, |(data, held)| longest(data, held.as_ref()));
+    say_plan(args, config, &wanted, longest, data.is_some())
+}
+
+/// Chooses what fits, measures it, and prints the plan.
+fn say_plan(args: &TrainArgs, config: &Config, wanted: &Work, longest: usize, data: bool) -> Result<()> {
     let device = device(config, args.adapter.as_deref())?;
     let what = device.describe();
-    let longest = data.as_ref().map_or(config.data.max_length, |(data, held)| longest(data, held.as_ref()));
-    let work = chosen(&wanted, longest, args.memory, &device)?;
+    let work = chosen(wanted, longest, args.memory, &device)?;
     let rates = if args.no_measure { None } else { Some(pollster::block_on(work.measure(device, Duration::from_secs(8)))?.0) };
-    let none = Rates { layer: 0.0, layer_forward: 0.0, head: 0.0, optimizer: 0.0 };
-    let plan = work.plan(rates.as_ref().unwrap_or(&none));
+    let plan = work.plan(&rates.unwrap_or_default());
     if args.json {
-        println!("{}", plan_json(&work, &plan, rates.as_ref(), data.is_some()));
+        println!("{}", plan_json(&work, &plan, rates.as_ref(), data));
     } else {
-        print_plan(&work, &plan, rates.is_some(), data.is_some(), &what);
+        print_plan(&work, &plan, rates.is_some(), data, &what);
     }
     Ok(())
 }
@@ -272,7 +280,7 @@ fn plan_json(work: &Work, plan: &Plan, rates: Option<&Rates>, data: bool) -> ser
         "parameters": plan.parameters.0, "trained": plan.parameters.1, "memory": memory, "peak_memory": plan.memory.total(),
         "micro_batch_tokens": work.pass.rows, "layers_kept": work.pass.keep, "step_tokens": work.step_tokens,
         "steps": work.steps, "data_seen": data,
-        "seconds_per_step": rates.map(|_| plan.seconds_per_step), "seconds": rates.map(|_| plan.seconds),
+        "seconds_per_step": rates.map(|_| plan.seconds_per_step), "rollout_seconds": rates.map(|_| plan.rollout_seconds), "seconds": rates.map(|_| plan.seconds),
         "tokens_per_second": rates.map(|_| plan.tokens_per_second(work)), "disk": plan.disk, "flops_per_step": plan.flops_per_step,
     })
 }
@@ -285,7 +293,7 @@ fn print_plan(work: &Work, plan: &Plan, measured: bool, data: bool, device: &str
     }
     println!("passes of {} tokens, the last {} of {} layers not recomputed", work.pass.rows, work.pass.keep, work.config.layers);
     if !data {
-        println!("(the data is not here: examples are taken to be half of data.max_length long)");
+        println!("(the data is not here: it is taken to be half of data.max_length long)");
     }
     if measured {
         println!(
@@ -294,6 +302,10 @@ fn print_plan(work: &Work, plan: &Plan, measured: bool, data: bool, device: &str
             plan.seconds_per_step,
             plan.tokens_per_second(work)
         );
+        if let Some(rollouts) = &work.rollouts {
+            let count = rollouts.prompts * rollouts.group;
+            println!("and {count} rollouts before it, {:.2} s if each has {} tokens", plan.rollout_seconds, rollouts.reply);
+        }
         if work.steps > 0 {
             println!("{} steps: {}", work.steps, view::duration(plan.seconds));
         }

@@ -5,19 +5,23 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use data::StopCause;
-use model::source::free_memory;
+use model::ModelConfig;
+use model::source::{Checkpoint, free_memory};
+use model::train::TrainSpaceShape;
 use reward::{RewardSettings, Rewarder, Source};
-use train::config::Config;
+use train::config::{Config, StepSize};
 use train::finetune::{self, Trained};
-use train::rl::environment::longest_prompt;
+use train::plan::{RolloutWork, Work};
+use train::rl::environment::{Environment, longest_prompt};
 use train::rl::items::Items;
-use train::rl::learn::{Learn, Outcome, identity};
+use train::rl::learn::{Learn, Outcome, SEQUENCES, branches, identity};
 use train::rl::recipe::{Recipe, RewardSource};
+use train::rl::rollout::Drawing;
 use train::sft::ChatFormat;
 
-use super::{Live, STOP, TrainArgs, absolute, chosen, device, work};
+use super::{Live, ROWS, STOP, TrainArgs, absolute, chosen, device, say_plan, work};
 use crate::args::{DeviceKind, KvKind, MachineArgs};
 use crate::{load, progress};
 
@@ -37,7 +41,8 @@ pub fn run(args: &TrainArgs, config: Config, recipe: &Recipe, text: &str, folder
         base.config().max_positions
     );
     let device = device(&config, args.adapter.as_deref())?;
-    let wanted = work(&config, base.config(), Some(base.total_bytes()), None);
+    let cache = free_memory().map_or(1 << 30, |free| (free as f64 * CACHE) as u64);
+    let wanted = rl_work(&config, recipe, (base.config(), Some(base.total_bytes())), (mean_prompt(&items), longest), cache)?;
     let work = chosen(&wanted, longest, args.memory, &device)?;
     let bar = progress::bytes(base.total_bytes(), "loading");
     let model = finetune::load(&config, &base, device, longest + 64, |done, _| bar.set_position(done))?;
@@ -46,7 +51,6 @@ pub fn run(args: &TrainArgs, config: Config, recipe: &Recipe, text: &str, folder
     let fingerprint = identity(&train::adapter::fingerprint(&base)?, &bytes);
     let kept = absolute(text, &config, &args.config)?;
     let room = finetune::Room { rows: work.pass.rows, keep: work.pass.keep };
-    let cache = free_memory().map_or(1 << 30, |free| (free as f64 * CACHE) as u64);
     let stop_ids = chat.stop_ids().to_vec();
     let mut run = Learn::open((config, &kept), (model, &fingerprint), (items, held), stop_ids, folder, room, cache)?;
     run.skipped().iter().for_each(|why| eprintln!("passed over: {why}"));
@@ -75,6 +79,56 @@ pub fn run(args: &TrainArgs, config: Config, recipe: &Recipe, text: &str, folder
         }
     }
     Ok(())
+}
+
+/// What a run will take, before it runs.
+pub fn plan(
+    args: &TrainArgs,
+    config: &Config,
+    recipe: &Recipe,
+    (shape, stored, base): (&ModelConfig, Option<u64>, Option<&Checkpoint>),
+) -> Result<()> {
+    let (mut prompt, mut longest, mut here) = (config.data.max_length / 2, config.data.max_length + recipe.max_new_tokens, false);
+    if let (Some(base), true) = (base, config.path(&config.data.file).exists()) {
+        let items = items(config, recipe, &ChatFormat::new(base)?, &config.data.file)?;
+        (prompt, longest, here) = (mean_prompt(&items), longest_prompt(&items) + recipe.max_new_tokens, true);
+    }
+    let available = args.memory.map(|gib| (gib * (1u64 << 30) as f64) as u64).or_else(free_memory);
+    let cache = available.map_or(1 << 30, |free| (free as f64 * CACHE) as u64);
+    let wanted = rl_work(config, recipe, (shape, stored), (prompt, longest), cache)?;
+    say_plan(args, config, &wanted, longest, here)
+}
+
+/// The work of a step: rollouts, then an update in which each prompt is computed once. Replies are taken to be as long as they may be.
+fn rl_work(
+    config: &Config,
+    recipe: &Recipe,
+    (shape, stored): (&ModelConfig, Option<u64>),
+    (prompt, longest): (usize, usize),
+    cache: u64,
+) -> Result<Work> {
+    let StepSize::Examples(prompts) = config.train.batch else { bail!("with [rl], train.batch is a number of prompts") };
+    let usual = work(config, shape, stored, None);
+    let (together, cache) = Drawing::room(shape, usual.pass.kv, longest, (prompts * recipe.group).min(SEQUENCES), cache);
+    let rollouts = RolloutWork { prompts, group: recipe.group, prompt, reply: recipe.max_new_tokens, together, cache };
+    let (rows, replies) = (rollouts.update_rows(), prompts * recipe.group * recipe.max_new_tokens);
+    let pass_rows = config.train.micro_batch_tokens.unwrap_or(ROWS.min(rows)).max(longest);
+    Ok(Work {
+        pass: TrainSpaceShape { rows: pass_rows, sequences: branches(pass_rows), loss_rows: pass_rows, ..usual.pass },
+        length: prompt + recipe.max_new_tokens,
+        loss_share: replies as f64 / rows.max(1) as f64,
+        step_tokens: rows as f64,
+        rollouts: Some(rollouts),
+        ..usual
+    })
+}
+
+/// Tokens of a prompt, on average.
+fn mean_prompt(items: &Items) -> usize {
+    let tasks = items.tasks();
+    let all = tasks.iter().enumerate().flat_map(|(task, (_, count))| (0..*count).map(move |item| (task, item)));
+    let (sum, count) = all.fold((0, 0), |(sum, count), (task, item)| (sum + items.prompt(task, item).ids.len(), count + 1));
+    sum / count.max(1)
 }
 
 fn items(config: &Config, recipe: &Recipe, chat: &ChatFormat, file: &str) -> Result<Items> {

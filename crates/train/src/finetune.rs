@@ -427,6 +427,7 @@ fn flops_per_token(config: &Config, model: &ModelConfig, data: &Dataset) -> f64 
         steps: 1,
         validation: (0.0, 0),
         checkpoints: 1,
+        rollouts: None,
     };
     work.flops_per_token()
 }

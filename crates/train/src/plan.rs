@@ -3,8 +3,10 @@
 //! Memory is counted from the very shapes that are allocated. Time comes from training passes of two tiny models of random weights with
 //! the real widths, one layer and two: their difference is a layer, the rest the head. A pass of the run is as many layers and a head.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use kernels::attention::KvDType;
 use kernels::{DType, Device};
 use model::random::RandomWeights;
 use model::source::Role;
@@ -12,7 +14,10 @@ use model::train::{LoraShape, Slot, TrainSpace, TrainSpaceShape};
 use model::{Model, ModelConfig};
 
 use crate::error::Result;
-use crate::trainer::{Hyper, Sequence, Trainer};
+use crate::rl::recipe::LogprobSpace;
+use crate::rl::reinforce::STEP_ROWS;
+use crate::rl::rollout::{Drawing, Prompt};
+use crate::trainer::{Hyper, Sequence, Trainer, shared_rows};
 
 /// What is to be planned.
 #[derive(Clone, Debug)]
@@ -39,6 +44,33 @@ pub struct Work {
     pub validation: (f64, u64),
     /// Checkpoints on the disk at once, the one being written included.
     pub checkpoints: u64,
+    /// With reinforcement learning: what is drawn before each step.
+    pub rollouts: Option<RolloutWork>,
+}
+
+/// What reinforcement learning draws before each step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RolloutWork {
+    /// Prompts of a step.
+    pub prompts: usize,
+    /// Rollouts of a prompt.
+    pub group: usize,
+    /// Tokens of a prompt, on average.
+    pub prompt: usize,
+    /// Tokens of a reply; all that it may have, if nothing else is known.
+    pub reply: usize,
+    /// Sequences that are drawn at once.
+    pub together: usize,
+    /// Bytes of their keys and values.
+    pub cache: u64,
+}
+
+impl RolloutWork {
+    /// Rows of the update: what a prompt's rollouts share of it once, the rest for each.
+    pub fn update_rows(&self) -> usize {
+        let shared = if self.group > 1 { shared_rows(self.prompt) } else { 0 };
+        self.prompts * (shared + self.group * (self.prompt + self.reply - 1 - shared))
+    }
 }
 
 /// Where memory goes, in bytes.
@@ -56,16 +88,18 @@ pub struct Memory {
     pub activations: u64,
     /// Rotary tables and the kernels' scratch.
     pub scratch: u64,
+    /// Keys and values of rollouts.
+    pub rollouts: u64,
 }
 
 impl Memory {
     /// All of it.
     pub fn total(&self) -> u64 {
-        self.weights + self.masters + self.moments + self.gradients + self.activations + self.scratch
+        self.parts().iter().map(|(_, bytes)| bytes).sum()
     }
 
     /// Labels and bytes, for a table.
-    pub fn parts(&self) -> [(&'static str, u64); 6] {
+    pub fn parts(&self) -> [(&'static str, u64); 7] {
         [
             ("weights", self.weights),
             ("masters (f32)", self.masters),
@@ -73,12 +107,13 @@ impl Memory {
             ("gradients (f32)", self.gradients),
             ("activations", self.activations),
             ("scratch", self.scratch),
+            ("rollouts' keys, values", self.rollouts),
         ]
     }
 }
 
 /// What was measured, in seconds.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Rates {
     /// A layer's forward, recomputation and backward, per token.
     pub layer: f64,
@@ -88,6 +123,8 @@ pub struct Rates {
     pub head: f64,
     /// Clipping, AdamW and rounding, per trained parameter.
     pub optimizer: f64,
+    /// A layer, and the head with sampling, of one token of all rollouts that are drawn at once; 0 without reinforcement learning.
+    pub decode: (f64, f64),
 }
 
 /// The answer.
@@ -97,8 +134,10 @@ pub struct Plan {
     pub memory: Memory,
     /// Parameters of the model, and those trained.
     pub parameters: (u64, u64),
-    /// One optimizer step.
+    /// One optimizer step, without rollouts.
     pub seconds_per_step: f64,
+    /// The rollouts of a step.
+    pub rollout_seconds: f64,
     /// The whole run, validation included.
     pub seconds: f64,
     /// Checkpoints at their most.
@@ -153,6 +192,7 @@ impl Work {
             gradients: 4 * all,
             activations: TrainSpace::bytes(&self.config, self.pass, rank),
             scratch: (64 << 20) + 4 * (self.length.max(self.pass.rows) * self.config.head_dim) as u64,
+            rollouts: self.rollouts.map_or(0, |rollouts| rollouts.cache),
         }
     }
 
@@ -189,10 +229,16 @@ impl Work {
         let layer = (two.pass - one.pass).max(two.pass * 0.05);
         let layer_forward = (two.forward - one.forward).max(two.forward * 0.05);
         let head = (one.pass - layer).max(0.0) / one.loss_tokens * self.config.vocab as f64 / one.vocab;
-        Ok((
-            Rates { layer: layer / one.tokens, layer_forward: layer_forward / one.tokens, head, optimizer: two.step / two.trained },
-            device,
-        ))
+        let decode_layer = (two.decode - one.decode).max(two.decode * 0.05);
+        let decode_head = (one.decode - decode_layer).max(0.0) * self.config.vocab as f64 / one.vocab;
+        let rates = Rates {
+            layer: layer / one.tokens,
+            layer_forward: layer_forward / one.tokens,
+            head,
+            optimizer: two.step / two.trained,
+            decode: (decode_layer, decode_head),
+        };
+        Ok((rates, device))
     }
 
     /// Puts the pieces together.
@@ -206,11 +252,18 @@ impl Work {
         let step = pass(self.step_tokens) + trained as f64 * rates.optimizer;
         let validation = self.validation.0 * (layers * rates.layer_forward + self.loss_share * rates.head / 3.0);
         let state = self.checkpoint_bytes();
+        let drawn = |rollouts: RolloutWork| {
+            let waves = (rollouts.prompts * rollouts.group).div_ceil(rollouts.together.max(1)) as f64;
+            let prompts = (rollouts.prompts * rollouts.prompt) as f64 * layers * rates.layer_forward;
+            prompts + waves * rollouts.reply as f64 * (layers * rates.decode.0 + rates.decode.1)
+        };
+        let rollout_seconds = self.rollouts.map_or(0.0, drawn);
         Plan {
             memory: self.memory(),
             parameters: (self.config.parameters(), trained),
             seconds_per_step: step,
-            seconds: step * self.steps as f64 + validation * self.validation.1 as f64,
+            rollout_seconds,
+            seconds: (step + rollout_seconds) * self.steps as f64 + validation * self.validation.1 as f64,
             disk: state * self.checkpoints,
             flops_per_step: self.flops_per_token() * self.step_tokens,
         }
@@ -233,7 +286,8 @@ impl Work {
         let work = Self { config: config.clone(), ..self.clone() };
         let length = self.length.clamp(2, self.pass.rows);
         let sequences = (self.pass.rows / length).clamp(1, self.pass.sequences.max(1));
-        let mut model = Model::load(&RandomWeights::new(config.clone(), self.dtype, 1)?, device, length, |_, _| {})?;
+        let positions = length.max(self.rollouts.map_or(0, |rollouts| rollouts.prompt + DECODED + 1));
+        let mut model = Model::load(&RandomWeights::new(config.clone(), self.dtype, 1)?, device, positions, |_, _| {})?;
         if let Some((shape, roles)) = &self.lora {
             model.adapt(*shape, roles, 1)?;
         }
@@ -268,10 +322,15 @@ impl Work {
                 break;
             }
         }
+        let decode = match &self.rollouts {
+            Some(rollouts) => time_decode(trainer.model(), rollouts, self.pass.kv, budget).await?,
+            None => 0.0,
+        };
         let timed = Timed {
             pass,
             forward,
             step,
+            decode,
             tokens: rows as f64,
             loss_tokens: (predicted * sequences) as f64,
             vocab: config.vocab as f64,
@@ -282,6 +341,41 @@ impl Work {
     }
 }
 
+/// Seconds of one token of all rollouts that are drawn at once.
+async fn time_decode(model: &Arc<Model>, rollouts: &RolloutWork, kv: KvDType, budget: Duration) -> Result<f64> {
+    let drawing = |max_new_tokens| Drawing {
+        samples: rollouts.group,
+        max_new_tokens,
+        temperature: 1.0,
+        top_p: 1.0,
+        space: LogprobSpace::Full,
+        stop_ids: vec![],
+        kv,
+        sequences: rollouts.together,
+        cache_bytes: u64::MAX,
+        step_rows: STEP_ROWS,
+    };
+    let prompts = (rollouts.together / rollouts.group.max(1)).clamp(1, rollouts.prompts);
+    let ids = |item: usize| (0..rollouts.prompt.max(1)).map(|i| ((i * 7919 + 101 * item + 13) % model.config.vocab) as u32).collect();
+    let prompts: Vec<Prompt> = (0..prompts).map(|item| Prompt { task: 0, item, ids: ids(item) }).collect();
+    let (mut first, mut all) = (f64::INFINITY, f64::INFINITY);
+    let begun = Instant::now();
+    for round in 0..ROUNDS {
+        for (tokens, best) in [(1, &mut first), (1 + DECODED, &mut all)] {
+            let started = Instant::now();
+            drawing(tokens).draw(model, &prompts, (0, round as u64), || ()).await?;
+            *best = best.min(started.elapsed().as_secs_f64());
+        }
+        if begun.elapsed() > budget {
+            break;
+        }
+    }
+    Ok((all - first).max(0.0) / DECODED as f64)
+}
+
+/// Tokens that are drawn to time them.
+const DECODED: usize = 8;
+
 /// The head's time grows with the vocabulary, so a part of it is enough to measure.
 const MOST_VOCAB: usize = 32_768;
 const ROUNDS: usize = 4;
@@ -291,6 +385,7 @@ struct Timed {
     pass: f64,
     forward: f64,
     step: f64,
+    decode: f64,
     tokens: f64,
     loss_tokens: f64,
     vocab: f64,

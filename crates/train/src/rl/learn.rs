@@ -25,7 +25,12 @@ const PATIENCE: u32 = 3;
 /// Characters of a sample that are kept.
 const SHOWN: usize = 1200;
 /// Sequences that rollouts run at once at most; a CPU gains nothing beyond.
-const SEQUENCES: usize = 256;
+pub const SEQUENCES: usize = 256;
+
+/// Branches of a pass that its cache has pages for: rollouts add a few rows each to the prompt that they share.
+pub fn branches(rows: usize) -> usize {
+    rows.div_ceil(8)
+}
 
 /// A reinforcement learning that is ready to begin or go on.
 pub struct Learn<E> {
@@ -78,7 +83,7 @@ impl<E: Environment> Learn<E> {
         let kv = finetune::kv_of(&config);
         let longest = longest_prompt(&environment).max(held.as_ref().map_or(0, longest_prompt)) + recipe.max_new_tokens;
         let rows = room.rows.max(longest);
-        let shape = TrainSpaceShape { rows, sequences: rows.div_ceil(2), loss_rows: rows, kv, keep: room.keep };
+        let shape = TrainSpaceShape { rows, sequences: branches(rows), loss_rows: rows, kv, keep: room.keep };
         let slots = finetune::slots(&config, &model);
         let start = finetune::start(&config, text, &model);
         let trainer = Trainer::new(model, &slots, shape, finetune::hyper(&config))?;

@@ -20,7 +20,7 @@ use crate::error::Result;
 use crate::trainer::{PolicySequence, Trainer};
 
 /// Rows that a step of the rollouts computes at most.
-const STEP_ROWS: usize = 512;
+pub const STEP_ROWS: usize = 512;
 
 /// A policy in training.
 pub struct Reinforce<E> {

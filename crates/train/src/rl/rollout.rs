@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use data::{Sampling, StopReason};
 use kernels::attention::{KvDType, PAGE_TOKENS};
-use model::{Engine, EngineSettings, Model, Request};
+use model::{Engine, EngineSettings, Model, ModelConfig, Request};
 
 use super::recipe::LogprobSpace;
 use crate::error::Result;
@@ -135,20 +135,25 @@ impl Drawing {
         Ok(rollouts)
     }
 
+    /// How many of `total` sequences of at most `window` tokens `bytes` of keys and values have room for, at least 1, and what those take.
+    pub fn room(config: &ModelConfig, kv: KvDType, window: usize, total: usize, bytes: u64) -> (usize, u64) {
+        let positions = window.div_ceil(PAGE_TOKENS) * PAGE_TOKENS;
+        let sequence = (config.layers * kv.bytes_per_position(config.kv_heads, config.head_dim) * positions) as u64;
+        let affordable = usize::try_from(bytes / sequence.max(1)).unwrap_or(usize::MAX);
+        let sequences = total.min(affordable).max(1);
+        (sequences, sequences as u64 * sequence)
+    }
+
     /// An engine for `total` sequences of at most `window` tokens, as many of them at once as there may be.
     fn engine(&self, model: &Model, window: usize, total: usize) -> EngineSettings {
-        let config = &model.config;
-        let pages = window.div_ceil(PAGE_TOKENS);
-        let sequence = (config.layers * self.kv.bytes_per_position(config.kv_heads, config.head_dim) * pages * PAGE_TOKENS) as u64;
-        let affordable = (self.cache_bytes / sequence.max(1)).max(1) as usize;
-        let sequences = total.min(self.sequences).min(affordable).max(1);
+        let (sequences, _) = Self::room(&model.config, self.kv, window, total.min(self.sequences), self.cache_bytes);
         EngineSettings {
             window,
-            cache_positions: sequences * pages * PAGE_TOKENS,
+            cache_positions: sequences * window.div_ceil(PAGE_TOKENS) * PAGE_TOKENS,
             step_rows: self.step_rows.max(sequences),
             max_sequences: sequences,
             kv: self.kv,
-            record_routes: config.moe.is_some(),
+            record_routes: model.config.moe.is_some(),
         }
     }
 }
