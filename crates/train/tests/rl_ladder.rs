@@ -3,6 +3,7 @@
 use kernels::cpu::CpuDevice;
 use kernels::{Device, Precision};
 use train::rl::environment::Environment;
+use train::rl::ladder::tasks::Needle;
 use train::rl::ladder::toys::{Dice, Toy};
 use train::rl::ladder::{Arm, Run, Rung, climb, rungs};
 use train::rl::rollout::{Prompt, Rollout};
@@ -98,6 +99,17 @@ fn a_mixture_is_trained_on_what_it_sampled() {
     let (run_, pass) = run(&rung, 0, |toy| toy);
     assert_eq!(run_.mismatch, (0.0, 0.0));
     assert!(pass);
+    faults_fail(&rung);
+}
+
+#[test]
+fn a_needle_is_found_after_lessons_of_fewer() {
+    let mut rung = shorter(rung("needle"), |arm| {
+        arm.tasks = || vec![Box::new(Needle { pairs: 32, values: 32, lesson: 8 })];
+        (arm.steps, arm.every, arm.prompts) = (40, 40, 12);
+    });
+    rung.judge = |runs| train::rl::ladder::held_out(runs, runs[0].held_out().0 + 0.2);
+    assert!(run(&rung, 0, |toy| toy).1);
     faults_fail(&rung);
 }
 

@@ -5,12 +5,12 @@ use model::{Architecture, ModelConfig, MoeConfig, RopeScaling};
 use super::super::advantage::Scale;
 use super::super::aepo;
 use super::super::recipe::Recipe;
-use super::tasks::{Bandit, Digits, Graded, Next, Reverse};
+use super::tasks::{Bandit, Digits, Graded, Needle, Next, Reverse};
 use super::{Arm, Run, Rung, Verdict, Warmup};
 
 /// All rungs, lowest first.
 pub fn rungs() -> Vec<Rung> {
-    vec![bandit(), digits(), reverse(), mix(), moe()]
+    vec![bandit(), digits(), reverse(), mix(), needle(), moe()]
 }
 
 fn bandit() -> Rung {
@@ -118,6 +118,30 @@ fn mix() -> Rung {
         bar: "worst task's held-out reward, by the task's deviation (end) ≥ by the group's (start) + 0.1",
         arms: scales.into_iter().map(arm).collect(),
         judge,
+    }
+}
+
+fn needle() -> Rung {
+    let arm = Arm {
+        name: "needle",
+        model: qwen3(97, 64, 2, 160),
+        tasks: || vec![Box::new(Needle { pairs: 64, values: 32, lesson: 16 })],
+        items: (4096, 128),
+        stop: None,
+        warmup: Some(Warmup { steps: 600, sequences: 64, lr: 3e-3, until: 0.2, every: 10 }),
+        recipe: recipe(8, 1),
+        prompts: 16,
+        steps: 180,
+        lr: 1e-3,
+        every: 30,
+        seconds: 110.0,
+    };
+    Rung {
+        name: "needle",
+        about: "the value of one key among 64, in one pass over 130 tokens, after supervised steps of at most 16 pairs until a fifth is right",
+        bar: "held-out reward ≥ 0.8 after 180 steps",
+        arms: vec![arm],
+        judge: |runs| held_out(runs, 0.8),
     }
 }
 

@@ -69,6 +69,67 @@ impl Task for Reverse {
     }
 }
 
+/// Values, each with its key behind it; a sign, and one of the keys, whose value is wanted.
+pub struct Needle {
+    /// Pairs of a prompt. Keys are the ids below, each in one pair; values the ids after, the sign the id after those.
+    pub pairs: u32,
+    /// Different values.
+    pub values: u32,
+    /// Most pairs of a lesson; a power of two.
+    pub lesson: u32,
+}
+
+impl Needle {
+    /// Fewest pairs of a lesson, and questions of one.
+    const LESSON: (u32, u32) = (4, 8);
+
+    fn sign(&self) -> u32 {
+        self.pairs + self.values
+    }
+}
+
+impl Task for Needle {
+    fn name(&self) -> &'static str {
+        "needle"
+    }
+    fn prompt(&self, dice: &mut Dice) -> Vec<u32> {
+        let keys = dice.shuffled(self.pairs);
+        let pairs = keys.into_iter().flat_map(|key| [self.pairs + dice.below(self.values), key]).collect::<Vec<_>>();
+        [pairs, vec![self.sign(), dice.below(self.pairs)]].concat()
+    }
+    fn answer(&self, prompt: &[u32]) -> Vec<u32> {
+        let key = prompt[prompt.len() - 1];
+        prompt.chunks(2).filter(|pair| pair[1] == key).map(|pair| pair[0]).take(1).collect()
+    }
+    fn reward(&self, prompt: &[u32], completion: &[u32]) -> f64 {
+        exact(completion, &self.answer(prompt))
+    }
+    /// Far fewer pairs than a prompt has, with a question for each. Looking up takes two heads one after the other, neither of which is of
+    /// use alone: one brings a value to its key, the other finds the key. Three lessons in ten teach the first by itself.
+    fn lesson(&self, prompt: &[u32], dice: &mut Dice) -> (Vec<u32>, Vec<bool>) {
+        let (few, questions) = Self::LESSON;
+        let some = |count: u32, dice: &mut Dice| &prompt[2 * dice.below(self.pairs - count + 1) as usize..][..2 * count as usize];
+        if dice.below(10) < 3 {
+            let ids: Vec<u32> = some(8, dice).chunks(2).flat_map(|pair| [pair[0], pair[1], pair[0]]).collect();
+            let mask = (0..ids.len()).map(|at| at % 3 == 2).collect();
+            return (ids, mask);
+        }
+        // A third of the lessons goes on to twice the pairs.
+        let mut count = few;
+        while count < self.lesson && dice.below(3) == 0 {
+            count *= 2;
+        }
+        let pairs = some(count, dice);
+        let mut ids = pairs.to_vec();
+        for _ in 0..questions.div_ceil(count) {
+            let asked = dice.shuffled(count).into_iter().map(|at| &pairs[2 * at as usize..]);
+            ids.extend(asked.flat_map(|pair| [self.sign(), pair[1], pair[0]]));
+        }
+        let mask = (0..ids.len()).map(|at| at >= pairs.len() && (at - pairs.len()) % 3 == 2).collect();
+        (ids, mask)
+    }
+}
+
 /// Easy, right or wrong: the number after the last one.
 pub struct Next;
 
