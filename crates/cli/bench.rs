@@ -116,7 +116,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         }
     }
     let (prefill, decode) = (Spread::of(prefill), Spread::of(decode));
-    if let Some(Candidate { key, bytes, .. }) = identity.filter(|_| !args.machine.exact) {
+    if let Some(Candidate { key, bytes, .. }) = identity.filter(|_| !args.machine.exact && !args.machine.cube) {
         // After `decode` tokens of prompt, as many again.
         let (prompt, context) = (args.prefill as f64, 1.5 * args.decode as f64);
         let device = device.clone();
