@@ -92,10 +92,20 @@ fn digits_are_learnt_from_nothing() {
 }
 
 #[test]
+fn a_mixture_is_trained_on_what_it_sampled() {
+    let mut rung = shorter(rung("moe"), |arm| (arm.steps, arm.every, arm.prompts, arm.lr) = (50, 50, 32, 3e-3));
+    rung.judge = |runs| train::rl::ladder::held_out(runs, 0.25);
+    let (run_, pass) = run(&rung, 0, |toy| toy);
+    assert_eq!(run_.mismatch, (0.0, 0.0));
+    assert!(pass);
+    faults_fail(&rung);
+}
+
+#[test]
 fn held_out_prompts_are_others() {
     for rung in rungs().iter().filter(|rung| rung.name != "bandit") {
         for arm in &rung.arms {
-            let training = Toy::training((arm.tasks)(), arm.items.0, 0);
+            let training = Toy::training((arm.tasks)(), arm.items.0);
             let held = Toy::held_out((arm.tasks)(), arm.items.1);
             let known: std::collections::HashSet<&[u32]> = training.prompts().collect();
             assert!(held.prompts().count() >= 30 && known.len() >= 60, "{}: {} and {}", rung.name, known.len(), held.prompts().count());

@@ -57,13 +57,13 @@ pub struct Scope {
 impl Default for Scope {
     fn default() -> Self {
         Self {
-            warmup: 3000,
+            warmup: 4000,
             sequences: 32,
-            warmup_lr: 3e-3,
-            steps: 60,
+            warmup_lr: 4e-3,
+            steps: 200,
             prompts: 20,
             group: 8,
-            lr: 1e-3,
+            lr: 5e-4,
             items: 20_000,
             held: 250,
             every: 20,

@@ -90,7 +90,7 @@ pub async fn climb<E: Environment>(
     mut see: impl FnMut(Progress),
 ) -> Result<Run> {
     let begun = Instant::now();
-    let training = || Toy::training((arm.tasks)(), arm.items.0, seed);
+    let training = || Toy::training((arm.tasks)(), arm.items.0);
     let (lessons, mut held) = (training(), Toy::held_out((arm.tasks)(), arm.items.1));
     let mut policy = policy(arm, seed, device, wrap(training()))?;
     let warmup = match &arm.warmup {

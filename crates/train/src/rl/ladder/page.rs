@@ -83,9 +83,10 @@ fn section(rung: &Rung, outcomes: &[Outcome]) -> String {
     for run in &runs {
         let colour = COLOURS[rung.arms.iter().position(|arm| arm.name == run.arm).unwrap_or(0) % COLOURS.len()];
         let steps = |values: &[f32]| values.iter().enumerate().map(|(n, &value)| ((n + 1) as f64, f64::from(value))).collect::<Vec<_>>();
-        lines.push((colour, true, steps(&run.rewards)));
-        lines.push((colour, false, run.held.iter().map(|held| (held.step as f64, f64::from(held.reward))).collect()));
-        entropies.push((colour, false, steps(&run.entropies)));
+        lines.push(Line { colour, thin: true, points: steps(&run.rewards) });
+        let points = run.held.iter().map(|held| (held.step as f64, f64::from(held.reward))).collect();
+        lines.push(Line { colour, thin: false, points });
+        entropies.push(Line { colour, thin: false, points: steps(&run.entropies) });
     }
     let thresholds: Vec<f64> =
         runs.iter().find_map(|run| run.thresholds).map_or(vec![], |(low, high)| vec![f64::from(low), f64::from(high)]);
@@ -121,13 +122,18 @@ fn section(rung: &Rung, outcomes: &[Outcome]) -> String {
     )
 }
 
-/// Colour, whether it is thin, points.
-type Line<'a> = (&'a str, bool, Vec<(f64, f64)>);
+/// A curve of a chart.
+struct Line {
+    colour: &'static str,
+    thin: bool,
+    /// (step, value).
+    points: Vec<(f64, f64)>,
+}
 
-/// Lines from 0 to their highest, and dashed levels.
+/// Lines from 0 to their highest point, and dashed levels.
 fn chart(title: &str, lines: &[Line], levels: &[f64]) -> String {
     let (width, height, left, below) = CHART;
-    let points = || lines.iter().flat_map(|(_, _, points)| points);
+    let points = || lines.iter().flat_map(|line| &line.points);
     let last = points().map(|point| point.0).fold(1.0, f64::max);
     let high = points().map(|point| point.1).chain(levels.iter().copied()).filter(|value| value.is_finite()).fold(1e-9, f64::max);
     let x = |step: f64| left + step / last * (width - left - 8.0);
@@ -143,7 +149,7 @@ fn chart(title: &str, lines: &[Line], levels: &[f64]) -> String {
     for &level in levels {
         let _ = write!(svg, r#"<path class="bar" d="M{left} {0:.1}H{width}"/>"#, y(level));
     }
-    for (colour, thin, points) in lines {
+    for Line { colour, thin, points } in lines {
         let path: Vec<String> = points.iter().filter(|p| p.1.is_finite()).map(|&(a, b)| format!("{:.1},{:.1}", x(a), y(b))).collect();
         let class = if *thin { r#" class="thin""# } else { "" };
         let _ = write!(

@@ -1,15 +1,16 @@
 //! The rungs: settings and bars.
 
-use model::{Architecture, ModelConfig, RopeScaling};
+use model::{Architecture, ModelConfig, MoeConfig, RopeScaling};
 
+use super::super::advantage::Scale;
 use super::super::aepo;
 use super::super::recipe::Recipe;
-use super::tasks::{Bandit, Digits};
-use super::{Arm, Run, Rung, Verdict};
+use super::tasks::{Bandit, Digits, Graded, Next, Reverse};
+use super::{Arm, Run, Rung, Verdict, Warmup};
 
 /// All rungs, lowest first.
 pub fn rungs() -> Vec<Rung> {
-    vec![bandit(), digits()]
+    vec![bandit(), digits(), reverse(), mix(), moe()]
 }
 
 fn bandit() -> Rung {
@@ -25,7 +26,7 @@ fn bandit() -> Rung {
         steps: 60,
         lr: 5e-3,
         every: 20,
-        seconds: 1.0,
+        seconds: 0.06,
     };
     let judge = |runs: &[Run]| verdict(f64::from(runs[0].rewards[0]), runs[0].sampled(5), 0.95);
     Rung {
@@ -47,17 +48,97 @@ fn digits() -> Rung {
         warmup: None,
         recipe: recipe(8, 3),
         prompts: 64,
-        steps: 120,
+        steps: 160,
         lr: 1.5e-3,
         every: 20,
-        seconds: 20.0,
+        seconds: 11.0,
     };
     Rung {
         name: "digits",
         about: "an arithmetic sequence modulo 10 goes on by three numbers; the reward is the share that is right before the first error; no warm-up",
-        bar: "held-out reward ≥ 0.8 after 120 steps",
+        bar: "held-out reward ≥ 0.8 after 160 steps",
         arms: vec![arm],
         judge: |runs| held_out(runs, 0.8),
+    }
+}
+
+fn reverse() -> Rung {
+    let arm = Arm {
+        name: "reverse",
+        model: qwen3(32, 64, 2, 16),
+        tasks: || vec![Box::new(Reverse { length: 6, letters: 26 })],
+        items: (4096, 128),
+        stop: None,
+        warmup: Some(Warmup { steps: 400, sequences: 64, lr: 3e-3, until: 0.25, every: 10 }),
+        recipe: recipe(8, 6),
+        prompts: 64,
+        steps: 150,
+        lr: 1.1e-3,
+        every: 30,
+        seconds: 52.0,
+    };
+    Rung {
+        name: "reverse",
+        about: "six letters from the last to the first, right as a whole or not, after supervised steps until a quarter is right",
+        bar: "held-out reward ≥ 0.9 after 150 steps",
+        arms: vec![arm],
+        judge: |runs| held_out(runs, 0.9),
+    }
+}
+
+fn mix() -> Rung {
+    let arm = |(name, scale)| {
+        let mut recipe = recipe(8, 1);
+        recipe.advantage.scale = scale;
+        Arm {
+            name,
+            model: qwen3(64, 64, 1, 16),
+            tasks: || vec![Box::new(Next), Box::new(Graded)],
+            items: (400, 200),
+            stop: None,
+            warmup: None,
+            recipe,
+            prompts: 32,
+            steps: 120,
+            lr: 2e-3,
+            every: 30,
+            seconds: 3.6,
+        }
+    };
+    let scales = [("task", Scale::Task), ("group", Scale::Group), ("batch", Scale::Batch), ("none", Scale::None)];
+    let judge = |runs: &[Run]| {
+        let worst: Vec<f64> = runs.iter().map(Run::worst_task).collect();
+        let said = runs.iter().zip(&worst).map(|(run, worst)| format!("{} {worst:.3}", run.arm)).collect::<Vec<_>>().join(", ");
+        Verdict { start: worst[1], end: worst[0], pass: worst[0] >= worst[1] + 0.1, said: format!("worst task: {said}") }
+    };
+    Rung {
+        name: "mix",
+        about: "an easy task marked 0 or 1, and one whose marks differ by a fifth where a completion is right and by thousandths where it is not; \
+                advantages are divided by the deviation of the task, of the group (plain GRPO), of the batch, by nothing",
+        bar: "worst task's held-out reward, by the task's deviation (end) ≥ by the group's (start) + 0.1",
+        arms: scales.into_iter().map(arm).collect(),
+        judge,
+    }
+}
+
+fn moe() -> Rung {
+    let mut arm = digits().arms.remove(0);
+    arm.name = "moe";
+    arm.seconds = 14.0;
+    arm.model.architecture = Architecture::Qwen3Moe;
+    arm.model.moe = Some(MoeConfig { experts: 8, top_k: 2, intermediate: 64, renormalise: true, dense_layers: vec![] });
+    let judge = |runs: &[Run]| {
+        let (start, end) = runs[0].held_out();
+        let (first, most) = runs[0].mismatch;
+        let said = format!("rollout and trainer differ by {first:e} in step 1, {most:e} at most");
+        Verdict { start, end, pass: end >= 0.8 && first == 0.0, said }
+    };
+    Rung {
+        name: "moe",
+        about: "digits, by a mixture of 8 experts of which 2 see each token",
+        bar: "held-out reward ≥ 0.8; rollouts and trainer differ by exactly 0 in step 1",
+        arms: vec![arm],
+        judge,
     }
 }
 

@@ -32,8 +32,8 @@ pub trait Task {
         let mask = (0..prompt.len() + answer.len()).map(|at| at >= prompt.len()).collect();
         ([prompt, &answer].concat(), mask)
     }
-    /// What training is told of a completion that is worth `reward`: the same, unless a task measures badly.
-    fn told(&self, reward: f64, _dice: &mut Dice) -> f64 {
+    /// What training is told of a completion that is worth `reward`: the same, unless the task's grader is not exact.
+    fn told(&self, reward: f64, _completion: &[u32]) -> f64 {
         reward
     }
 }
@@ -73,24 +73,24 @@ impl Dice {
 }
 
 /// A task and its prompts.
-type Prompted = (Box<dyn Task>, Vec<Vec<u32>>);
+type Pool = (Box<dyn Task>, Vec<Vec<u32>>);
 
 /// Tasks with their prompts: those to train on, or those held out.
 pub struct Toy {
-    tasks: Vec<Prompted>,
-    /// Of rewards; `None`: rewards without noise.
-    noise: Option<Dice>,
+    tasks: Vec<Pool>,
+    /// Whether rewards are what the tasks' graders tell.
+    told: bool,
 }
 
 impl Toy {
-    /// Prompts to train on. Rewards have their noise, by `seed`.
-    pub fn training(tasks: Vec<Box<dyn Task>>, items: usize, seed: u64) -> Self {
-        Self { tasks: tasks.into_iter().map(|task| with_prompts(task, items, false)).collect(), noise: Some(Dice::new(seed, 1)) }
+    /// Prompts to train on, with rewards as graders tell them.
+    pub fn training(tasks: Vec<Box<dyn Task>>, items: usize) -> Self {
+        Self { tasks: tasks.into_iter().map(|task| with_prompts(task, items, false)).collect(), told: true }
     }
 
-    /// Held-out prompts, none of which is in [`Self::training`]. Rewards are without noise.
+    /// Held-out prompts, none of which is in [`Self::training`]. Rewards are what completions are worth.
     pub fn held_out(tasks: Vec<Box<dyn Task>>, items: usize) -> Self {
-        Self { tasks: tasks.into_iter().map(|task| with_prompts(task, items, true)).collect(), noise: None }
+        Self { tasks: tasks.into_iter().map(|task| with_prompts(task, items, true)).collect(), told: false }
     }
 
     /// A prompt's lesson.
@@ -106,7 +106,7 @@ impl Toy {
 }
 
 /// At most `count` different prompts.
-fn with_prompts(task: Box<dyn Task>, count: usize, held: bool) -> (Box<dyn Task>, Vec<Vec<u32>>) {
+fn with_prompts(task: Box<dyn Task>, count: usize, held: bool) -> Pool {
     let mut dice = Dice::new(PROMPTS, u64::from(held));
     let mut seen = std::collections::HashSet::new();
     let (mut prompts, mut tries) = (vec![], 0);
@@ -131,15 +131,13 @@ impl Environment for Toy {
     }
 
     async fn score(&mut self, prompts: &[Prompt], rollouts: &[Rollout]) -> Vec<Result<f64, String>> {
-        let tasks = &self.tasks;
-        let mut noise = self.noise.as_mut();
-        let mut score = |rollout: &Rollout| {
+        let score = |rollout: &Rollout| {
             let prompt = &prompts[rollout.group];
-            let task = &tasks[prompt.task].0;
+            let task = &self.tasks[prompt.task].0;
             let reward = task.reward(&prompt.ids, rollout.completion());
-            Ok(noise.as_mut().map_or(reward, |dice| task.told(reward, dice)))
+            Ok(if self.told { task.told(reward, rollout.completion()) } else { reward })
         };
-        rollouts.iter().map(&mut score).collect()
+        rollouts.iter().map(score).collect()
     }
 
     fn text(&self, ids: &[u32]) -> String {
