@@ -14,7 +14,7 @@ use crate::args::MachineArgs;
 use crate::choose::Candidate;
 use crate::mapped::First;
 use crate::speeds::{self, Record};
-use crate::{bench_ops, load};
+use crate::{bench_ops, cubed, load};
 
 /// Prefill and decode of a model (or of a shape with random weights), or every op alone.
 #[derive(clap::Args)]
@@ -83,12 +83,13 @@ pub fn run(args: &BenchArgs) -> Result<()> {
             config.layers = args.layers.unwrap_or(config.layers).clamp(1, config.layers);
             let dtype = dtype(&args.dtype)?;
             let device = load::device(&args.machine, Precision::Fast)?;
+            cubed::say(&device, Some(dtype));
             let model = Model::load(&RandomWeights::new(config, dtype, 1)?, device, window, |_, _| {})?;
             (Arc::new(model), args.machine.kv_dtype(dtype == DType::F32), format!("{shape} ({}, random)", dtype.name()))
         }
         _ => anyhow::bail!("give --model, --random or --ops"),
     };
-    let device = model.device.describe();
+    let device = cubed::describe(&model.device);
     let settings = EngineSettings::single(window, kv);
     let mut engine = Engine::new(model.clone(), settings)?;
     let vocab = model.config.vocab as u32;

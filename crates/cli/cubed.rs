@@ -14,6 +14,12 @@ pub fn gemm(device: &Device) -> Option<&dyn Gemm> {
     }
 }
 
+/// The device, and the library that shares its products: figures of the two are not those of the device alone.
+pub fn describe(device: &Device) -> String {
+    let library = gemm(device).map(|gemm| format!(" with {}", gemm.describe()));
+    device.describe() + &library.unwrap_or_default()
+}
+
 /// `matmul forward of f32, f16 from 9 rows`, and every format that is passed on with the reason, many formats with one reason together.
 pub fn report(gemm: &dyn Gemm) -> (String, Vec<String>) {
     let (takes, passes) = taken(gemm, MANY);

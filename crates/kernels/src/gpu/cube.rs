@@ -3,7 +3,7 @@
 //! cubecl binds only memory it allocated itself. So x is copied into its memory at every product, a weight once, at its first
 //! product: copies on the GPU, and a second time the bytes of every weight that takes part. The product is read from cubecl's memory
 //! by our own shader, without a copy. Order on the queue: what we recorded is submitted before cubecl launches, and cubecl is flushed
-//! before we record what reads its product.
+//! before we record what reads its product. What cubecl cannot compile or bind is an error of the product, not a reason to take our kernel.
 //!
 //! The kernels are cubecl's WGSL: it knows no tensor cores and no TF32 there, so products and sums are f32. The routine is fixed;
 //! nothing is tuned at run time, so a product of one shape runs the same kernel every time.
@@ -133,9 +133,8 @@ impl Gemm for Cube {
         let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
         let Scratch { x: copy, product } = &mut *scratch;
         let x_bytes = 4 * (rows * k) as u64;
-        // Whatever was recorded may read the scratch of the product before.
-        device.submit()?;
         let copy = self.grown(copy, x_bytes)?;
+        // This sends what was recorded first: it may write x, or read the product before.
         device.copy(x, &copy.slice, x_bytes)?;
         for shard in &w.shards {
             let words = shard.copy.get_or_make(|| {
@@ -143,6 +142,7 @@ impl Gemm for Cube {
                 device.copy(&shard.slice, &held.slice, shard.slice.bytes)?;
                 Ok(held)
             })?;
+            // What finishes the shard before reads the memory that the next launch writes.
             device.submit()?;
             let bytes = 4 * (rows * shard.rows) as u64;
             let product = self.grown(product, bytes)?;

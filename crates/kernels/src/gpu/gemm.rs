@@ -21,7 +21,7 @@ pub trait Gemm: Send + Sync {
     /// x Wᵀ for one shard of W after the other. x: [rows, K] f32. `finish` gets the shard and a range with the product, [rows, N of the
     /// shard] f32, that stays what it is until this is called again; it may record dispatches that read it.
     ///
-    /// Errors with the library's own words, or with those of `finish`.
+    /// Errors with the library's own words, or with those of `finish`: a product once taken is never passed on after all.
     fn forward(
         &self,
         device: &GpuDevice,
