@@ -154,6 +154,17 @@ fn a_gpu_that_is_not_there_is_an_error_and_never_the_cpu() {
     refused(&args, &["adapter"]);
 }
 
+/// What `--cube` cannot be had with is said; never another way taken in its place.
+#[test]
+fn cubecl_that_is_not_there_is_an_error() {
+    let bench = ["bench", "--ops", "--size", "256", "--rows", "2", "--cube"];
+    refused(&bench, &["--device gpu"]);
+    refused(&[&bench[..], &["--device", "gpu", "--exact"]].concat(), &["--exact"]);
+    if cfg!(not(feature = "cube")) {
+        refused(&[&bench[..], &["--device", "gpu"]].concat(), &["--cube", "--features cube"]);
+    }
+}
+
 #[test]
 fn a_servers_model_is_not_told_which_device_to_use() {
     let args = ["read", "tests/documents/demo.txt", "--ask", "Who?", "--model", "openai:http://127.0.0.1:9/v1#m", "--window", "2048"];

@@ -32,8 +32,8 @@ fn short(name: &str) -> &str {
     name.strip_prefix("longhand-").unwrap_or(name)
 }
 
-/// (crate, everything it depends on) of the workspace, and its manifests.
-fn workspace() -> (BTreeMap<String, Vec<String>>, Vec<String>) {
+/// What cargo says of the workspace's packages.
+fn packages() -> Vec<Value> {
     let output = Command::new(env!("CARGO"))
         .args([
             "metadata",
@@ -48,7 +48,12 @@ fn workspace() -> (BTreeMap<String, Vec<String>>, Vec<String>) {
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let packages = metadata["packages"].as_array().unwrap();
+    metadata["packages"].as_array().unwrap().clone()
+}
+
+/// (crate, everything it depends on) of the workspace, and its manifests.
+fn workspace() -> (BTreeMap<String, Vec<String>>, Vec<String>) {
+    let packages = packages();
     let text = |value: &Value| value.as_str().unwrap().to_string();
     let uses = |package: &Value| package["dependencies"].as_array().unwrap().iter().map(|d| text(&d["name"])).collect();
     (
@@ -107,4 +112,48 @@ fn every_crate_takes_the_workspaces_lints() {
         let text = std::fs::read_to_string(&manifest).unwrap().replace("\r\n", "\n");
         assert!(text.contains("[lints]\nworkspace = true"), "{manifest}");
     }
+}
+
+/// What is wrong with how `packages` depend on the accelerator: it is optional, native, exactly pinned, of `kernels` alone, and off.
+fn accelerator_faults(packages: &[Value]) -> Vec<String> {
+    let mut faults = Vec::new();
+    for package in packages {
+        let name = short(package["name"].as_str().unwrap());
+        for used in package["dependencies"].as_array().unwrap() {
+            let dependency = used["name"].as_str().unwrap();
+            if !dependency.starts_with("cubecl") && !dependency.starts_with("cubek") {
+                continue;
+            }
+            let native = used["target"].as_str().is_some_and(|target| target.contains("not(target_arch = \"wasm32\")"));
+            let pinned = used["req"].as_str().unwrap().starts_with('=');
+            if name != "kernels" || !native || !pinned || used["optional"] != true {
+                faults.push(format!("{name} → {dependency}"));
+            }
+        }
+        let default = package["features"]["default"].as_array();
+        if default.is_some_and(|features| features.iter().any(|feature| feature.as_str().unwrap().contains("cube"))) {
+            faults.push(format!("{name} has it by default"));
+        }
+    }
+    faults
+}
+
+#[test]
+fn the_accelerator_is_optional_native_and_pinned() {
+    assert_eq!(accelerator_faults(&packages()), Vec::<String>::new());
+    let plant = |change: &dyn Fn(&mut Value)| {
+        let mut packages = packages();
+        let kernels = packages.iter_mut().find(|package| package["name"] == "longhand-kernels").unwrap();
+        change(kernels);
+        accelerator_faults(&packages).len()
+    };
+    let of_cubecl = |package: &mut Value, key: &str, value: Value| {
+        let used = package["dependencies"].as_array_mut().unwrap().iter_mut().find(|used| used["name"] == "cubecl").unwrap();
+        used[key] = value;
+    };
+    assert_eq!(plant(&|package| of_cubecl(package, "optional", false.into())), 1);
+    assert_eq!(plant(&|package| of_cubecl(package, "req", "^0.11.3".into())), 1);
+    assert_eq!(plant(&|package| of_cubecl(package, "target", Value::Null)), 1);
+    assert_eq!(plant(&|package| package["features"]["default"] = vec!["cube"].into()), 1);
+    assert_eq!(plant(&|package| package["name"] = "longhand-model".into()), 2);
 }

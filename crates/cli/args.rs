@@ -80,6 +80,9 @@ pub struct MachineArgs {
     /// Reproducible to the bit across batches, at some cost in speed.
     #[arg(long)]
     pub exact: bool,
+    /// On a GPU, cubecl takes the matrix products it can, in fast mode; needs a build with `--features cube`.
+    #[arg(long, conflicts_with = "exact")]
+    pub cube: bool,
     /// Storage of keys and values.
     #[arg(long, value_enum, default_value = "auto")]
     pub kv: KvKind,
@@ -88,14 +91,23 @@ pub struct MachineArgs {
 impl MachineArgs {
     /// Whether nothing was asked for.
     pub fn is_default(&self) -> bool {
-        self.device == DeviceKind::Cpu && self.adapter.is_none() && self.threads.is_none() && !self.exact && self.kv == KvKind::Auto
+        self.device == DeviceKind::Cpu
+            && self.adapter.is_none()
+            && self.threads.is_none()
+            && !self.exact
+            && !self.cube
+            && self.kv == KvKind::Auto
     }
 }
 
 impl MachineArgs {
-    /// `Exact` if asked for, else `default`.
+    /// `Exact` if asked for, `Fast` where `--cube` asks for it, else `default`.
     pub fn precision(&self, default: Precision) -> Precision {
-        if self.exact { Precision::Exact } else { default }
+        match (self.exact, self.cube) {
+            (true, _) => Precision::Exact,
+            (false, true) => Precision::Fast,
+            (false, false) => default,
+        }
     }
 
     /// The cache's dtype for a checkpoint whose weights are (or are not) all f32.

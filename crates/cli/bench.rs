@@ -14,7 +14,7 @@ use crate::args::MachineArgs;
 use crate::choose::Candidate;
 use crate::mapped::First;
 use crate::speeds::{self, Record};
-use crate::{bench_ops, load};
+use crate::{bench_ops, cubed, load};
 
 /// Prefill and decode of a model (or of a shape with random weights), or every op alone.
 #[derive(clap::Args)]
@@ -86,12 +86,13 @@ pub fn run(args: &BenchArgs) -> Result<()> {
             config.layers = args.layers.unwrap_or(config.layers).clamp(1, config.layers);
             let dtype = dtype(&args.dtype)?;
             let device = load::device(&args.machine, Precision::Fast)?;
+            cubed::say(&device, Some(dtype));
             let model = Model::load(&RandomWeights::new(config, dtype, 1)?, device, window, |_, _| {})?;
             (Arc::new(model), args.machine.kv_dtype(dtype == DType::F32), format!("{shape} ({}, random)", dtype.name()))
         }
         _ => anyhow::bail!("give --model, --random or --ops"),
     };
-    let device = model.device.describe();
+    let device = cubed::describe(&model.device);
     let settings = EngineSettings::single(window, kv);
     let mut engine = Engine::new(model.clone(), settings)?;
     let vocab = model.config.vocab as u32;
@@ -127,7 +128,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         }
         None => None,
     };
-    if let Some(Candidate { key, bytes, .. }) = identity.filter(|_| !args.machine.exact) {
+    if let Some(Candidate { key, bytes, .. }) = identity.filter(|_| !args.machine.exact && !args.machine.cube) {
         // After `decode` tokens of prompt, as many again.
         let (prompt, context) = (args.prefill as f64, 1.5 * args.decode as f64);
         let device = device.clone();

@@ -15,7 +15,7 @@ use kernels::{Bytes, DType, Device, Precision, Tensor, Weight, embedding, rms_no
 use serde_json::json;
 
 use crate::args::MachineArgs;
-use crate::load;
+use crate::{cubed, load};
 
 /// Experts and experts per token of the MoE ops.
 const EXPERTS: (usize, usize) = (16, 4);
@@ -27,6 +27,7 @@ pub fn run(machine: &MachineArgs, size: usize, rows: usize, runs: usize, json: b
     let mut bench = Bench { device: &device, runs, json, copy: None };
     if !json {
         println!("{}, hidden {size}, {rows} rows and 1", device.describe());
+        cubed::say(&device, None);
         println!("{:28} {:>6} {:>10} {:>10} {:>10} {:>8}", "op", "rows", "ms", "GFLOP/s", "GB/s", "of copy");
     }
     bench.copy(size)?;
@@ -111,7 +112,8 @@ impl Bench<'_> {
             for rows in [rows, 8, 1] {
                 let (x, mut y) = (self.noise(&[rows, size])?, device.zeros(&[rows, size], DType::F32)?);
                 let work = (2.0 * (rows * size * size) as f64, (size * row_bytes + 8 * rows * size) as f64);
-                let name = format!("matmul {}", dtype.name());
+                let by = cubed::gemm(device).filter(|gemm| gemm.passes(dtype, rows).is_none());
+                let name = format!("matmul {}{}", dtype.name(), if by.is_some() { " (cubecl)" } else { "" });
                 self.time(&name, rows, work, || Ok(matmul::forward(device, &x, &w, None, &mut y, rows, Output::Store)?))?;
             }
         }

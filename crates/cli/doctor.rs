@@ -8,6 +8,8 @@ use kernels::matmul::{self, Output};
 use kernels::{DType, Device, Precision, Weight};
 use serde_json::json;
 
+use crate::cubed;
+
 /// Tries each device with a small known computation.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  longhand doctor")]
@@ -25,6 +27,7 @@ pub fn run(args: &DoctorArgs) -> Result<()> {
         Ok(device) => check(&device).map(|took| (device.describe(), took)),
         Err(error) => Err(error.to_string()),
     };
+    let cube = cube();
     let memory = crate::load::free_memory();
     if args.json {
         let list: Vec<_> = adapters
@@ -37,7 +40,7 @@ pub fn run(args: &DoctorArgs) -> Result<()> {
         };
         println!(
             "{}",
-            json!({"cpu": Device::cpu(Precision::Exact).describe(), "cpu_works": cpu.is_ok(), "free_memory": memory, "adapters": list, "gpu": gpu})
+            json!({"cpu": Device::cpu(Precision::Exact).describe(), "cpu_works": cpu.is_ok(), "free_memory": memory, "adapters": list, "gpu": gpu, "cube": cube.json()})
         );
         return Ok(());
     }
@@ -71,13 +74,68 @@ pub fn run(args: &DoctorArgs) -> Result<()> {
         Err(error) if !adapters.is_empty() => println!("`--device gpu` fails: {error}"),
         Err(_) => {}
     }
+    cube.print();
     Ok(())
+}
+
+/// `--cube` on the default adapter.
+enum Cube {
+    /// The build is without it.
+    Missing,
+    /// Library, what it takes, what it passes on, seconds of a first product.
+    Works(String, String, Vec<String>, f64),
+    Fails(String),
+}
+
+fn cube() -> Cube {
+    if !kernels::gpu::HAS_CUBE {
+        return Cube::Missing;
+    }
+    let options = GpuOptions { precision: Precision::Fast, cube: true, ..GpuOptions::default() };
+    let tried = pollster::block_on(Device::gpu(&options)).map_err(|error| error.to_string());
+    match tried.and_then(|device| check(&device).map(|took| (device, took))) {
+        Ok((device, took)) => match cubed::gemm(&device) {
+            Some(gemm) => {
+                let (takes, passes) = cubed::report(gemm);
+                Cube::Works(gemm.describe(), takes, passes, took)
+            }
+            None => Cube::Missing,
+        },
+        Err(error) => Cube::Fails(error),
+    }
+}
+
+impl Cube {
+    fn json(&self) -> serde_json::Value {
+        match self {
+            Self::Missing => json!({"built": false}),
+            Self::Works(name, takes, passes, seconds) => {
+                json!({"built": true, "works": true, "library": name, "takes": takes, "passes": passes, "seconds": seconds})
+            }
+            Self::Fails(error) => json!({"built": true, "works": false, "error": error}),
+        }
+    }
+
+    fn print(&self) {
+        match self {
+            Self::Missing => println!("`--cube`: not in this build (`--features cube`)"),
+            Self::Works(name, takes, passes, seconds) => {
+                println!("`--cube`: {name}: works (first product after {seconds:.2} s); takes {takes}");
+                for passed in passes {
+                    println!("     Longhand's own kernel for {passed}");
+                }
+                println!("     and for every other op");
+            }
+            Self::Fails(error) => println!("`--cube` fails: {error}"),
+        }
+    }
 }
 
 /// A matmul with a known result: whole numbers, so that every order of summation gives the same.
 fn check(device: &Device) -> std::result::Result<f64, String> {
     let started = Instant::now();
-    let (rows, n, k) = (3, 5, 70);
+    // Rows enough for every kernel, another library's too.
+    let (rows, n, k) = (12, 5, 70);
     let x: Vec<f32> = (0..rows * k).map(|i| (i % 7) as f32 - 3.0).collect();
     let w: Vec<f32> = (0..n * k).map(|i| (i % 5) as f32 - 2.0).collect();
     let bytes: Vec<u8> = w.iter().flat_map(|v| v.to_le_bytes()).collect();

@@ -6,26 +6,31 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use kernels::attention::KvDType;
 use kernels::gpu::GpuOptions;
-use kernels::{DType, Device, Precision};
+use kernels::{DType, Device, KernelError, Precision};
 use model::source::{Checkpoint, TokenizerMaterial};
 use model::{ChatEngine, EngineSettings, Model};
 use server::{Client, ClientSettings};
 
 use crate::args::{DeviceKind, MachineArgs};
 use crate::hub::Hub;
-use crate::{catalog, mapped, progress};
+use crate::{catalog, cubed, mapped, progress};
 
 /// Opens the device that was asked for; never another.
 pub fn device(args: &MachineArgs, default: Precision) -> Result<Device> {
     let precision = args.precision(default);
+    anyhow::ensure!(!args.cube || args.device == DeviceKind::Gpu, "`--cube` is for a GPU: add `--device gpu`, or leave it out");
     match args.device {
         DeviceKind::Cpu => Ok(match args.threads {
             Some(threads) => Device::Cpu(kernels::cpu::CpuDevice::with_threads(precision, threads)),
             None => Device::cpu(precision),
         }),
         DeviceKind::Gpu => {
-            let options = GpuOptions { adapter: args.adapter.clone(), precision, ..GpuOptions::default() };
-            pollster::block_on(Device::gpu(&options)).context("`--device gpu` needs a GPU adapter; `longhand doctor` shows what is there")
+            let options = GpuOptions { adapter: args.adapter.clone(), precision, cube: args.cube, ..GpuOptions::default() };
+            let device = pollster::block_on(Device::gpu(&options));
+            if let Err(error @ KernelError::Accelerator(_)) = device {
+                return Err(error).context("`--cube` cannot be had");
+            }
+            device.context("`--device gpu` needs a GPU adapter; `longhand doctor` shows what is there")
         }
     }
 }
@@ -47,6 +52,7 @@ pub fn model(name: &str, machine: &MachineArgs, default: Precision, window: Opti
     let window = window.unwrap_or(most.min(8192));
     anyhow::ensure!(window <= most, "a window of {window} tokens is past the {most} positions of {}", path.display());
     mapped::say(&checkpoint, &device);
+    cubed::say(&device, Some(main_dtype(&checkpoint)));
     let bar = progress::bytes(checkpoint.total_bytes(), "loading");
     let model = Model::load(&checkpoint, device, window, |done, _| bar.set_position(done))
         .with_context(|| format!("cannot load {}", path.display()))?;

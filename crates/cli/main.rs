@@ -8,6 +8,7 @@ mod bench_ops;
 mod catalog;
 mod choose;
 mod cited;
+mod cubed;
 mod data;
 mod demo;
 mod doctor;

@@ -168,5 +168,5 @@ fn say(outcome: &Outcome, steps: u64, folder: &Path) {
 
 /// A judge of this machine runs on the CPU.
 fn machine() -> MachineArgs {
-    MachineArgs { device: DeviceKind::Cpu, adapter: None, threads: None, exact: false, kv: KvKind::Auto }
+    MachineArgs { device: DeviceKind::Cpu, adapter: None, threads: None, exact: false, kv: KvKind::Auto, cube: false }
 }

@@ -51,6 +51,9 @@ pub enum KernelError {
     /// The driver or browser reported a validation or internal error.
     #[error("the GPU driver refused an operation: {0}")]
     Driver(String),
+    /// A library that was asked for beside our own kernels cannot be used, or failed.
+    #[error("{0}")]
+    Accelerator(String),
     /// A shader could not be preprocessed or compiled.
     #[error("shader {file}: {message}")]
     Shader {

@@ -4,7 +4,7 @@
 //! k ≡ l (mod 16) in ascending order by fused multiply-add from 0, folded by a fixed tree
 //! (l += l + 8, then + 4, + 2, + 1), then the bias, then the old `y` added. It depends on nothing else: not on R, not on
 //! the thread count, not on the tile. Weights are dequantised to f32 first.
-//! Fast mode may quantise activations to 8 bits (CPU) or split the sum (GPU).
+//! Fast mode may quantise activations to 8 bits (CPU) or split the sum (GPU), or leave it to another library ([`crate::gpu::gemm`]).
 //!
 //! Backward, dy: [R, N]: `dx (=|+=) dy W`, `dW += dyᵀ x`, `db += Σ_r dy[r]`, the same in both modes. A sum runs over its inner
 //! dimension in ascending order, in blocks of 256 that are added one after the other (`cpu/gemm.rs`). On a GPU dx is one chain from
@@ -17,6 +17,9 @@ pub(crate) mod gpu_backward;
 use crate::{DType, Device, Result, Tensor, Weight};
 
 const OP: &str = "matmul";
+
+/// On a GPU, up to this many rows a tile of few rows wastes less, and fast mode splits sums.
+pub(crate) const FEW_ROWS: usize = 8;
 
 /// What becomes of the old contents of `y`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,7 +15,7 @@ cargo xtask VERB
   setup [--yes] [--only vulkan|wasm|browser|rust]
                       install what the tests need and this machine lacks, after saying what, how big and how long
   test [--yes] [--only STAGE,…]
-                      every test: setup, format, lint, tests, wasm, browser
+                      every test: setup, format, lint, test, wasm, browser; only when named: cube
   web-gate            build web/ and check every shader and a known answer in headless Chromium
   trunk               build web/ with Trunk into web/dist, as it is published
 
@@ -88,9 +88,14 @@ impl Options {
         Ok(options)
     }
 
+    /// Whether `--only` names this part.
+    fn names(&self, part: &str) -> bool {
+        self.only.iter().any(|name| name == part)
+    }
+
     /// Whether `--only` leaves this part in.
     fn wants(&self, part: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|name| name == part)
+        self.only.is_empty() || self.names(part)
     }
 }
 
@@ -107,6 +112,7 @@ mod tests {
         let options = parse("test --only lint,browser --yes").unwrap();
         assert!(options.yes && options.wants("lint") && options.wants("browser") && !options.wants("wasm"));
         assert!(parse("setup").unwrap().wants("vulkan"));
+        assert!(parse("test --only cube").unwrap().names("cube") && !parse("test").unwrap().names("cube"));
         assert_eq!(parse("").unwrap().verb, "help");
         assert!(parse("instal").is_err());
         assert!(parse("setup --only lint").is_err());

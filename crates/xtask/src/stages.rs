@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 use crate::{Options, gate, setup, shell, wasm};
 
 /// The stages in order.
-pub const STAGES: [&str; 6] = ["setup", "format", "lint", "test", "wasm", "browser"];
+pub const STAGES: [&str; 7] = ["setup", "format", "lint", "test", "wasm", "browser", "cube"];
+
+/// Runs only when it is named: minutes of building for a feature that is off.
+const ON_REQUEST: &str = "cube";
 
 /// What a stage found.
 #[derive(Default)]
@@ -29,7 +32,7 @@ impl Outcome {
 pub fn run(options: &Options) -> bool {
     let start = Instant::now();
     let mut rows = Vec::new();
-    for stage in STAGES.into_iter().filter(|stage| options.wants(stage)) {
+    for stage in STAGES.into_iter().filter(|stage| options.wants(stage) && (*stage != ON_REQUEST || options.names(stage))) {
         println!("\n── {stage} ──");
         let begin = Instant::now();
         let outcome = match stage {
@@ -38,9 +41,10 @@ pub fn run(options: &Options) -> bool {
             }
             "format" => Outcome::of(shell::run(shell::cargo().args(["fmt", "--all", "--check"])), "cargo fmt --all --check"),
             "lint" => Outcome::of(lint(), "cargo clippy"),
-            "test" => test(),
+            "test" => test(&["--workspace"]),
             "wasm" => Outcome::of(wasm::build().is_ok(), "the wasm32 build"),
             "browser" => gate::check(),
+            "cube" => test(&["-p", "longhand-kernels", "--features", "cube", "--test", "cube"]),
             _ => unreachable!("a stage of STAGES"),
         };
         rows.push((stage, outcome, begin.elapsed()));
@@ -52,11 +56,11 @@ fn lint() -> bool {
     shell::run(shell::cargo().args(["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))
 }
 
-/// One `cargo test` over everything; the GPU half must run.
-fn test() -> Outcome {
+/// One `cargo test` over `what`; the GPU half must run.
+fn test(what: &[&str]) -> Outcome {
     let mut outcome = Outcome::default();
     let mut command = shell::cargo();
-    command.args(["test", "--workspace", "--no-fail-fast"]).env("REQUIRE_GPU", "1");
+    command.args(["test", "--no-fail-fast"]).args(what).env("REQUIRE_GPU", "1");
     let done = shell::run_lines(&mut command, |line| count(line, &mut outcome));
     if !done && outcome.failures.is_empty() {
         outcome.failures.push("cargo test did not finish".into());

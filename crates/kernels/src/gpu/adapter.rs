@@ -21,15 +21,16 @@ pub struct AdapterSummary {
 
 /// Every adapter the core might use, best first.
 pub async fn list_adapters() -> Vec<AdapterSummary> {
-    adapters().await.iter().map(summary).collect()
+    adapters().await.1.iter().map(summary).collect()
 }
 
-pub(super) async fn choose(wanted: Option<&str>) -> Result<wgpu::Adapter> {
-    let found = adapters().await;
+/// The adapter, and the instance it is of.
+pub(super) async fn choose(wanted: Option<&str>) -> Result<(wgpu::Instance, wgpu::Adapter)> {
+    let (instance, found) = adapters().await;
     let names: Vec<_> = found.iter().map(|adapter| describe(&adapter.get_info())).collect();
     let matches = |name: &str| wanted.is_none_or(|wanted| name.to_lowercase().contains(&wanted.to_lowercase()));
     if let Some(index) = names.iter().position(|name| matches(name)) {
-        return Ok(found[index].clone());
+        return Ok((instance, found[index].clone()));
     }
     Err(KernelError::NoAdapter(match (wanted, names.is_empty()) {
         (_, true) if cfg!(target_arch = "wasm32") => "this browser offers no WebGPU adapter".into(),
@@ -62,24 +63,27 @@ pub(super) fn check_limits(adapter: &wgpu::Adapter, name: &str) -> Result<()> {
 }
 
 #[cfg(not(target_arch = "wasm32"))]
-async fn adapters() -> Vec<wgpu::Adapter> {
+async fn adapters() -> (wgpu::Instance, Vec<wgpu::Adapter>) {
     // An OpenGL adapter would be listed as well: same hardware, poorer compute. So the backends are named.
     let backends = wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12;
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     descriptor.backends = backends;
     // No indirect dispatches here, so no validation dispatch before each; wgpu's own checks stay on.
     descriptor.flags = wgpu::InstanceFlags::empty();
-    let mut found = wgpu::Instance::new(descriptor).enumerate_adapters(backends).await;
+    let instance = wgpu::Instance::new(descriptor);
+    let mut found = instance.enumerate_adapters(backends).await;
     found.sort_by_key(|adapter| rank(adapter.get_info().device_type));
-    found
+    (instance, found)
 }
 
 #[cfg(target_arch = "wasm32")]
-async fn adapters() -> Vec<wgpu::Adapter> {
+async fn adapters() -> (wgpu::Instance, Vec<wgpu::Adapter>) {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     descriptor.backends = wgpu::Backends::BROWSER_WEBGPU;
     let options = wgpu::RequestAdapterOptions { power_preference: wgpu::PowerPreference::HighPerformance, ..Default::default() };
-    wgpu::Instance::new(descriptor).request_adapter(&options).await.into_iter().collect()
+    let instance = wgpu::Instance::new(descriptor);
+    let found = instance.request_adapter(&options).await.into_iter().collect();
+    (instance, found)
 }
 
 #[cfg(not(target_arch = "wasm32"))]

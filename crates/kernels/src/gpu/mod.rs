@@ -9,6 +9,9 @@
 //! only weights, which no op writes but the store after an optimizer step, share.
 
 mod adapter;
+#[cfg(all(feature = "cube", not(target_arch = "wasm32")))]
+mod cube;
+pub mod gemm;
 mod memory;
 pub mod preprocess;
 mod profile;
@@ -26,6 +29,7 @@ use bytemuck::Pod;
 use crate::Precision;
 use crate::error::{KernelError, Result};
 pub use adapter::{AdapterSummary, list_adapters};
+use gemm::Gemm;
 pub use profile::KernelTime;
 use shader::ShaderSpec;
 pub use weight::{GpuWeight, Shard};
@@ -49,6 +53,9 @@ impl Slice {
     }
 }
 
+/// Whether this build has cubecl ([`GpuOptions::cube`]).
+pub const HAS_CUBE: bool = cfg!(all(feature = "cube", not(target_arch = "wasm32")));
+
 /// Which adapter, and how.
 #[derive(Clone, Debug, Default)]
 pub struct GpuOptions {
@@ -60,6 +67,8 @@ pub struct GpuOptions {
     pub profile: bool,
     /// Upper limit on one binding of a weight, so that tests can force small shards. `None`: 128 MiB or the adapter's limit.
     pub max_binding_bytes: Option<u64>,
+    /// Let cubecl take the matrix products it can: in fast mode, in a build with the feature `cube`.
+    pub cube: bool,
 }
 
 /// Optional features that the device has; kernels choose variants by them.
@@ -134,6 +143,7 @@ pub struct GpuDevice {
     staging: Mutex<read::Staging>,
     arena: Mutex<memory::Arena>,
     scratch: Mutex<Option<Slice>>,
+    gemm: Option<Box<dyn Gemm>>,
     profile: Option<Mutex<profile::Profile>>,
     #[cfg(not(target_arch = "wasm32"))]
     poller: read::Poller,
@@ -142,16 +152,25 @@ pub struct GpuDevice {
 impl GpuDevice {
     /// Opens the adapter.
     pub async fn new(options: &GpuOptions) -> Result<Self> {
-        let adapter = adapter::choose(options.adapter.as_deref()).await?;
+        if options.cube && !HAS_CUBE {
+            return Err(KernelError::Accelerator("this build is without cubecl; build with `--features cube`".into()));
+        }
+        if options.cube && options.precision == Precision::Exact {
+            let why = "cubecl's sums depend on the batch, which exact mode rules out; take fast mode, or leave cubecl out";
+            return Err(KernelError::Accelerator(why.into()));
+        }
+        let (instance, adapter) = adapter::choose(options.adapter.as_deref()).await?;
         let name = adapter::describe(&adapter.get_info());
         adapter::check_limits(&adapter, &name)?;
         let limits = adapter.limits();
         let wanted = wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY;
         let granted = adapter.features() & wanted;
+        // cubecl takes every feature of the adapter for one of the device.
+        let more = if options.cube { cube_features(&adapter) } else { wgpu::Features::empty() };
         let (device, queue) = adapter
             .request_device(&wgpu::DeviceDescriptor {
                 label: Some("longhand"),
-                required_features: granted,
+                required_features: granted | more,
                 required_limits: limits.clone(),
                 memory_hints: wgpu::MemoryHints::Performance,
                 ..Default::default()
@@ -159,6 +178,8 @@ impl GpuDevice {
             .await
             .map_err(|error| KernelError::NoAdapter(format!("{name} refused a device: {error}")))?;
 
+        // Before the error handlers: cubecl sets its own, which panic.
+        let gemm = gemm(options, &instance, &adapter, &device, &queue)?;
         let faults = Arc::new(Faults::default());
         let sink = faults.clone();
         device.on_uncaptured_error(Arc::new(move |error| {
@@ -189,6 +210,7 @@ impl GpuDevice {
             staging: Mutex::default(),
             arena: Mutex::default(),
             scratch: Mutex::default(),
+            gemm,
             profile: options.profile.then(|| Mutex::new(profile::Profile::new(&device, &queue))),
             #[cfg(not(target_arch = "wasm32"))]
             poller: read::Poller::start(device.clone()),
@@ -216,6 +238,11 @@ impl GpuDevice {
     /// What kernels may specialise on.
     pub fn features(&self) -> GpuFeatures {
         self.features
+    }
+
+    /// The library that matrix products go to first ([`GpuOptions::cube`]).
+    pub fn gemm(&self) -> Option<&dyn Gemm> {
+        self.gemm.as_deref()
     }
 
     /// The device's limits.
@@ -290,6 +317,27 @@ impl GpuDevice {
     fn check(&self) -> Result<()> {
         self.faults.check(&self.name)
     }
+}
+
+/// Features that cubecl may use when the adapter has them.
+fn cube_features(adapter: &wgpu::Adapter) -> wgpu::Features {
+    adapter.features() - wgpu::Features::MAPPABLE_PRIMARY_BUFFERS - wgpu::Features::all_experimental_mask()
+}
+
+#[cfg(all(feature = "cube", not(target_arch = "wasm32")))]
+fn gemm(
+    options: &GpuOptions,
+    instance: &wgpu::Instance,
+    adapter: &wgpu::Adapter,
+    device: &wgpu::Device,
+    queue: &wgpu::Queue,
+) -> Result<Option<Box<dyn Gemm>>> {
+    Ok(if options.cube { Some(Box::new(cube::Cube::new(instance, adapter, device, queue)?)) } else { None })
+}
+
+#[cfg(not(all(feature = "cube", not(target_arch = "wasm32"))))]
+fn gemm(_: &GpuOptions, _: &wgpu::Instance, _: &wgpu::Adapter, _: &wgpu::Device, _: &wgpu::Queue) -> Result<Option<Box<dyn Gemm>>> {
+    Ok(None)
 }
 
 /// A one-dimensional grid of `count` workgroups in two dimensions, each below WebGPU's limit; the shader unfolds it with

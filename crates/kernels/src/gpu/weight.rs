@@ -1,5 +1,6 @@
 //! Weights on the GPU: cut into shards, repacked, uploaded.
 
+use super::gemm::ShardCopy;
 use super::shader::{Access, ShaderSpec};
 use super::{GpuDevice, Slice, fold_groups, memory, repack};
 use crate::error::{KernelError, Result};
@@ -32,6 +33,8 @@ pub struct Shard {
     pub row_base: usize,
     /// Rows.
     pub rows: usize,
+    /// Another library's copy of the words.
+    pub(crate) copy: ShardCopy,
 }
 
 static STORE: ShaderSpec = ShaderSpec {
@@ -86,7 +89,7 @@ impl GpuWeight {
                 let words = repack_rows(dtype, cols, row_words, &stored[first * row_bytes..(first + count) * row_bytes], count);
                 memory::write_at(device, &slice, 4 * (first * row_words) as u64, bytemuck::cast_slice(&words))?;
             }
-            shards.push(Shard { slice, row_base, rows: shard_rows });
+            shards.push(Shard { slice, row_base, rows: shard_rows, copy: ShardCopy::default() });
         }
         Ok(Self { rows, cols, dtype, row_words, shards })
     }
@@ -105,6 +108,7 @@ impl GpuWeight {
             // A thread writes one word.
             let groups = fold_groups((shard.rows * self.row_words).div_ceil(256));
             device.launch(&STORE, &[("FORMAT", self.format())], &self.params(shard), &[master.gpu(OP)?, shard.slice.clone()], groups)?;
+            shard.copy.forget();
         }
         Ok(())
     }

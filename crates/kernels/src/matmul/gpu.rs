@@ -1,15 +1,12 @@
 //! Both tiles of `matmul_forward.wgsl` take the canonical sum, so the choice of tile changes no bit. The CPU's bits are met where
 //! the driver fuses `fma`; WGSL leaves that to the driver, and llvmpipe does not.
 
-use super::{OP, Output};
-use crate::gpu::shader::{Access, ShaderSpec};
-use crate::gpu::{GpuDevice, GpuWeight};
+use super::{FEW_ROWS, OP, Output};
+use crate::gpu::shader::{Access, ShaderSpec, one_variant};
+use crate::gpu::{GpuDevice, GpuWeight, Shard, Slice, fold_groups};
 use crate::{Precision, Result, Tensor, uniform};
 
-/// Up to this many rows a tile of few rows wastes less, and fast mode splits sums.
-const FEW_ROWS: usize = 8;
-
-pub const SHADERS: &[&ShaderSpec] = &[&FORWARD, &MATVEC];
+pub const SHADERS: &[&ShaderSpec] = &[&FORWARD, &MATVEC, &FINISH];
 
 const BINDINGS: &[Access] = &[Access::Read, Access::Read, Access::Read, Access::ReadWrite];
 
@@ -30,6 +27,28 @@ static MATVEC: ShaderSpec = ShaderSpec {
     uniform_fields: Params::FIELDS,
     variants: || GpuWeight::formats().map(|format| vec![("FORMAT", format)]).collect(),
 };
+
+static FINISH: ShaderSpec = ShaderSpec {
+    name: "matmul_finish",
+    source: include_str!("../../../../shaders/matmul_finish.wgsl"),
+    bindings: &[Access::Read, Access::Read, Access::ReadWrite],
+    uniform_bytes: FinishParams::BYTES,
+    uniform_fields: FinishParams::FIELDS,
+    variants: one_variant,
+};
+
+uniform! {
+    struct FinishParams {
+        count: u32,
+        w_rows: u32,
+        y_width: u32,
+        row_base: u32,
+        has_bias: u32,
+        add: u32,
+        pad0: u32,
+        pad1: u32,
+    }
+}
 
 uniform! {
     struct Params {
@@ -53,6 +72,15 @@ pub fn forward(
     rows: usize,
     output: Output,
 ) -> Result<()> {
+    if let Some(gemm) = device.gemm()
+        && gemm.passes(w.dtype, rows).is_none()
+        && w.rows * w.cols > 0
+    {
+        let (bias, y) = (bias.map(|bias| bias.gpu(OP)).transpose()?, y.gpu(OP)?);
+        return gemm.forward(device, &x.gpu(OP)?, w, rows, &mut |shard, product| {
+            finish(device, w, shard, product, bias.as_ref(), &y, rows, output)
+        });
+    }
     let few = rows <= FEW_ROWS;
     for shard in &w.shards {
         let params = Params {
@@ -76,4 +104,31 @@ pub fn forward(
         }
     }
     Ok(())
+}
+
+/// Adds the bias and the old `y` to another library's product of a shard, [rows, N of the shard], in our kernel's order.
+fn finish(
+    device: &GpuDevice,
+    w: &GpuWeight,
+    shard: &Shard,
+    product: &Slice,
+    bias: Option<&Slice>,
+    y: &Slice,
+    rows: usize,
+    output: Output,
+) -> Result<()> {
+    let count = rows * shard.rows;
+    let params = FinishParams {
+        count: count as u32,
+        w_rows: shard.rows as u32,
+        y_width: w.rows as u32,
+        row_base: shard.row_base as u32,
+        has_bias: u32::from(bias.is_some()),
+        add: u32::from(output == Output::Add),
+        pad0: 0,
+        pad1: 0,
+    };
+    // Without a bias its binding is never read; the product fills it.
+    let bindings = [product.clone(), bias.unwrap_or(product).clone(), y.clone()];
+    device.launch(&FINISH, &[], &params, &bindings, fold_groups(count.div_ceil(256)))
 }
