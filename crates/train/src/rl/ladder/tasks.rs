@@ -75,7 +75,7 @@ pub struct Needle {
     pub pairs: u32,
     /// Different values.
     pub values: u32,
-    /// Most pairs of a lesson; a power of two.
+    /// Most pairs of a lesson, a power of two. A prompt that lessons are made of has as many, and at least 8.
     pub lesson: u32,
 }
 
