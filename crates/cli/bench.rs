@@ -175,7 +175,7 @@ fn together(
     };
     let mut rates = vec![];
     for run in 0..=args.runs {
-        let mut engine = Engine::new(model.clone(), settings.clone())?;
+        let mut engine = Engine::new(model.clone(), settings)?;
         let (mut tokens, mut begun) = (vec![0; count], None);
         pollster::block_on(engine.generate_all(requests(run), |number, _| {
             tokens[number] += 1;

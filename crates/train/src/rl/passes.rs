@@ -88,7 +88,7 @@ mod tests {
         let rollouts: Vec<Rollout> = (0..16).map(|i| rollout(i / 8, 65, 4)).collect();
         let all: Vec<usize> = (0..16).collect();
         let found = passes(&rollouts, &all, 10_000, 1_000).unwrap();
-        assert_eq!(found, [all.clone()]);
+        assert_eq!(found, std::slice::from_ref(&all));
         assert_eq!(taken(&rollouts, &found[0]), (2 * (64 + 8 * 4), 2 * (2 + 8)));
     }
 
