@@ -71,11 +71,11 @@ fn reverse() -> Rung {
         stop: None,
         warmup: Some(Warmup { steps: 400, sequences: 64, lr: 3e-3, until: 0.25, every: 10 }),
         recipe: recipe(8, 6),
-        prompts: 64,
+        prompts: 96,
         steps: 150,
         lr: 1.1e-3,
         every: 30,
-        seconds: 52.0,
+        seconds: 80.0,
     };
     Rung {
         name: "reverse",
@@ -134,7 +134,7 @@ fn needle() -> Rung {
         steps: 180,
         lr: 1e-3,
         every: 30,
-        seconds: 110.0,
+        seconds: 42.0,
     };
     Rung {
         name: "needle",
