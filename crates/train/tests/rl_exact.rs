@@ -72,6 +72,18 @@ fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|value| value.to_bits()).collect()
 }
 
+/// Rollouts as a pass takes them, in this order.
+fn sequences<'a>(rollouts: &'a [Rollout], order: &[usize], weights: &'a [Vec<f32>], replay: bool) -> Vec<PolicySequence<'a>> {
+    let sequence = |(&i, weights): (&usize, &'a Vec<f32>)| PolicySequence {
+        ids: &rollouts[i].ids,
+        prompt: rollouts[i].prompt,
+        weights,
+        routes: if replay { &rollouts[i].routes } else { &[] },
+        cuts: &rollouts[i].cuts,
+    };
+    order.iter().zip(weights).map(sequence).collect()
+}
+
 /// What training passes of at most `rows` rows say, in an order of their own.
 fn recompute(model: Model, dtype: DType, rollouts: &[Rollout], rows: usize, keep: usize, replay: bool) -> Vec<Recomputed> {
     let slots = Model::slots(&model.config);
@@ -91,18 +103,7 @@ fn recompute(model: Model, dtype: DType, rollouts: &[Rollout], rows: usize, keep
             pass.extend(order.pop());
         }
         let weights: Vec<Vec<f32>> = pass.iter().map(|&i| vec![0.5; rollouts[i].completion().len()]).collect();
-        let sequence = |(&i, weights): (&usize, &'_ Vec<f32>)| (i, weights.clone());
-        let owned: Vec<(usize, Vec<f32>)> = pass.iter().zip(&weights).map(sequence).collect();
-        let sequences: Vec<PolicySequence> = owned
-            .iter()
-            .map(|(i, weights)| PolicySequence {
-                ids: &rollouts[*i].ids,
-                prompt: rollouts[*i].prompt,
-                weights,
-                routes: if replay { &rollouts[*i].routes } else { &[] },
-                cuts: &rollouts[*i].cuts,
-            })
-            .collect();
+        let sequences = sequences(rollouts, &pass, &weights, replay);
         let said = pollster::block_on(trainer.accumulate_policy(&sequences, TEMPERATURE)).unwrap();
         pass.into_iter().zip(said).for_each(|(i, said)| out[i] = said);
     }
@@ -173,18 +174,7 @@ fn gradients(model: Model, rollouts: &[Rollout], order: &[usize]) -> BTreeMap<Sl
     let mut trainer = Trainer::new(model, &slots, shape, hyper).unwrap();
     let weights: Vec<Vec<f32>> =
         order.iter().map(|&i| (0..rollouts[i].completion().len()).map(|token| 0.1 * (i + 2 * token % 7) as f32 - 0.9).collect()).collect();
-    let sequence = |(&i, weights): (&usize, &'_ Vec<f32>)| (i, weights.clone());
-    let owned: Vec<(usize, Vec<f32>)> = order.iter().zip(&weights).map(sequence).collect();
-    let sequences: Vec<PolicySequence> = owned
-        .iter()
-        .map(|(i, weights)| PolicySequence {
-            ids: &rollouts[*i].ids,
-            prompt: rollouts[*i].prompt,
-            weights,
-            routes: &rollouts[*i].routes,
-            cuts: &rollouts[*i].cuts,
-        })
-        .collect();
+    let sequences = sequences(rollouts, order, &weights, true);
     pollster::block_on(trainer.accumulate_policy(&sequences, TEMPERATURE)).unwrap();
     let model = Arc::clone(trainer.model());
     let read = |(slot, tensor): (Slot, &kernels::Tensor)| (slot, pollster::block_on(model.device.read_f32(tensor, tensor.len())).unwrap());

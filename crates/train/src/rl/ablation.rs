@@ -15,12 +15,13 @@ use kernels::cpu::CpuDevice;
 use kernels::{DType, Device, Precision};
 use model::random::RandomWeights;
 use model::train::{Slot, TrainSpaceShape};
-use model::{Architecture, Model, ModelConfig, RopeScaling};
+use model::{Model, ModelConfig};
 use safetensors::tensor::TensorView;
 
 use super::advantage::{self, Center, Scale};
 use super::aepo::{self, Mode, Thresholds};
 use super::clip::{Amount, Clip, Threshold, Unit, Which};
+use super::ladder::qwen3;
 use super::recipe::Recipe;
 use super::reinforce::{Batch, Reinforce};
 use super::sampler::Balance;
@@ -162,29 +163,7 @@ pub fn load(file: &Path) -> Option<Base> {
 
 /// The model that learns: three layers, about 0.16 million parameters.
 pub fn model(vocab: usize) -> ModelConfig {
-    ModelConfig {
-        architecture: Architecture::Qwen3,
-        hidden: 64,
-        layers: 3,
-        heads: 4,
-        kv_heads: 4,
-        head_dim: 16,
-        intermediate: 128,
-        vocab,
-        rms_eps: 1e-6,
-        rope_theta: 10_000.0,
-        rope: RopeScaling::Default,
-        rope_factors: None,
-        max_positions: 512,
-        tie_embeddings: true,
-        qkv_bias: false,
-        attention_out_bias: false,
-        qk_norm: true,
-        moe: None,
-        eos: vec![],
-        bos: None,
-        dtype_hint: None,
-    }
+    qwen3(vocab, 64, 3, 512)
 }
 
 /// Supervised steps on lessons of the world; `see` hears of the loss.
