@@ -159,7 +159,7 @@ fn chosen(args: &AskArgs, kept: &Kept) -> Result<Vec<Span>> {
 
 /// The model, and the sizes the kept read was made with.
 fn open(args: &AskArgs, kept: &Kept) -> Result<(Opened, ReadSettings)> {
-    let Some(ReadEvent::Started { window, chunk, memory, plan, thinking, answer, .. }) = kept.logs[0].events.first() else {
+    let Some(ReadEvent::Started { window, chunk, memory, plan, thinking, answer, style, .. }) = kept.logs[0].events.first() else {
         bail!("{} holds no read", args.run.display())
     };
     let opened = mind::open(&args.model, Some(*window))?;
@@ -171,6 +171,7 @@ fn open(args: &AskArgs, kept: &Kept) -> Result<(Opened, ReadSettings)> {
         thinking: *thinking,
         answer: *answer,
         begin: mind.begin,
+        short: style.starts_with("short"),
         mode: Mode::Memory,
         sampling: args.sampling.sampling(mind.entry),
         ..ReadSettings::for_window(*window, mind.thinks)

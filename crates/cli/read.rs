@@ -76,6 +76,9 @@ pub struct ReadOptions {
     /// Ask for one verbatim quote with each note, and drop notes whose quote does not stand there.
     #[arg(long)]
     pub quotes: bool,
+    /// Prompts of a few words, for small models that were trained on them.
+    #[arg(long, conflicts_with = "quotes")]
+    pub short: bool,
     /// Tokens of room for thinking before each reply; as the model's template says unless told otherwise.
     #[arg(long, value_name = "N")]
     pub thinking: Option<usize>,
@@ -97,6 +100,7 @@ pub struct ReadOptions {
 pub fn run(args: &ReadArgs) -> Result<()> {
     let outline = args.ask.is_empty();
     ensure!(!(outline && args.options.quotes), "--quotes is for questions: an outline quotes nothing");
+    ensure!(!(outline && args.options.short), "--short is for questions: an outline has prompts of its own");
     ensure!(
         !outline || matches!(args.options.mode, ReadMode::Auto | ReadMode::Memory),
         "an outline has no such mode: give a question with --ask, or leave --mode out"
@@ -163,6 +167,7 @@ fn settings(mind: &Mind<'_>, options: &ReadOptions, sampling: data::Sampling, ou
     settings.sampling = sampling;
     settings.quotes = options.quotes;
     settings.begin = mind.begin;
+    settings.short = options.short;
     settings.thinking = options.thinking.unwrap_or(settings.thinking);
     settings.chunk = options.chunk.unwrap_or(settings.chunk);
     settings.memory = options.memory.unwrap_or(settings.memory);

@@ -16,6 +16,7 @@ mod retrieve;
 mod select;
 mod settings;
 mod tags;
+mod turn;
 
 pub use changes::{Change, ChangeKind, Piece, changes};
 pub use cite::{CheckedQuote, NoteQuote, QuoteFound, Sources, describe, note_quotes};
@@ -27,3 +28,4 @@ pub use reply::{NextState, read_update, spoken, strip_thinking};
 pub use retrieve::Passages;
 pub use settings::{Mode, ReadSettings};
 pub use tags::neutralise;
+pub use turn::{Trail, limit as update_limit};

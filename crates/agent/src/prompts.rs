@@ -4,6 +4,8 @@ const UPDATE: &str = include_str!("prompts/update.txt");
 const UPDATE_QUOTES: &str = include_str!("prompts/update_quotes.txt");
 const MEMAGENT_UPDATE: &str = include_str!("prompts/memagent_update.txt");
 const MEMAGENT_FINAL: &str = include_str!("prompts/memagent_final.txt");
+const SHORT_UPDATE: &str = include_str!("prompts/short_update.txt");
+const SHORT_SINGLE: &str = include_str!("prompts/short_single.txt");
 const FINAL: &str = include_str!("prompts/final.txt");
 const SINGLE: &str = include_str!("prompts/single.txt");
 const OUTLINE: &str = include_str!("prompts/outline.txt");
@@ -67,6 +69,17 @@ pub fn memagent_update(question: &str, memory: &str, section: &str) -> String {
 /// MemAgent's last turn: the answer in `\boxed{}`.
 pub fn memagent_answer(question: &str, memory: &str, instruction: &str) -> String {
     fill(MEMAGENT_FINAL, &[("question", question), ("memory", or(memory, NO_MEMORY)), ("instruction", instruction)])
+}
+
+/// A turn in a few words, for models that were trained on them: the reply is the memory.
+pub fn short_update(question: &str, memory: &str, section: &str) -> String {
+    fill(SHORT_UPDATE, &[("question", question), ("memory", memory), ("section", section)]).trim_end().into()
+}
+
+/// An answer in a few words, from a text or from the memory that stands in its place.
+pub fn short_single(question: &str, text: &str, instruction: &str) -> String {
+    let prompt = fill(SHORT_SINGLE, &[("question", question), ("section", text)]);
+    [prompt.trim_end(), instruction].join("\n").trim_end().into()
 }
 
 /// The prompt that answers from a document that fits the window whole.

@@ -40,10 +40,12 @@ pub struct ReadSettings {
     pub answer: usize,
     /// Whole or through memory.
     pub mode: Mode,
-    /// Ask for one verbatim quote a note, and drop notes whose quote does not stand there (modes with memory, MemAgent's apart).
+    /// Ask for one verbatim quote a note, and drop notes whose quote does not stand there ([`Mode::Memory`]).
     pub quotes: bool,
     /// Give a model that does not think the first words of each update. The smallest models copy the form alone after them.
     pub begin: bool,
+    /// Prompts of a few words, for small models that were trained on them: the reply to an update is the memory, and there is no plan.
+    pub short: bool,
     /// How tokens are chosen.
     pub sampling: Sampling,
 }
@@ -61,6 +63,7 @@ impl ReadSettings {
             mode: Mode::Auto,
             quotes: false,
             begin: true,
+            short: false,
             sampling: Sampling::PAPER,
         }
     }

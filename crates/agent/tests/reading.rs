@@ -21,6 +21,7 @@ fn settings() -> ReadSettings {
         mode: Mode::Memory,
         quotes: false,
         begin: true,
+        short: false,
         sampling: Sampling::PAPER,
     }
 }

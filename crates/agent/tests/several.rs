@@ -11,7 +11,19 @@ const QUESTIONS: [&str; 3] = ["How many boats in 1850?", "Which river? Answer wi
 
 fn settings(mode: Mode) -> ReadSettings {
     let sampling = Sampling::PAPER;
-    ReadSettings { window: WINDOW, chunk: 500, memory: 300, plan: 60, thinking: 0, answer: 100, mode, quotes: false, begin: true, sampling }
+    ReadSettings {
+        window: WINDOW,
+        chunk: 500,
+        memory: 300,
+        plan: 60,
+        thinking: 0,
+        answer: 100,
+        mode,
+        quotes: false,
+        begin: true,
+        short: false,
+        sampling,
+    }
 }
 
 type Logs = Vec<Vec<ReadEvent>>;

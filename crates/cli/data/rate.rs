@@ -15,7 +15,7 @@ use reward::{RewardSettings, Rewarder, Source};
 use serde_json::json;
 use train::rl::bins::{Weight, again, uniform};
 use train::rl::environment::Environment;
-use train::rl::items::Items;
+use train::rl::items::{Form, Items};
 use train::rl::recipe::{LogprobSpace, PromptTemplate};
 use train::rl::rollout::{Drawing, Prompt};
 use train::sft::ChatFormat;
@@ -114,7 +114,7 @@ pub fn rate(args: &RateArgs) -> Result<()> {
     let source: Source = args.reward.parse()?;
     let rewarder = Rewarder::new(source, RewardSettings::default());
     let template = if args.plain { PromptTemplate::Plain } else { PromptTemplate::Chat };
-    let mut items = Items::new(left, &chat, template, rewarder)?;
+    let mut items = Items::new(left, &chat, Form { template, most: usize::MAX, memory: None }, rewarder).map_err(anyhow::Error::msg)?;
     let drawing = Drawing {
         samples: args.samples,
         max_new_tokens: args.max_new_tokens,
@@ -147,7 +147,7 @@ pub fn rate(args: &RateArgs) -> Result<()> {
             );
         }
         let rollouts = pollster::block_on(drawing.draw(&Arc::clone(&model), &prompts, (args.seed, step as u64), || bar.tick()))?;
-        let scores = pollster::block_on(items.score(&prompts, &rollouts));
+        let scores = pollster::block_on(items.score(&prompts, &rollouts.iter().collect::<Vec<_>>()));
         for (group, prompt) in prompts.iter().enumerate() {
             let mine = rollouts.iter().zip(&scores).filter(|(rollout, _)| rollout.group == group);
             let known: Vec<f64> = mine.filter_map(|(_, score)| score.as_ref().ok().copied()).collect();

@@ -14,8 +14,8 @@ use reward::{RewardSettings, Rewarder, Source};
 use train::config::{Config, StepSize};
 use train::finetune::{self, Trained};
 use train::plan::{RolloutWork, Work};
-use train::rl::environment::{Environment, longest_prompt};
-use train::rl::items::Items;
+use train::rl::environment::Environment;
+use train::rl::items::{Form, Items};
 use train::rl::learn::{Learn, Outcome, SEQUENCES, branches, identity};
 use train::rl::recipe::{Recipe, RewardSource};
 use train::rl::rollout::Drawing;
@@ -34,7 +34,7 @@ pub fn run(args: &TrainArgs, config: Config, recipe: &Recipe, text: &str, folder
     let chat = ChatFormat::new(&base).with_context(|| format!("cannot use {} to make tokens", path.display()))?;
     let items = items(&config, recipe, &chat, &config.data.file)?;
     let held = config.validation.file.as_deref().map(|file| self::items(&config, recipe, &chat, file)).transpose()?;
-    let longest = longest_prompt(&items).max(held.as_ref().map_or(0, longest_prompt)) + recipe.max_new_tokens;
+    let longest = items.longest_prompt().max(held.as_ref().map_or(0, Items::longest_prompt)) + longest_reply(recipe);
     ensure!(
         longest <= base.config().max_positions,
         "the longest prompt and rl.max_new_tokens have {longest} tokens together, the model has {} positions",
@@ -88,10 +88,10 @@ pub fn plan(
     recipe: &Recipe,
     (shape, stored, base): (&ModelConfig, Option<u64>, Option<&Checkpoint>),
 ) -> Result<()> {
-    let (mut prompt, mut longest, mut here) = (config.data.max_length / 2, config.data.max_length + recipe.max_new_tokens, false);
+    let (mut prompt, mut longest, mut here) = (config.data.max_length / 2, config.data.max_length + longest_reply(recipe), false);
     if let (Some(base), true) = (base, config.path(&config.data.file).exists()) {
         let items = items(config, recipe, &ChatFormat::new(base)?, &config.data.file)?;
-        (prompt, longest, here) = (mean_prompt(&items), longest_prompt(&items) + recipe.max_new_tokens, true);
+        (prompt, longest, here) = (mean_prompt(&items), items.longest_prompt() + longest_reply(recipe), true);
     }
     let available = args.memory.map(|gib| (gib * (1u64 << 30) as f64) as u64).or_else(free_memory);
     let cache = available.map_or(1 << 30, |free| (free as f64 * CACHE) as u64);
@@ -131,8 +131,15 @@ fn mean_prompt(items: &Items) -> usize {
     sum / count.max(1)
 }
 
+/// Tokens that a turn's reply may have.
+fn longest_reply(recipe: &Recipe) -> usize {
+    recipe.memory.map_or(0, |memory| memory.limit()).max(recipe.max_new_tokens)
+}
+
 fn items(config: &Config, recipe: &Recipe, chat: &ChatFormat, file: &str) -> Result<Items> {
-    Ok(Items::read(&config.path(file), chat, recipe.prompt_template, config.data.max_length, rewarder(recipe)?)?)
+    let memory = recipe.memory.map(|memory| (recipe.max_new_tokens, memory));
+    let form = Form { template: recipe.prompt_template, most: config.data.max_length, memory };
+    Ok(Items::read(&config.path(file), chat, form, rewarder(recipe)?)?)
 }
 
 fn rewarder(recipe: &Recipe) -> Result<Rewarder> {

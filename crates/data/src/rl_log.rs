@@ -20,6 +20,12 @@ pub struct RlStep {
     pub masking: bool,
     /// Rollouts.
     pub rollouts: u64,
+    /// Turns of all of them, where they have several.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub turns: u64,
+    /// Turns whose notes had not the form they were asked for.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub broken: u64,
     /// Those of them with a negative advantage.
     pub negatives: u64,
     /// Those of the negatives whose advantage was masked, wholly or, by tokens, in part.
@@ -67,6 +73,10 @@ pub struct RlStep {
     pub update_seconds: f32,
     /// The most bytes that were in use at once so far.
     pub peak_memory: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// A task's share of a step or of a validation.

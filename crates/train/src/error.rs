@@ -43,6 +43,9 @@ pub enum TrainError {
     /// The data.
     #[error(transparent)]
     Data(#[from] crate::sft::DataError),
+    /// Text that cannot be made tokens of.
+    #[error(transparent)]
+    Tokenizer(#[from] tokenizer::TokenizerError),
     /// An example is longer than a pass.
     #[error(transparent)]
     Pack(#[from] crate::sft::PackError),

@@ -46,7 +46,7 @@ impl Environment for Wrong {
     fn prompt(&self, task: usize, item: usize) -> Prompt {
         self.toy.prompt(task, item)
     }
-    async fn score(&mut self, prompts: &[Prompt], rollouts: &[Rollout]) -> Vec<Result<f64, String>> {
+    async fn score(&mut self, prompts: &[Prompt], rollouts: &[&Rollout]) -> Vec<Result<f64, String>> {
         let scores = self.toy.score(prompts, rollouts).await;
         match self.fault {
             Fault::Negated => scores.into_iter().map(|score| score.map(|reward| -reward)).collect(),

@@ -103,6 +103,10 @@ impl World {
         extra.insert("question".into(), question.question.clone().into());
         extra.insert("split".into(), self.settings.split.name().into());
         extra.insert("words".into(), words.into());
+        // Where the document stands in the prompt, and what is asked: for who reads in chunks.
+        let start = self.around(question).0.len();
+        extra.insert("document".into(), vec![start, start + story.text.len()].into());
+        extra.insert("ask".into(), self.ask(question).into());
         if !question.code.is_empty() {
             extra.insert("random_string_to_prepend".into(), question.code.clone().into());
         }
@@ -158,6 +162,18 @@ impl World {
     /// What a model is asked: the document in `<text>` tags, the question, and how the answer must end; in a
     /// [short](WorldSettings::short) world only document and question.
     pub fn prompt(&self, question: &Question, document: &str) -> String {
+        let (before, after) = self.around(question);
+        [before, document, &after].concat()
+    }
+
+    /// What is asked of a document that somebody reads otherwise: a prompt without its document.
+    pub fn ask(&self, question: &Question) -> String {
+        let (_, after) = self.around(question);
+        after.trim_start().trim_start_matches("</text>").trim_start().to_string()
+    }
+
+    /// A prompt before and after its document.
+    fn around(&self, question: &Question) -> (&'static str, String) {
         let template = match question.task {
             _ if self.settings.short => language::PROMPT_SHORT,
             Task::MultipleChoice => language::PROMPT_CHOICE,
@@ -167,8 +183,7 @@ impl World {
         let options = question.options.iter().zip(language::LETTERS).map(|(option, letter)| format!("({letter}) {option}"));
         let options = options.collect::<Vec<_>>().join("\n");
         let (before, after) = template.trim_end().split_once("{document}").unwrap_or((template, ""));
-        let after = after.replace("{question}", &question.question).replace("{options}", &options);
-        [before, document, after.trim_end()].concat()
+        (before, after.replace("{question}", &question.question).replace("{options}", &options).trim_end().to_string())
     }
 
     /// The reply that a prompt asks for: to begin with supervised training, or to show what a right one is.

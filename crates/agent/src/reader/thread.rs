@@ -5,13 +5,11 @@ use tokenizer::{Chunk, Tokenizer};
 
 use super::past::Past;
 use super::{Ask, EventSink, LEAST, Progress, ReadError, Reading, See, coverage, section};
-use crate::proven::keep_proven;
-use crate::reply::{NextState, cut_to, read_memory, read_update, spoken};
+use crate::reply::{NextState, cut_to, spoken};
 use crate::settings::{Mode, ReadSettings};
-use crate::{outline, prompts, select};
+use crate::turn::FORM;
+use crate::{outline, prompts, select, turn};
 
-/// What the form of an update reply takes beside memory and plan.
-const FORM: usize = 32;
 /// Joined texts can take a few tokens more than their sum.
 const JOINS: usize = 32;
 
@@ -128,7 +126,7 @@ impl<'a> Thread<'a> {
         if tokenizer::exceeds(self.tokenizer, &whole, window)? {
             return Ok(false);
         }
-        Ok(self.call_tokens(prompts::single(&self.core, &whole, &self.instruction))? <= window)
+        Ok(self.call_tokens(turn::single(self.settings, &self.core, &whole, &self.instruction))? <= window)
     }
 
     fn call_tokens(&self, prompt: String) -> Result<usize, ReadError> {
@@ -142,7 +140,7 @@ impl<'a> Thread<'a> {
             if tokenizer::exceeds(self.tokenizer, whole, window)? {
                 return Err(ReadError::FarTooLong { window });
             }
-            let prompt = prompts::single(&self.core, whole, &self.instruction);
+            let prompt = turn::single(self.settings, &self.core, whole, &self.instruction);
             let needed = self.call_tokens(prompt.clone())?;
             if needed > window {
                 return Err(ReadError::DoesNotFit { tokens: needed, window });
@@ -160,7 +158,7 @@ impl<'a> Thread<'a> {
     /// One call over what truncation or retrieval leaves of the documents.
     pub async fn read_a_part(&mut self, documents: &[Document]) -> Result<Reading, ReadError> {
         let settings = self.settings;
-        let form = self.call_tokens(prompts::single(&self.core, "", &self.instruction))?;
+        let form = self.call_tokens(turn::single(settings, &self.core, "", &self.instruction))?;
         let named = |document: &Document| section(document, 0, 0, documents.len());
         let mut needed = form + JOINS + self.tokenizer.count(select::GAP)?;
         for document in documents {
@@ -180,7 +178,7 @@ impl<'a> Thread<'a> {
             self.log(ReadEvent::Selected { spans: spans.clone() })?;
         }
         let text = select::joined(documents, &spans, named);
-        let answer = self.answer(prompts::single(&self.core, &text, &self.instruction)).await?;
+        let answer = self.answer(turn::single(settings, &self.core, &text, &self.instruction)).await?;
         let number = |span: &Span| documents.iter().position(|document| document.id == span.doc).unwrap_or(0);
         let (coverage, skipped) = coverage(documents, spans.iter().map(|span| (number(span), span.start, span.end)));
         Ok(Reading { answer, memory: String::new(), plan: String::new(), coverage, skipped })
@@ -197,11 +195,7 @@ impl<'a> Thread<'a> {
                 count(prompts::outline_whole(""))? + settings.answer + settings.thinking + JOINS + LEAST,
             ),
             _ => (
-                count(prompts::update(&self.core, "", "", "", settings.quotes))?
-                    + 2 * (settings.memory + settings.plan)
-                    + FORM
-                    + settings.thinking
-                    + JOINS,
+                count(turn::prompt(settings, &self.core, ("", ""), ""))? + settings.memory + settings.plan + turn::limit(settings) + JOINS,
                 count(self.last_prompt(""))? + settings.memory + settings.answer + settings.thinking + JOINS,
             ),
         };
@@ -287,7 +281,7 @@ impl<'a> Thread<'a> {
                 _ => self.update(index, &text).await?,
             };
             self.memory = next.memory;
-            self.guide = cut_to(&next.plan, settings.plan, self.tokenizer)?;
+            self.guide = next.plan;
             self.notes.push(self.memory.clone());
             self.done = index + 1;
             self.log(ReadEvent::Chunk {
@@ -308,24 +302,13 @@ impl<'a> Thread<'a> {
 
     /// The next memory and plan.
     async fn update(&mut self, index: usize, text: &str) -> Result<(ChatReply, NextState), ReadError> {
-        let settings = self.settings;
-        let memagent = settings.mode == Mode::MemAgent;
-        let prompt = match memagent {
-            true => prompts::memagent_update(&self.core, &self.memory, text),
-            false => prompts::update(&self.core, &self.memory, &self.guide, text, settings.quotes),
-        };
-        let limit = settings.memory + settings.plan + FORM + settings.thinking;
-        // Small models lose the form otherwise, or repeat the prompt.
-        let begun = if self.begins() && !memagent { prompts::UPDATE_BEGINS } else { "" };
-        let stop = if settings.thinking == 0 && !memagent { vec![prompts::UPDATE_ENDS.to_string()] } else { vec![] };
-        let mut reply = self.chat(prompt, limit, index as u64, begun.into(), stop).await?;
+        let (settings, state) = (self.settings, (&*self.memory, &*self.guide));
+        let prompt = turn::prompt(settings, &self.core, state, text);
+        let (begun, stop) = turn::frame(settings, self.model.continues());
+        let mut reply = self.chat(prompt, turn::limit(settings), index as u64, begun.into(), stop).await?;
         reply.text.insert_str(0, begun);
-        let said = spoken(&reply.text, settings.thinking > 0, reply.stop == StopReason::Length);
-        let next = match memagent {
-            true => read_memory(said, &self.memory, settings.memory, self.tokenizer)?,
-            false => read_update(said, (&self.memory, &self.guide), &self.core, settings.memory, self.tokenizer)?,
-        };
-        let next = if settings.quotes { keep_proven(next, &self.memory, text) } else { next };
+        let said = (&*reply.text, reply.stop == StopReason::Length);
+        let next = turn::next(settings, &self.core, state, text, said, self.tokenizer)?;
         Ok((reply, next))
     }
 
@@ -376,10 +359,7 @@ impl<'a> Thread<'a> {
     }
 
     fn last_prompt(&self, memory: &str) -> String {
-        match self.settings.mode {
-            Mode::MemAgent => prompts::memagent_answer(&self.core, memory, &self.instruction),
-            _ => prompts::answer(&self.core, memory, &self.instruction),
-        }
+        turn::last_prompt(self.settings, &self.core, memory, &self.instruction)
     }
 
     /// The model says what the whole is; the rest is put together from the sections' notes.
@@ -453,14 +433,14 @@ impl<'a> Thread<'a> {
             answer: settings.answer,
             chunks,
             sampling: settings.sampling,
-            style: self.style().into(),
+            style: self.style(),
         };
         self.log(event)
     }
 
     /// Empty for the paper's way.
-    fn style(&self) -> &'static str {
-        match (self.settings.mode, self.settings.quotes) {
+    fn style(&self) -> String {
+        let way = match (self.settings.mode, self.settings.quotes) {
             _ if self.has_sections() => "reread",
             _ if self.from_notes => "ask",
             (Mode::Outline, _) => "outline",
@@ -469,7 +449,8 @@ impl<'a> Thread<'a> {
             (Mode::Retrieve, _) => "retrieve",
             (_, true) => "quotes",
             (_, false) => "",
-        }
+        };
+        if self.settings.short { ["short ", way].concat().trim_end().into() } else { way.into() }
     }
 
     /// Refuses the log of another read by its first line.
@@ -489,7 +470,7 @@ impl<'a> Thread<'a> {
             ((*window, *chunk, *memory) == (set.window, set.chunk, set.memory), "a size (window, chunk or memory)"),
             ((*plan, *thinking, *answer) == (set.plan, set.thinking, set.answer), "a budget (plan, thinking or answer)"),
             (*sampling == set.sampling, "the sampling"),
-            (style == self.style(), "the mode"),
+            (*style == self.style(), "the mode"),
         ];
         match checks.iter().find(|(same, _)| !same) {
             Some((_, what)) => Err(ReadError::OtherRead(what)),

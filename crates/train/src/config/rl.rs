@@ -7,15 +7,17 @@ use crate::rl::advantage::{self, Center, Scale};
 use crate::rl::aepo::{self, Mode, Thresholds};
 use crate::rl::clip::{Amount, Clip, Threshold, Unit, Which};
 use crate::rl::loss::Norm;
-use crate::rl::recipe::{Alarms, LogprobSpace, PromptTemplate, Recipe, RewardSource};
+use crate::rl::memory::Memory;
+use crate::rl::recipe::{Alarms, Credit, LogprobSpace, PromptTemplate, Recipe, RewardSource};
 use crate::rl::sampler::Balance;
 
 /// The recipe's tables, `[rl]` first.
-pub(super) const TABLES: [&str; 6] = ["rl", "advantage", "aepo", "clip", "judge", "alarms"];
+pub(super) const TABLES: [&str; 7] = ["rl", "memory", "advantage", "aepo", "clip", "judge", "alarms"];
 
 const SPACES: [(&str, LogprobSpace); 2] = [("full", LogprobSpace::Full), ("nucleus", LogprobSpace::Nucleus)];
 const NORMS: [(&str, Norm); 2] = [("group", Norm::Group), ("batch", Norm::Batch)];
 const BALANCES: [(&str, Balance); 2] = [("task", Balance::Task), ("none", Balance::None)];
+const CREDITS: [(&str, Credit); 2] = [("trajectory", Credit::Trajectory), ("final", Credit::Final)];
 const TEMPLATES: [(&str, PromptTemplate); 2] = [("chat", PromptTemplate::Chat), ("plain", PromptTemplate::Plain)];
 const CENTERS: [(&str, Center); 2] = [("group", Center::Group), ("none", Center::None)];
 const SCALES: [(&str, Scale); 4] = [("task", Scale::Task), ("group", Scale::Group), ("batch", Scale::Batch), ("none", Scale::None)];
@@ -61,9 +63,11 @@ pub(super) fn tables(document: &Document<'_>) -> Result<Recipe, ConfigError> {
         loss_norm: read_or(get("loss_norm"), default.loss_norm, |e| e.choice(&NORMS))?,
         reward: read_or(get("reward"), default.reward, reward)?,
         reward_seconds: read_or(get("reward_seconds"), default.reward_seconds, |e| e.integer(1..=86_400))?,
+        credit: read_or(get("credit"), default.credit, |e| e.choice(&CREDITS))?,
         balance: read_or(get("balance"), default.balance, |e| e.choice(&BALANCES))?,
         prompt_template: read_or(get("prompt_template"), default.prompt_template, |e| e.choice(&TEMPLATES))?,
         skip_truncated: read_or(get("skip_truncated"), default.skip_truncated, |e| e.flag())?,
+        memory: document.has("memory").then(|| memory(document)).transpose()?,
         advantage: advantage::Settings {
             center: read_or(document.get("advantage", "center"), Center::default(), |e| e.choice(&CENTERS))?,
             scale: read_or(document.get("advantage", "scale"), Scale::default(), |e| e.choice(&SCALES))?,
@@ -103,6 +107,22 @@ fn reward(entry: &Entry<'_>) -> Result<RewardSource, ConfigError> {
         return Ok(RewardSource::Rule(text));
     }
     Err(entry.not("\"rule\" (the one that each prompt names), a rule's name, \"exec:COMMAND\" or \"http:URL\""))
+}
+
+fn memory(document: &Document<'_>) -> Result<Memory, ConfigError> {
+    let get = |key: &str| document.get("memory", key);
+    let default = Memory::default();
+    let tokens = |entry: &Entry<'_>| entry.size(16..=1 << 24);
+    let short = read_or(get("short"), default.short, |e| e.flag())?;
+    if let (true, Some(plan)) = (short, get("plan")) {
+        return Err(plan.refuse("has no meaning with short prompts, which make no plan"));
+    }
+    Ok(Memory {
+        chunk: read_or(get("chunk"), default.chunk, tokens)?,
+        memory: read_or(get("memory"), default.memory, tokens)?,
+        plan: if short { 0 } else { read_or(get("plan"), default.plan, tokens)? },
+        short,
+    })
 }
 
 fn aepo(document: &Document<'_>) -> Result<aepo::Settings, ConfigError> {
@@ -184,9 +204,11 @@ pub(super) fn result_keys(recipe: &Recipe) -> Vec<(&'static str, String)> {
         loss_norm,
         reward,
         reward_seconds,
+        credit,
         balance,
         prompt_template,
         skip_truncated,
+        memory,
         advantage: advantage::Settings { center, scale },
         aepo: aepo::Settings { mode, thresholds },
         clip,
@@ -210,9 +232,11 @@ pub(super) fn result_keys(recipe: &Recipe) -> Vec<(&'static str, String)> {
             },
         ),
         ("rl.reward_seconds", reward_seconds.to_string()),
+        ("rl.credit", name(&CREDITS, credit)),
         ("rl.balance", name(&BALANCES, balance)),
         ("rl.prompt_template", name(&TEMPLATES, prompt_template)),
         ("rl.skip_truncated", skip_truncated.to_string()),
+        ("memory.chunk", memory.map_or("whole".into(), |memory| memory.chunk.to_string())),
         ("advantage.center", name(&CENTERS, center)),
         ("advantage.scale", name(&SCALES, scale)),
         ("aepo.mode", name(&MODES, mode)),
@@ -220,6 +244,10 @@ pub(super) fn result_keys(recipe: &Recipe) -> Vec<(&'static str, String)> {
     if *mode != Mode::Off {
         let nats = |value: Option<f64>| value.map_or("of the first steps".into(), |value| format!("{value:e}"));
         keys.extend([("aepo.low", nats(thresholds.map(|t| t.low))), ("aepo.high", nats(thresholds.map(|t| t.high)))]);
+    }
+    if let Some(Memory { chunk: _, memory, plan, short }) = memory {
+        let numbers = [("memory.memory", memory.to_string()), ("memory.plan", plan.to_string()), ("memory.short", short.to_string())];
+        keys.extend(numbers);
     }
     keys.push(("clip.unit", name(&UNITS, &clip.map(|clip| clip.unit))));
     if let Some(Clip { which, .. }) = clip {

@@ -5,7 +5,8 @@ use std::path::Path;
 use data::Item;
 use reward::Rewarder;
 
-use super::environment::Environment;
+use super::environment::{Course, Environment};
+use super::memory::{Memory, Opened, Reading};
 use super::recipe::PromptTemplate;
 use super::rollout::{Prompt, Rollout};
 use crate::sft::ChatFormat;
@@ -15,11 +16,29 @@ pub struct Items {
     tasks: Vec<(String, Vec<Row>)>,
     chat: ChatFormat,
     rewarder: Rewarder,
+    /// Tokens of an answer, and how documents are read, where they are not read whole.
+    memory: Option<(usize, Memory)>,
 }
 
 struct Row {
     item: Item,
+    /// The first turn's prompt.
     ids: Vec<u32>,
+    /// Tokens of a turn's prompt, at most.
+    longest: usize,
+    /// The document cut up, where it is read in chunks.
+    opened: Option<Opened>,
+}
+
+/// How items become prompts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Form {
+    /// How a prompt becomes text, where it is put as a whole.
+    pub template: PromptTemplate,
+    /// Tokens that a prompt may have.
+    pub most: usize,
+    /// Tokens of an answer, and how documents are read in chunks with notes.
+    pub memory: Option<(usize, Memory)>,
 }
 
 /// What is wrong with a file of items.
@@ -51,39 +70,33 @@ pub enum ItemError {
 }
 
 impl Items {
-    /// Reads a file. Items longer than `most` tokens are an error that names them: a prompt is never cut.
-    pub fn read(file: &Path, chat: &ChatFormat, template: PromptTemplate, most: usize, rewarder: Rewarder) -> Result<Self, ItemError> {
+    /// Reads a file. Items with prompts longer than the form's are an error that names them: a prompt is never cut.
+    pub fn read(file: &Path, chat: &ChatFormat, form: Form, rewarder: Rewarder) -> Result<Self, ItemError> {
         let name = file.display().to_string();
         let text = std::fs::read_to_string(file).map_err(|source| ItemError::Io { file: name.clone(), source })?;
         let mut items = Vec::new();
         for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
             let wrong = |message: String| ItemError::Line { file: name.clone(), line: number + 1, message };
             let item: Item = serde_json::from_str(line).map_err(|error| wrong(error.to_string()))?;
-            let ids = encode(&item, chat, template).map_err(|error| wrong(error.to_string()))?;
-            if ids.is_empty() || ids.len() > most {
-                return Err(wrong(format!("its prompt has {} tokens; 1 to {most} are possible (data.max_length)", ids.len())));
-            }
-            items.push(Row { item, ids });
+            items.push(Row::new(item, chat, form).map_err(wrong)?);
         }
-        if items.is_empty() { Err(ItemError::Empty(name)) } else { Ok(Self::from_rows(items, chat.clone(), rewarder)) }
+        if items.is_empty() { Err(ItemError::Empty(name)) } else { Ok(Self::from_rows(items, chat.clone(), form, rewarder)) }
     }
 
-    /// Of items that were made.
-    pub fn new(
-        items: Vec<Item>,
-        chat: &ChatFormat,
-        template: PromptTemplate,
-        rewarder: Rewarder,
-    ) -> Result<Self, tokenizer::TokenizerError> {
-        let row = |item: Item| Ok(Row { ids: encode(&item, chat, template)?, item });
-        Ok(Self::from_rows(items.into_iter().map(row).collect::<Result<_, _>>()?, chat.clone(), rewarder))
+    /// Of items that were made. Errors name the item.
+    pub fn new(items: Vec<Item>, chat: &ChatFormat, form: Form, rewarder: Rewarder) -> Result<Self, String> {
+        let row = |item: Item| {
+            let id = item.id.clone();
+            Row::new(item, chat, form).map_err(|message| format!("item {id}: {message}"))
+        };
+        Ok(Self::from_rows(items.into_iter().map(row).collect::<Result<_, _>>()?, chat.clone(), form, rewarder))
     }
 
     /// Tasks stand in the order of their names, so that two files of the same tasks number them alike.
-    fn from_rows(rows: Vec<Row>, chat: ChatFormat, rewarder: Rewarder) -> Self {
+    fn from_rows(rows: Vec<Row>, chat: ChatFormat, form: Form, rewarder: Rewarder) -> Self {
         let mut tasks: std::collections::BTreeMap<String, Vec<Row>> = Default::default();
         rows.into_iter().for_each(|row| tasks.entry(row.item.task.clone()).or_default().push(row));
-        Self { tasks: tasks.into_iter().collect(), chat, rewarder }
+        Self { tasks: tasks.into_iter().collect(), chat, rewarder, memory: form.memory }
     }
 
     /// An item.
@@ -94,6 +107,28 @@ impl Items {
     /// What scored, and how often it failed.
     pub fn rewarder(&self) -> &Rewarder {
         &self.rewarder
+    }
+}
+
+impl Row {
+    fn new(item: Item, chat: &ChatFormat, form: Form) -> Result<Self, String> {
+        let (ids, longest, opened) = match form.memory {
+            Some((answer, memory)) => {
+                let opened = Opened::new(&item, &memory, answer, chat)?;
+                let ids = opened.first(&item, chat)?;
+                let longest = opened.longest(ids.len(), &memory);
+                (ids, longest, Some(opened))
+            }
+            None => {
+                let ids = encode(&item, chat, form.template).map_err(|error| error.to_string())?;
+                let length = ids.len();
+                (ids, length, None)
+            }
+        };
+        if ids.is_empty() || longest > form.most {
+            return Err(format!("its prompt has {longest} tokens; 1 to {} are possible (data.max_length)", form.most));
+        }
+        Ok(Self { item, ids, longest, opened })
     }
 }
 
@@ -113,10 +148,20 @@ impl Environment for Items {
         Prompt { task, item, ids: self.tasks[task].1[item].ids.clone() }
     }
 
-    async fn score(&mut self, prompts: &[Prompt], rollouts: &[Rollout]) -> Vec<Result<f64, String>> {
+    fn course(&self, prompt: &Prompt) -> Option<Box<dyn Course + '_>> {
+        let Row { item, opened, .. } = &self.tasks[prompt.task].1[prompt.item];
+        let (Opened { chunks, trail }, (answer, _)) = (opened.as_ref()?, self.memory?);
+        Some(Box::new(Reading { item, chat: &self.chat, chunks, trail: trail.clone(), read: 0, answer }))
+    }
+
+    fn longest_prompt(&self) -> usize {
+        self.tasks.iter().flat_map(|(_, rows)| rows).map(|row| row.longest).max().unwrap_or(1)
+    }
+
+    async fn score(&mut self, prompts: &[Prompt], rollouts: &[&Rollout]) -> Vec<Result<f64, String>> {
         let replies: Vec<String> = rollouts.iter().map(|rollout| self.chat.text(rollout.reply())).collect();
         let item = |(rollout, reply)| {
-            let (rollout, reply): (&Rollout, &String) = (rollout, reply);
+            let (rollout, reply): (&&Rollout, &String) = (rollout, reply);
             let prompt = &prompts[rollout.group];
             let item = &self.tasks[prompt.task].1[prompt.item].item;
             reward::Item {

@@ -4,6 +4,7 @@
 //! seed. A rung passes when it passes on every seed; the same seed gives the same weights, bit by bit.
 
 mod climb;
+pub mod memory;
 pub mod page;
 mod rungs;
 pub mod tasks;

@@ -7,7 +7,7 @@ use model::Model;
 use model::train::TrainSpaceShape;
 
 use super::alarms::Alarms;
-use super::environment::{Environment, longest_prompt};
+use super::environment::Environment;
 use super::recipe::Recipe;
 use super::reinforce::{Batch, Reinforce};
 use super::rollout::{Prompt, Rollout};
@@ -81,7 +81,8 @@ impl<E: Environment> Learn<E> {
         let keep = Keep { last: config.checkpoint.keep, best: false, every: None };
         let (run, resumption) = Run::open(folder, identity, keep)?;
         let kv = finetune::kv_of(&config);
-        let longest = longest_prompt(&environment).max(held.as_ref().map_or(0, longest_prompt)) + recipe.max_new_tokens;
+        let longest = environment.longest_prompt().max(held.as_ref().map_or(0, E::longest_prompt));
+        let longest = longest + recipe.memory.map_or(0, |memory| memory.limit()).max(recipe.max_new_tokens);
         let rows = room.rows.max(longest);
         let shape = TrainSpaceShape { rows, sequences: branches(rows), loss_rows: rows, kv, keep: room.keep };
         let slots = finetune::slots(&config, &model);
@@ -213,7 +214,7 @@ impl<E: Environment> Learn<E> {
         rewards: &[Option<f64>],
         see: &mut impl FnMut(&TrainEvent),
     ) -> Result<()> {
-        let mut known: Vec<usize> = (0..rollouts.len()).filter(|&i| rewards[i].is_some()).collect();
+        let mut known: Vec<usize> = (0..rollouts.len()).filter(|&i| rewards[i].is_some() && !rollouts[i].goes_on).collect();
         known.sort_by(|&a, &b| rewards[b].unwrap_or_default().total_cmp(&rewards[a].unwrap_or_default()).then(a.cmp(&b)));
         let (Some(&best), Some(&worst)) = (known.first(), known.last()) else { return Ok(()) };
         let shown = if best == worst { vec![best] } else { vec![best, worst] };

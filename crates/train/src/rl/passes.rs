@@ -19,7 +19,7 @@ struct Unit {
 /// that does not fit a pass is cut, and its prompt computed in each part.
 pub(super) fn passes(rollouts: &[Rollout], used: &[usize], rows: usize, pages: usize) -> Result<Vec<Vec<usize>>> {
     let mut units = Vec::new();
-    for group in used.chunk_by(|&a, &b| rollouts[a].group == rollouts[b].group) {
+    for group in used.chunk_by(|&a, &b| same_prompt(&rollouts[a], &rollouts[b])) {
         cut(rollouts, group, (rows, pages), &mut units)?;
     }
     units.sort_by_key(|unit| (std::cmp::Reverse(unit.rows), unit.rollouts[0]));
@@ -37,7 +37,12 @@ pub(super) fn passes(rollouts: &[Rollout], used: &[usize], rows: usize, pages: u
     Ok(bins.into_iter().map(|bin| bin.rollouts).collect())
 }
 
-/// A group, in as few units as its order allows.
+/// Whether a pass computes their prompt once.
+fn same_prompt(a: &Rollout, b: &Rollout) -> bool {
+    (a.group, a.turn, a.prompt) == (b.group, b.turn, b.prompt) && a.ids[..a.prompt] == b.ids[..b.prompt]
+}
+
+/// Rollouts of one prompt, in as few units as their order allows.
 fn cut(rollouts: &[Rollout], group: &[usize], (rows, pages): (usize, usize), units: &mut Vec<Unit>) -> Result<()> {
     let shared = if group.len() > 1 { shared_rows(rollouts[group[0]].prompt) } else { 0 };
     let mut unit = Unit::default();

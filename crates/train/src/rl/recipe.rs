@@ -1,9 +1,9 @@
-//! What a reinforcement-learning run is asked to do: the tables `[rl]`, `[advantage]`, `[aepo]`, `[clip]`, `[judge]` and `[alarms]` of its
+//! What a reinforcement-learning run is asked to do: the tables `[rl]`, `[memory]`, `[advantage]`, `[aepo]`, `[clip]`, `[judge]` and `[alarms]` of its
 //! configuration. `config/rl_template.toml` explains every key.
 
 use std::path::Path;
 
-use super::{advantage, aepo, clip::Clip, loss::Norm, sampler::Balance};
+use super::{advantage, aepo, clip::Clip, loss::Norm, memory::Memory, sampler::Balance};
 use crate::config::ConfigError;
 
 /// How rollouts are made, rewarded and learned from. The default is the paper's (§4).
@@ -25,12 +25,16 @@ pub struct Recipe {
     pub reward: RewardSource,
     /// Seconds that one scoring may take.
     pub reward_seconds: u64,
+    /// Which turns of a trajectory learn from its reward.
+    pub credit: Credit,
     /// How prompts are drawn.
     pub balance: Balance,
     /// How a prompt becomes text.
     pub prompt_template: PromptTemplate,
     /// Whether rollouts that were cut at `max_new_tokens` are left out of what is learned; else they keep their reward as scored.
     pub skip_truncated: bool,
+    /// `[memory]`: documents are read in chunks; `None`: prompts are put whole.
+    pub memory: Option<Memory>,
     /// `[advantage]`
     pub advantage: advantage::Settings,
     /// `[aepo]`
@@ -67,6 +71,16 @@ pub enum RewardSource {
     Server(String),
 }
 
+/// Which turns of a trajectory learn from its reward, where it has several (§3.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Credit {
+    /// All of them: each is a row with the trajectory's advantage.
+    #[default]
+    Trajectory,
+    /// The last: what notes were taken is not learnt. To compare with.
+    Final,
+}
+
 /// How a prompt becomes text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PromptTemplate {
@@ -101,9 +115,11 @@ impl Default for Recipe {
             loss_norm: Norm::default(),
             reward: RewardSource::default(),
             reward_seconds: 60,
+            credit: Credit::default(),
             balance: Balance::default(),
             prompt_template: PromptTemplate::default(),
             skip_truncated: false,
+            memory: None,
             advantage: advantage::Settings::default(),
             aepo: aepo::Settings::default(),
             clip: None,

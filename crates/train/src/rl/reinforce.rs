@@ -13,9 +13,10 @@ use super::aepo::{Aepo, batch_entropy};
 use super::environment::Environment;
 use super::loss::{self, spread, weights};
 use super::passes::passes;
-use super::recipe::{LogprobSpace, Recipe};
+use super::recipe::{Credit, LogprobSpace, Recipe};
 use super::rollout::{Drawing, Prompt, Rollout};
 use super::sampler::Sampler;
+use super::turns::Turns;
 use crate::error::Result;
 use crate::trainer::{PolicySequence, Trainer};
 
@@ -100,11 +101,12 @@ impl<E: Environment> Reinforce<E> {
         Ok(())
     }
 
-    /// Rollouts of a fresh batch of prompts. `see` hears of every token drawn.
+    /// Rollouts of a fresh batch of prompts, all their turns. `see` hears of every token drawn.
     pub async fn rollouts(&mut self, see: impl FnMut()) -> Result<(Vec<Prompt>, Vec<Rollout>)> {
         let picked = self.sampler.batch().into_iter().map(|number| self.places[number]);
         let prompts: Vec<Prompt> = picked.map(|(task, item)| self.environment.prompt(task, item)).collect();
-        let rollouts = self.drawing.draw(self.trainer.model(), &prompts, (self.seed, self.step), see).await?;
+        let asked = (&self.environment, &prompts[..]);
+        let rollouts = self.drawing.trajectories(self.trainer.model(), asked, (self.seed, self.step), see).await?;
         Ok((prompts, rollouts))
     }
 
@@ -114,24 +116,28 @@ impl<E: Environment> Reinforce<E> {
         let (prompts, rollouts) = self.rollouts(see).await?;
         let rollout_seconds = begun.elapsed().as_secs_f32();
         let begun = Instant::now();
-        let scores = self.environment.score(&prompts, &rollouts).await;
+        let turns = Turns::of(&rollouts);
+        let scores = self.environment.score(&prompts, &turns.last(&rollouts)).await;
         let failure = scores.iter().find_map(|score| score.as_ref().err().cloned());
         let mut rewards: Vec<Option<f64>> = scores.into_iter().map(|score| score.ok()).collect();
         let failed = rewards.iter().filter(|reward| reward.is_none()).count() as u64;
         if self.recipe.skip_truncated {
-            rewards.iter_mut().zip(&rollouts).filter(|(_, rollout)| rollout.truncated).for_each(|(reward, _)| *reward = None);
+            rewards.iter_mut().zip(&turns.cut).filter(|(_, cut)| **cut).for_each(|(reward, _)| *reward = None);
         }
+        let rewards = turns.spread(&rewards);
         let reward_seconds = begun.elapsed().as_secs_f32();
         let begun = Instant::now();
 
         let tasks = self.environment.tasks();
-        let judged: Vec<usize> = (0..rollouts.len()).filter(|&i| rewards[i].is_some()).collect();
+        let credited = |rollout: &Rollout| self.recipe.credit == Credit::Trajectory || !rollout.goes_on;
+        let judged: Vec<usize> = (0..rollouts.len()).filter(|&i| rewards[i].is_some() && credited(&rollouts[i])).collect();
         let groups: Vec<String> = (0..prompts.len()).map(|group| group.to_string()).collect();
+        let samples: Vec<String> = (0..self.recipe.group).map(|sample| sample.to_string()).collect();
         let row = |&i: &usize| Row {
             group: &groups[rollouts[i].group],
             task: &tasks[prompts[rollouts[i].group].task].0,
             reward: rewards[i].unwrap_or_default(),
-            trajectory: None,
+            trajectory: Some(&samples[rollouts[i].sample]),
         };
         let found = advantages(&judged.iter().map(row).collect::<Vec<_>>(), &self.recipe.advantage);
         let mut before = vec![0.0; rollouts.len()];
@@ -162,17 +168,22 @@ impl<E: Environment> Reinforce<E> {
         step.masking = masking;
         step.thresholds = self.aepo.thresholds().map(|thresholds| (thresholds.low as f32, thresholds.high as f32));
         step.clip_threshold = clipped.as_ref().and_then(|clipped| clipped.threshold).map(|threshold| threshold as f32);
-        step.rollouts = rollouts.len() as u64;
-        step.negatives = before.iter().filter(|&&value| value < 0.0).count() as u64;
-        step.masked = masked.iter().filter(|&&masked| masked).count() as u64;
+        let of_ends = |is: &dyn Fn(usize) -> bool| turns.ends.iter().filter(|&&i| is(i)).count() as u64;
+        step.rollouts = turns.ends.len() as u64;
+        step.turns = if rollouts.len() > turns.ends.len() { rollouts.len() as u64 } else { 0 };
+        step.broken = rollouts.iter().filter(|rollout| rollout.broken).count() as u64;
+        step.negatives = of_ends(&|i| before[i] < 0.0);
+        step.masked = of_ends(&|i| masked[i]);
         step.groups = prompts.len() as u64;
         step.zero_variance = found.zero_variance_groups as u64;
-        step.truncated = rollouts.iter().filter(|rollout| rollout.truncated).count() as u64;
+        step.truncated = turns.cut.iter().filter(|cut| **cut).count() as u64;
         step.failed = failed;
-        step.prompt_tokens = prompts.iter().map(|prompt| prompt.ids.len() as u64).sum();
+        let later = rollouts.iter().filter(|rollout| rollout.turn > 0).map(|rollout| rollout.prompt as u64).sum::<u64>();
+        step.prompt_tokens = prompts.iter().map(|prompt| prompt.ids.len() as u64).sum::<u64>() + later;
         step.completion_tokens = lengths.iter().map(|&length| length as u64).sum();
-        step.reward = mean(judged.iter().filter_map(|&i| rewards[i])) as f32;
-        step.tasks = (0..tasks.len()).map(|task| summary(task, &tasks[task].0, &prompts, &rollouts, &rewards, Some(&masked))).collect();
+        step.reward = mean(turns.ends.iter().filter_map(|&i| rewards[i])) as f32;
+        let batch = Drawn { prompts: &prompts, rollouts: &rollouts, turns: &turns, rewards: &rewards, masked: Some(&masked) };
+        step.tasks = (0..tasks.len()).map(|task| batch.summary(task, &tasks[task].0)).collect();
         let used: Vec<usize> = (0..rollouts.len()).filter(|&i| weights[i].iter().any(|&weight| weight != 0.0)).collect();
         if used.is_empty() {
             step.skipped = Some(match () {
@@ -226,10 +237,14 @@ impl<E: Environment> Reinforce<E> {
         let prompts: Vec<Prompt> = all.map(|(task, item)| held.prompt(task, item)).collect();
         let drawing = Drawing { samples, temperature, top_p: 1.0, space: LogprobSpace::Full, ..self.drawing.clone() };
         // Other random numbers than those of any step's rollouts, the same at every validation.
-        let rollouts = drawing.draw(self.trainer.model(), &prompts, (self.seed, u64::MAX), see).await?;
-        let rewards: Vec<Option<f64>> = held.score(&prompts, &rollouts).await.into_iter().map(|score| score.ok()).collect();
-        let tasks: Vec<TaskStep> =
-            (0..tasks.len()).map(|task| summary(task, &tasks[task].0, &prompts, &rollouts, &rewards, None)).collect();
+        let random = (self.seed, u64::MAX);
+        let rollouts = drawing.trajectories(self.trainer.model(), (&*held, &prompts), random, see).await?;
+        let turns = Turns::of(&rollouts);
+        let scores = held.score(&prompts, &turns.last(&rollouts)).await;
+        let rewards: Vec<Option<f64>> = scores.into_iter().map(|score| score.ok()).collect();
+        let spread = turns.spread(&rewards);
+        let batch = Drawn { prompts: &prompts, rollouts: &rollouts, turns: &turns, rewards: &spread, masked: None };
+        let tasks: Vec<TaskStep> = (0..tasks.len()).map(|task| batch.summary(task, &tasks[task].0)).collect();
         let of_prompt = |rewards: &[Option<f64>]| Some(mean(rewards.iter().flatten().copied())).filter(|mean| mean.is_finite());
         let known: Vec<f64> = rewards.chunks(samples.max(1)).filter_map(of_prompt).collect();
         let validation = RlValidation {
@@ -244,34 +259,43 @@ impl<E: Environment> Reinforce<E> {
     }
 }
 
-fn summary(
-    task: usize,
-    name: &str,
-    prompts: &[Prompt],
-    rollouts: &[Rollout],
-    rewards: &[Option<f64>],
-    masked: Option<&[bool]>,
-) -> TaskStep {
-    let mine: Vec<usize> = (0..rollouts.len()).filter(|&i| prompts[rollouts[i].group].task == task).collect();
-    let known: Vec<f64> = mine.iter().filter_map(|&i| rewards[i]).collect();
-    let share = |count: usize, of: usize| count as f32 / of.max(1) as f32;
-    let mut groups: Vec<usize> = mine.iter().map(|&i| rollouts[i].group).collect();
-    groups.dedup();
-    let same = |&group: &usize| {
-        let mut of = mine.iter().filter(|&&i| rollouts[i].group == group).filter_map(|&i| rewards[i]);
-        let first = of.next();
-        of.all(|reward| Some(reward) == first)
-    };
-    TaskStep {
-        task: name.to_string(),
-        rollouts: mine.len() as u64,
-        reward: mean(known.iter().copied()) as f32,
-        deviation: deviation(&known) as f32,
-        entropy: mean(mine.iter().map(|&i| rollouts[i].entropy())) as f32,
-        tokens: mean(mine.iter().map(|&i| rollouts[i].logprobs.len() as f64)) as f32,
-        zero_variance: share(groups.iter().filter(|group| same(group)).count(), groups.len()),
-        truncated: share(mine.iter().filter(|&&i| rollouts[i].truncated).count(), mine.len()),
-        masked: share(mine.iter().filter(|&&i| masked.is_some_and(|masked| masked[i])).count(), mine.len()),
+/// A batch and what became of it, a row for each turn.
+struct Drawn<'a> {
+    prompts: &'a [Prompt],
+    rollouts: &'a [Rollout],
+    turns: &'a Turns,
+    rewards: &'a [Option<f64>],
+    masked: Option<&'a [bool]>,
+}
+
+impl Drawn<'_> {
+    /// A task's share of it.
+    fn summary(&self, task: usize, name: &str) -> TaskStep {
+        let Self { prompts, rollouts, turns, rewards, masked } = *self;
+        let mine = |&i: &usize| prompts[rollouts[i].group].task == task;
+        let rows: Vec<usize> = (0..rollouts.len()).filter(mine).collect();
+        let ends: Vec<usize> = turns.ends.iter().copied().filter(mine).collect();
+        let known: Vec<f64> = ends.iter().filter_map(|&i| rewards[i]).collect();
+        let share = |count: usize, of: usize| count as f32 / of.max(1) as f32;
+        let mut groups: Vec<usize> = ends.iter().map(|&i| rollouts[i].group).collect();
+        groups.dedup();
+        let same = |&group: &usize| {
+            let mut of = ends.iter().filter(|&&i| rollouts[i].group == group).filter_map(|&i| rewards[i]);
+            let first = of.next();
+            of.all(|reward| Some(reward) == first)
+        };
+        let of_ends = |is: &dyn Fn(usize) -> bool| share(ends.iter().filter(|&&i| is(i)).count(), ends.len());
+        TaskStep {
+            task: name.to_string(),
+            rollouts: ends.len() as u64,
+            reward: mean(known.iter().copied()) as f32,
+            deviation: deviation(&known) as f32,
+            entropy: mean(rows.iter().map(|&i| rollouts[i].entropy())) as f32,
+            tokens: mean(rows.iter().map(|&i| rollouts[i].logprobs.len() as f64)) as f32,
+            zero_variance: share(groups.iter().filter(|group| same(group)).count(), groups.len()),
+            truncated: of_ends(&|i| turns.cut[turns.end_of[i]]),
+            masked: of_ends(&|i| masked.is_some_and(|masked| masked[i])),
+        }
     }
 }
 

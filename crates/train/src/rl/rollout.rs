@@ -1,4 +1,7 @@
 //! Rollouts: G samples of each prompt in one continuous batch, with everything the update needs recorded as it was drawn.
+//!
+//! Where a prompt has a [`Course`] a sample is a trajectory of several turns (§3.3). Trajectories are read in step: a turn of all that still
+//! go on is one batch, and its keys and values are freed before the next, so that memory does not grow with the turns.
 
 use std::sync::Arc;
 
@@ -6,6 +9,7 @@ use data::{Sampling, StopReason};
 use kernels::attention::{KvDType, PAGE_TOKENS};
 use model::{Engine, EngineSettings, Model, ModelConfig, Request};
 
+use super::environment::{Course, Environment, Next, Turn};
 use super::recipe::LogprobSpace;
 use crate::error::Result;
 use crate::sft::random;
@@ -21,11 +25,19 @@ pub struct Prompt {
     pub ids: Vec<u32>,
 }
 
-/// A completion and what was recorded of it.
+/// A completion and what was recorded of it: a sample of a prompt, or one turn of it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rollout {
     /// Number of its prompt within the batch: its group.
     pub group: usize,
+    /// Number within the group: turns of one trajectory have the same.
+    pub sample: usize,
+    /// From 0.
+    pub turn: usize,
+    /// Whether another turn follows.
+    pub goes_on: bool,
+    /// Whether it had not the form it was asked for, and the next turn was told something else.
+    pub broken: bool,
     /// Prompt and completion; with its stop token, where it ended with one.
     pub ids: Vec<u32>,
     /// Tokens of the prompt.
@@ -87,28 +99,75 @@ pub struct Drawing {
     pub step_rows: usize,
 }
 
+/// A completion to be drawn.
+struct Ask {
+    group: usize,
+    sample: usize,
+    turn: usize,
+    ids: Vec<u32>,
+    most: usize,
+}
+
 impl Drawing {
-    /// Draws completions for `prompts` from `model`. Each follows from (`seed`, `step`, prompt, sample) alone: neither the batch nor its
-    /// order changes a token (exact mode on the CPU). `see` hears of every token drawn.
-    pub async fn draw(
+    /// Draws completions for `prompts` from `model`, one turn each. Each follows from (`seed`, `step`, prompt, sample) alone: neither the
+    /// batch nor its order changes a token (exact mode on the CPU). `see` hears of every token drawn.
+    pub async fn draw(&self, model: &Arc<Model>, prompts: &[Prompt], random: (u64, u64), see: impl FnMut()) -> Result<Vec<Rollout>> {
+        let ask = |(group, sample)| Ask { group, sample, turn: 0, ids: prompts[group].ids.clone(), most: self.max_new_tokens };
+        let asks = (0..prompts.len()).flat_map(|group| (0..self.samples).map(move |sample| (group, sample))).map(ask);
+        self.turn(model, asks.collect(), random, see).await
+    }
+
+    /// Draws trajectories for `prompts` of `environment`: as [`Self::draw`] where they have one turn. By group, then turn, then sample, so
+    /// that what has a prompt in common stands together.
+    pub async fn trajectories(
         &self,
         model: &Arc<Model>,
-        prompts: &[Prompt],
-        (seed, step): (u64, u64),
+        (environment, prompts): (&impl Environment, &[Prompt]),
+        random: (u64, u64),
         mut see: impl FnMut(),
     ) -> Result<Vec<Rollout>> {
-        let longest = prompts.iter().map(|prompt| prompt.ids.len()).max().unwrap_or(1);
-        let window = longest + self.max_new_tokens;
-        let mut rollouts = Vec::new();
-        let mut requests = Vec::new();
-        for (group, prompt) in prompts.iter().enumerate() {
-            for sample in 0..self.samples {
-                let seed = random(seed ^ 0x524f_4c4c, step, ((group as u64) << 20) | sample as u64);
-                let sampling = Sampling { temperature: self.temperature, top_p: self.top_p, seed, ..Sampling::GREEDY };
-                let stop_ids = self.stop_ids.clone();
-                requests.push(Request { prompt: prompt.ids.clone(), max_new_tokens: self.max_new_tokens, sampling, stop_ids });
-                rollouts.push(Rollout { group, ids: prompt.ids.clone(), prompt: prompt.ids.len(), mass: 1.0, ..Rollout::default() });
+        let asked = (0..prompts.len()).flat_map(|group| (0..self.samples).map(move |sample| (group, sample)));
+        let (mut asks, mut courses) = (Vec::new(), Vec::new());
+        for (group, sample) in asked {
+            let course: Option<Box<dyn Course + '_>> = environment.course(&prompts[group]);
+            let most = course.as_ref().map_or(self.max_new_tokens, |course| course.first_limit());
+            asks.push(Ask { group, sample, turn: 0, ids: prompts[group].ids.clone(), most });
+            courses.push(course);
+        }
+        let mut drawn = self.turn(model, asks, random, &mut see).await?;
+        // Which of the courses each rollout of the latest turn belongs to.
+        let mut of: Vec<usize> = (0..courses.len()).collect();
+        let mut latest = 0;
+        for turn in 1.. {
+            let (mut asks, mut going) = (Vec::new(), Vec::new());
+            for (at, &course) in (latest..drawn.len()).zip(&of) {
+                let Some(course_of) = &mut courses[course] else { continue };
+                let Next { turn: next, broken } = course_of.next(&drawn[at])?;
+                drawn[at].broken = broken;
+                let Some(Turn { ids, max_new_tokens }) = next else { continue };
+                drawn[at].goes_on = true;
+                asks.push(Ask { group: drawn[at].group, sample: drawn[at].sample, turn, ids, most: max_new_tokens });
+                going.push(course);
             }
+            if asks.is_empty() {
+                break;
+            }
+            (of, latest) = (going, drawn.len());
+            drawn.extend(self.turn(model, asks, random, &mut see).await?);
+        }
+        drawn.sort_by_key(|rollout| (rollout.group, rollout.turn, rollout.sample));
+        Ok(drawn)
+    }
+
+    /// A turn of each that is asked, in their order.
+    async fn turn(&self, model: &Arc<Model>, asks: Vec<Ask>, (seed, step): (u64, u64), mut see: impl FnMut()) -> Result<Vec<Rollout>> {
+        let window = asks.iter().map(|ask| ask.ids.len() + ask.most).max().unwrap_or(1);
+        let (mut rollouts, mut requests) = (Vec::new(), Vec::new());
+        for Ask { group, sample, turn, ids, most } in asks {
+            let seed = random(seed ^ 0x524f_4c4c, step, ((turn as u64) << 40) ^ ((group as u64) << 20) | sample as u64);
+            let sampling = Sampling { temperature: self.temperature, top_p: self.top_p, seed, ..Sampling::GREEDY };
+            requests.push(Request { prompt: ids.clone(), max_new_tokens: most, sampling, stop_ids: self.stop_ids.clone() });
+            rollouts.push(Rollout { group, sample, turn, prompt: ids.len(), ids, mass: 1.0, ..Rollout::default() });
         }
         let nucleus = self.space == LogprobSpace::Nucleus;
         let mut engine = Engine::new(model.clone(), self.engine(model, window, rollouts.len()))?;

@@ -89,6 +89,11 @@ impl ChatFormat {
         Ok(Self::from_parts(tokenizer, template, stop_ids, vocab))
     }
 
+    /// The model's tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
     /// Ids as text, special tokens left out.
     pub fn text(&self, ids: &[u32]) -> String {
         self.tokenizer.decode(ids, true).unwrap_or_default()

@@ -114,8 +114,8 @@ impl Environment for Lessons {
         Prompt { task, item, ids: self.rows[self.tasks[task].1[item]].prompt.clone() }
     }
 
-    async fn score(&mut self, prompts: &[Prompt], rollouts: &[Rollout]) -> Vec<Result<f64, String>> {
-        let score = |rollout: &Rollout| {
+    async fn score(&mut self, prompts: &[Prompt], rollouts: &[&Rollout]) -> Vec<Result<f64, String>> {
+        let score = |rollout: &&Rollout| {
             let prompt = &prompts[rollout.group];
             let item = &self.rows[self.tasks[prompt.task].1[prompt.item]].item;
             let rule: Rule = item.rule.parse().map_err(|error| format!("{error}"))?;

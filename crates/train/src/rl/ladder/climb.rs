@@ -10,7 +10,7 @@ use model::random::RandomWeights;
 use model::train::TrainSpaceShape;
 use sha2::{Digest, Sha256};
 
-use super::super::environment::{Environment, longest_prompt};
+use super::super::environment::Environment;
 use super::super::reinforce::{Batch, Reinforce};
 use super::Arm;
 use super::toys::Toy;
@@ -136,7 +136,7 @@ pub async fn climb<E: Environment>(
 }
 
 fn policy<E: Environment>(arm: &Arm, seed: u64, device: Device, environment: E) -> Result<Reinforce<E>> {
-    let length = arm.model.max_positions.min(longest_prompt(&environment) + arm.recipe.max_new_tokens);
+    let length = arm.model.max_positions.min(environment.longest_prompt() + arm.recipe.max_new_tokens);
     let model = Model::load(&RandomWeights::new(arm.model.clone(), DType::F32, seed)?, device, arm.model.max_positions, |_, _| {})?;
     let slots = Model::slots(&arm.model);
     // Warm-up lessons may fill the context.

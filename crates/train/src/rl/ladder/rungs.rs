@@ -4,13 +4,14 @@ use model::{Architecture, ModelConfig, MoeConfig, RopeScaling};
 
 use super::super::advantage::Scale;
 use super::super::aepo;
-use super::super::recipe::Recipe;
+use super::super::recipe::{Credit, Recipe};
+use super::memory::MemoryNeedle;
 use super::tasks::{Bandit, Digits, Graded, Needle, Next, Reverse};
 use super::{Arm, Run, Rung, Verdict, Warmup};
 
 /// All rungs, lowest first.
 pub fn rungs() -> Vec<Rung> {
-    vec![bandit(), digits(), reverse(), mix(), needle(), moe()]
+    vec![bandit(), digits(), reverse(), mix(), needle(), memory_needle(), moe()]
 }
 
 fn bandit() -> Rung {
@@ -142,6 +143,39 @@ fn needle() -> Rung {
         bar: "held-out reward ≥ 0.8 after 180 steps",
         arms: vec![arm],
         judge: |runs| held_out(runs, 0.8),
+    }
+}
+
+/// What memory-needle looks for.
+const HIDDEN: MemoryNeedle = MemoryNeedle { pairs: 32, values: 32, chunk: 8 };
+
+fn memory_needle() -> Rung {
+    let arm = |(name, credit)| Arm {
+        name,
+        model: qwen3(HIDDEN.vocab(), 64, 2, 64),
+        tasks: || vec![Box::new(HIDDEN)],
+        items: (4096, 128),
+        stop: Some(HIDDEN.stop()),
+        warmup: Some(Warmup { steps: 600, sequences: 64, lr: 3e-3, until: 0.2, every: 10 }),
+        recipe: Recipe { credit, ..recipe(8, 16) },
+        prompts: 16,
+        steps: 120,
+        lr: 1e-3,
+        every: 30,
+        seconds: 60.0,
+    };
+    let judge = |runs: &[Run]| {
+        let ((start, end), (_, last)) = (runs[0].held_out(), runs[1].held_out());
+        let said = format!("the final turn alone learning: {last:.3}");
+        Verdict { start, end, pass: end >= 0.8 && last < end, said }
+    };
+    Rung {
+        name: "memory-needle",
+        about: "the value of one key among 32, in four turns of 8 pairs each and a last that sees nothing but notes of at most 16 tokens; \
+                every turn learns from the answer's reward, or the last alone",
+        bar: "held-out reward ≥ 0.8 after 120 steps, and more than where the last turn alone learns",
+        arms: vec![arm(("trajectory", Credit::Trajectory)), arm(("final", Credit::Final))],
+        judge,
     }
 }
 

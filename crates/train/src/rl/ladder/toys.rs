@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::super::environment::Environment;
+use super::super::environment::{Course, Environment};
 use super::super::rollout::{Prompt, Rollout};
 use crate::sft::random;
 
@@ -31,6 +31,18 @@ pub trait Task {
         let answer = self.answer(prompt);
         let mask = (0..prompt.len() + answer.len()).map(|at| at >= prompt.len()).collect();
         ([prompt, &answer].concat(), mask)
+    }
+    /// What is asked first: the whole prompt, unless it is read in several turns.
+    fn opening(&self, prompt: &[u32]) -> Vec<u32> {
+        prompt.to_vec()
+    }
+    /// What follows, where a prompt is read in several turns.
+    fn course(&self, _prompt: &[u32]) -> Option<Box<dyn Course + '_>> {
+        None
+    }
+    /// Tokens by which a later turn's prompt may be longer than the first one's.
+    fn memory(&self) -> usize {
+        0
     }
     /// What training is told of a completion that is worth `reward`: the same, unless the task's grader is not exact.
     fn told(&self, reward: f64, _completion: &[u32]) -> f64 {
@@ -127,17 +139,28 @@ impl Environment for Toy {
     }
 
     fn prompt(&self, task: usize, item: usize) -> Prompt {
-        Prompt { task, item, ids: self.tasks[task].1[item].clone() }
+        let (of, prompts) = &self.tasks[task];
+        Prompt { task, item, ids: of.opening(&prompts[item]) }
     }
 
-    async fn score(&mut self, prompts: &[Prompt], rollouts: &[Rollout]) -> Vec<Result<f64, String>> {
-        let score = |rollout: &Rollout| {
+    fn course(&self, prompt: &Prompt) -> Option<Box<dyn Course + '_>> {
+        let (task, prompts) = &self.tasks[prompt.task];
+        task.course(&prompts[prompt.item])
+    }
+
+    async fn score(&mut self, prompts: &[Prompt], rollouts: &[&Rollout]) -> Vec<Result<f64, String>> {
+        let score = |rollout: &&Rollout| {
             let prompt = &prompts[rollout.group];
-            let task = &self.tasks[prompt.task].0;
-            let reward = task.reward(&prompt.ids, rollout.completion());
+            let (task, all) = &self.tasks[prompt.task];
+            let reward = task.reward(&all[prompt.item], rollout.completion());
             Ok(if self.told { task.told(reward, rollout.completion()) } else { reward })
         };
         rollouts.iter().map(score).collect()
+    }
+
+    fn longest_prompt(&self) -> usize {
+        let longest = |(task, prompts): &Pool| prompts.iter().map(|prompt| task.opening(prompt).len() + task.memory()).max();
+        self.tasks.iter().filter_map(longest).max().unwrap_or(1)
     }
 
     fn text(&self, ids: &[u32]) -> String {
