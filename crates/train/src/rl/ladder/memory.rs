@@ -19,6 +19,9 @@ pub struct MemoryNeedle {
 /// Tokens that notes may have.
 const NOTES: usize = 16;
 
+/// Questions of a lesson.
+const QUESTIONS: usize = 8;
+
 impl MemoryNeedle {
     /// Asks for notes of a chunk.
     fn note(&self) -> u32 {
@@ -81,12 +84,17 @@ impl Task for MemoryNeedle {
     fn memory(&self) -> usize {
         NOTES
     }
-    /// Single turns of a chunk, with several questions: the pair that is asked for where the chunk has it, nothing where it has not.
-    /// Three lessons in ten teach to bring a value to its key, as in [`Needle`](super::tasks::Needle).
+    /// Single turns of a chunk, short ones before long ones, with several questions: the pair that is asked for where the chunk has it,
+    /// nothing where it has not. Three lessons in ten teach to bring a value to its key, as in [`Needle`](super::tasks::Needle).
     fn lesson(&self, prompt: &[u32], dice: &mut Dice) -> (Vec<u32>, Vec<bool>) {
-        let chunk = 2 * self.chunk as usize;
-        let at = dice.below(self.chunks() as u32) as usize * chunk;
-        let pairs = &prompt[at..(at + chunk).min(2 * self.pairs as usize)];
+        let mut count = 2;
+        while count < self.chunk && dice.below(2) == 0 {
+            count *= 2;
+        }
+        if dice.below(10) < 3 {
+            count = self.chunk;
+        }
+        let pairs = &prompt[2 * dice.below(self.pairs - count + 1) as usize..][..2 * count as usize];
         if dice.below(10) < 3 {
             let ids: Vec<u32> = pairs.chunks(2).flat_map(|pair| [pair[0], pair[1], pair[0]]).collect();
             let mask = (0..ids.len()).map(|at| at % 3 == 2).collect();
@@ -94,10 +102,10 @@ impl Task for MemoryNeedle {
         }
         let (mut ids, mut mask) = (pairs.to_vec(), vec![false; pairs.len()]);
         let sign = if dice.below(4) == 0 { self.ask() } else { self.note() };
-        for key in dice.shuffled(self.pairs).into_iter().take(6) {
-            // Half of what is asked is there.
-            let there = &pairs[2 * dice.below(self.chunk) as usize..];
-            let key = if dice.below(2) == 0 { there[1] } else { key };
+        for _ in 0..QUESTIONS {
+            // Three quarters of what is asked is there.
+            let there = pairs[2 * dice.below(count) as usize + 1];
+            let key = if dice.below(4) > 0 { there } else { dice.below(self.pairs) };
             ids.extend([sign, key]);
             mask.extend([false, false]);
             if let Some(pair) = pairs.chunks(2).find(|pair| pair[1] == key) {

@@ -147,22 +147,22 @@ fn needle() -> Rung {
 }
 
 /// What memory-needle looks for.
-const HIDDEN: MemoryNeedle = MemoryNeedle { pairs: 32, values: 32, chunk: 8 };
+const HIDDEN: MemoryNeedle = MemoryNeedle { pairs: 16, values: 16, chunk: 4 };
 
 fn memory_needle() -> Rung {
     let arm = |(name, credit)| Arm {
         name,
         model: qwen3(HIDDEN.vocab(), 64, 2, 64),
         tasks: || vec![Box::new(HIDDEN)],
-        items: (4096, 128),
+        items: (4096, 256),
         stop: Some(HIDDEN.stop()),
-        warmup: Some(Warmup { steps: 600, sequences: 64, lr: 3e-3, until: 0.2, every: 10 }),
+        warmup: Some(Warmup { steps: 600, sequences: 64, lr: 3e-3, until: 0.4, every: 4 }),
         recipe: Recipe { credit, ..recipe(8, 16) },
-        prompts: 16,
-        steps: 120,
-        lr: 1e-3,
-        every: 30,
-        seconds: 60.0,
+        prompts: 64,
+        steps: 200,
+        lr: 3e-4,
+        every: 40,
+        seconds: 130.0,
     };
     let judge = |runs: &[Run]| {
         let ((start, end), (_, last)) = (runs[0].held_out(), runs[1].held_out());
@@ -171,9 +171,9 @@ fn memory_needle() -> Rung {
     };
     Rung {
         name: "memory-needle",
-        about: "the value of one key among 32, in four turns of 8 pairs each and a last that sees nothing but notes of at most 16 tokens; \
+        about: "the value of one key among 16, in four turns of 4 pairs each and a last that sees nothing but notes of at most 16 tokens; \
                 every turn learns from the answer's reward, or the last alone",
-        bar: "held-out reward ≥ 0.8 after 120 steps, and more than where the last turn alone learns",
+        bar: "held-out reward ≥ 0.8 after 200 steps, and more than where the last turn alone learns",
         arms: vec![arm(("trajectory", Credit::Trajectory)), arm(("final", Credit::Final))],
         judge,
     }
