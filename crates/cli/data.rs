@@ -1,5 +1,6 @@
 //! `longhand data`: what a file of training rows holds, before a training does.
 
+mod notes;
 mod rate;
 mod world;
 
@@ -32,6 +33,8 @@ enum What {
     Pick(rate::PickArgs),
     /// Items of the small world: documents of any length, questions with known answers and evidence.
     World(world::WorldArgs),
+    /// Lessons in reading with notes, from items whose evidence is known: a row for each turn of the agent.
+    Notes(notes::NotesArgs),
 }
 
 #[derive(clap::Args)]
@@ -61,6 +64,7 @@ pub fn run(args: &DataArgs) -> Result<()> {
         What::Rate(args) => rate::rate(args),
         What::Pick(args) => rate::pick(args),
         What::World(args) => world::run(args),
+        What::Notes(args) => notes::run(args),
     }
 }
 

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use kernels::DType;
 use train::adapter::Adapter;
-use train::export::{Card, Export, Format, Weights, card, export};
+use train::export::{Card, Export, Format, Weights, Written, card, export};
 use train::finetune::Trained;
 
 use crate::{catalog, load, progress};
@@ -60,6 +60,13 @@ enum Kind {
 
 /// Runs the verb on a model.
 pub fn run(model: &Path, args: &ExportModelArgs) -> Result<()> {
+    let written = make(model, args)?;
+    written.files.iter().for_each(|file| println!("{}", file.display()));
+    Ok(())
+}
+
+/// Exports a model; what was written is told to people alone.
+fn make(model: &Path, args: &ExportModelArgs) -> Result<Written> {
     let (Some(to), Some(out)) = (args.to, args.out.as_deref()) else { anyhow::bail!("--to and --out belong together") };
     let model = model.to_str().context("the model's name is not UTF-8")?;
     let is_read = Path::new(model).join("events.jsonl").exists() && !Trained::is_run(Path::new(model));
@@ -113,11 +120,14 @@ pub fn run(model: &Path, args: &ExportModelArgs) -> Result<()> {
     })
     .with_context(|| format!("cannot export {model}"))?;
     bar.finish_and_clear();
-    for file in &written.files {
-        println!("{}", file.display());
-    }
     let formats: Vec<String> = written.formats.iter().map(|(dtype, count)| format!("{count} {}", dtype.name())).collect();
     eprintln!("{} of weights: {} tensors", card::size(written.bytes), formats.join(", "));
     written.notes.iter().for_each(|note| eprintln!("note: {note}"));
-    Ok(())
+    Ok(written)
+}
+
+/// The newest checkpoint of a run as a folder of f32 weights.
+pub fn folder_of(run: &Path, out: &Path) -> Result<()> {
+    let (to, kind, out) = (Some(To::Safetensors), Kind::F32, Some(out.to_path_buf()));
+    make(run, &ExportModelArgs { to, kind, adapter: None, last: true, out, name: None, licence: None }).map(drop)
 }

@@ -31,14 +31,16 @@ mod models;
 mod progress;
 mod read;
 mod reproduce;
+mod score;
 mod speeds;
+mod stages;
 mod train;
 
 use clap::{Parser, Subcommand};
 
 /// Reads documents far past the context window, with a model that runs on this machine.
 #[derive(Parser)]
-#[command(name = "longhand", version, about, after_help = "Example:\n  longhand read report.txt --ask \"What changed in 2019?\"\n\nRead     read, ask, export, demo, chat\nTrain    init, data, train, export, advantage, reproduce\nMachine  models, inspect, doctor, bench\nPlumbing generate, logits, grads", help_template = HELP)]
+#[command(name = "longhand", version, about, after_help = "Example:\n  longhand read report.txt --ask \"What changed in 2019?\"\n\nRead     read, ask, export, demo, chat\nTrain    init, data, train, stages, score, export, advantage, reproduce\nMachine  models, inspect, doctor, bench\nPlumbing generate, logits, grads", help_template = HELP)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -64,6 +66,10 @@ enum Verb {
     Train(train::TrainArgs),
     /// What a file of training rows holds, and what of it a training would use.
     Data(data::DataArgs),
+    /// The stages of a recipe in order, each from the model of the one before, with a table of scores.
+    Stages(stages::StagesArgs),
+    /// The share of items that a model answers rightly: whole, with notes, truncated, by search.
+    Score(score::ScoreArgs),
     /// Advantages of rollouts from elsewhere, and which of them AEPO masks.
     Advantage(advantage::AdvantageArgs),
     /// The models to choose from, and which fit this machine.
@@ -85,26 +91,7 @@ enum Verb {
 }
 
 fn main() -> std::process::ExitCode {
-    let cli = Cli::parse();
-    let result = match cli.verb {
-        Verb::Read(args) => read::run(&args),
-        Verb::Ask(args) => ask::run(&args),
-        Verb::Export(args) => export::run(&args),
-        Verb::Demo(args) => demo::run(&args),
-        Verb::Chat(args) => generate::chat(&args),
-        Verb::Init(args) => init::run(&args),
-        Verb::Train(args) => train::run(&args),
-        Verb::Data(args) => data::run(&args),
-        Verb::Advantage(args) => advantage::run(&args),
-        Verb::Models(args) => models::run(&args),
-        Verb::Inspect(args) => inspect::run(&args),
-        Verb::Doctor(args) => doctor::run(&args),
-        Verb::Bench(args) => bench::run(&args),
-        Verb::Reproduce(args) => reproduce::run(&args),
-        Verb::Generate(args) => generate::run(&args),
-        Verb::Logits(args) => logits::run(&args),
-        Verb::Grads(args) => grads::run(&args),
-    };
+    let result = act(Cli::parse().verb);
     match result {
         Ok(()) => std::process::ExitCode::SUCCESS,
         // The reader of our output went away (`longhand … | head`): nothing to say.
@@ -114,6 +101,36 @@ fn main() -> std::process::ExitCode {
             std::process::ExitCode::from(2)
         }
     }
+}
+
+/// Does what a verb says.
+fn act(verb: Verb) -> anyhow::Result<()> {
+    match verb {
+        Verb::Read(args) => read::run(&args),
+        Verb::Ask(args) => ask::run(&args),
+        Verb::Export(args) => export::run(&args),
+        Verb::Demo(args) => demo::run(&args),
+        Verb::Chat(args) => generate::chat(&args),
+        Verb::Init(args) => init::run(&args),
+        Verb::Train(args) => train::run(&args),
+        Verb::Data(args) => data::run(&args),
+        Verb::Stages(args) => stages::run(&args),
+        Verb::Score(args) => score::run(&args),
+        Verb::Advantage(args) => advantage::run(&args),
+        Verb::Models(args) => models::run(&args),
+        Verb::Inspect(args) => inspect::run(&args),
+        Verb::Doctor(args) => doctor::run(&args),
+        Verb::Bench(args) => bench::run(&args),
+        Verb::Reproduce(args) => reproduce::run(&args),
+        Verb::Generate(args) => generate::run(&args),
+        Verb::Logits(args) => logits::run(&args),
+        Verb::Grads(args) => grads::run(&args),
+    }
+}
+
+/// One call of this program from within: a stage's step. Errors are those the call would end with.
+fn call(words: &[String]) -> anyhow::Result<()> {
+    act(Cli::try_parse_from(std::iter::once("longhand").chain(words.iter().map(String::as_str)))?.verb)
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

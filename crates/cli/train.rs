@@ -116,6 +116,11 @@ pub fn run(args: &TrainArgs) -> Result<()> {
 
 static STOP: AtomicBool = AtomicBool::new(false);
 
+/// Whether a person stopped the training.
+pub fn interrupted() -> bool {
+    STOP.load(Ordering::Relaxed)
+}
+
 fn stop_on_ctrl_c() {
     let _ = ctrlc::set_handler(|| {
         // A second Ctrl-C does not wait for the step to end; the newest checkpoint is what is left.

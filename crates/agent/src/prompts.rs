@@ -71,7 +71,10 @@ pub fn memagent_answer(question: &str, memory: &str, instruction: &str) -> Strin
     fill(MEMAGENT_FINAL, &[("question", question), ("memory", or(memory, NO_MEMORY)), ("instruction", instruction)])
 }
 
-/// A turn in a few words, for models that were trained on them: the reply is the memory.
+/// What a turn in a few words replies where a section brings nothing: the memory stays.
+pub const SAME: &str = "same";
+
+/// A turn in a few words, for models that were trained on them: the reply is the memory, or [`SAME`].
 pub fn short_update(question: &str, memory: &str, section: &str) -> String {
     fill(SHORT_UPDATE, &[("question", question), ("memory", memory), ("section", section)]).trim_end().into()
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use data::MemoryOutcome;
 use tokenizer::{Tokenizer, TokenizerError};
 
-use crate::prompts::{NO_MEMORY, NO_PLAN, NOTHING_YET};
+use crate::prompts::{NO_MEMORY, NO_PLAN, NOTHING_YET, SAME};
 use crate::question::keep_named;
 use crate::tags::{first_tag, neutralise};
 
@@ -108,6 +108,15 @@ pub fn read_memory(text: &str, previous: &str, budget: usize, tokenizer: &Tokeni
         removed => MemoryOutcome::Collapsed { removed },
     };
     Ok(state(memory, outcome))
+}
+
+/// Reads the reply of a turn in a few words: [`SAME`] keeps the previous memory, which takes a model one token instead of all of them, and
+/// cannot miscopy; anything else is read as [`read_memory`] does.
+pub fn read_short(text: &str, previous: &str, budget: usize, tokenizer: &Tokenizer) -> Result<NextState, TokenizerError> {
+    if text.trim() == SAME {
+        return Ok(NextState { memory: previous.to_string(), plan: String::new(), outcome: MemoryOutcome::Unchanged });
+    }
+    read_memory(text, previous, budget, tokenizer)
 }
 
 /// Memory and plan of a reply that has labels instead of tags: what follows a line "Plan:" is the plan.

@@ -5,7 +5,7 @@ use tokenizer::{Tokenizer, TokenizerError};
 
 use crate::prompts;
 use crate::proven::keep_proven;
-use crate::reply::{NextState, cut_to, read_memory, read_update, spoken};
+use crate::reply::{NextState, cut_to, read_memory, read_short, read_update, spoken};
 use crate::settings::{Mode, ReadSettings};
 
 /// What the form of an update reply takes beside memory and plan.
@@ -60,7 +60,7 @@ pub(crate) fn next(
     let said = spoken(reply, settings.thinking > 0, cut_off);
     let next = match settings.mode {
         Mode::MemAgent => read_memory(said, memory, settings.memory, tokenizer)?,
-        _ if settings.short => read_memory(said, memory, settings.memory, tokenizer)?,
+        _ if settings.short => read_short(said, memory, settings.memory, tokenizer)?,
         _ => read_update(said, (memory, plan), question, settings.memory, tokenizer)?,
     };
     let next = if settings.quotes { keep_proven(next, memory, section) } else { next };

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use indicatif::ProgressBar;
+use serde_json::json;
 use world::{Split, Task, World, WorldSettings};
 
 #[derive(clap::Args)]
@@ -34,6 +35,18 @@ pub struct WorldArgs {
     /// Few names, short prompts and bare answers, for models of under a few million parameters.
     #[arg(long)]
     tiny: bool,
+    /// The facts of a question in the order of its links: a reader that goes through the document once can see that each matters.
+    #[arg(long)]
+    ordered: bool,
+    /// How many first names, family names and so on are used, 8 to 64: fewer are easier.
+    #[arg(long, value_name = "N")]
+    names: Option<usize>,
+    /// The share of facts among the sentences that no question needs, 0 to 1.
+    #[arg(long, value_name = "SHARE")]
+    facts: Option<f64>,
+    /// Rows for supervised training instead of items: a conversation of so many questions about each document.
+    #[arg(long, value_name = "N")]
+    lessons: Option<usize>,
     /// Another seed, other documents.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -58,6 +71,9 @@ pub fn run(args: &WorldArgs) -> Result<()> {
     let hops = range(&args.hops).context("--hops")?;
     settings.hops = [hops[0].min(255) as u8, hops[1].min(255) as u8];
     settings.distractors = args.distractors.unwrap_or(settings.distractors);
+    settings.names = args.names.unwrap_or(settings.names);
+    settings.facts = args.facts.unwrap_or(settings.facts);
+    settings.ordered = args.ordered;
     if !args.tasks.is_empty() {
         let named = |name: &String| {
             Task::ALL.into_iter().find(|task| task.name() == name).with_context(|| {
@@ -72,13 +88,23 @@ pub fn run(args: &WorldArgs) -> Result<()> {
     let mut out = BufWriter::new(file.with_context(|| format!("cannot write {}: name another with --out", args.out.display()))?);
     let bar = ProgressBar::new(args.items);
     for index in 0..args.items {
-        writeln!(out, "{}", serde_json::to_string(&world.item(index)?)?)?;
+        match args.lessons {
+            Some(questions) => writeln!(out, "{}", lesson(&world.conversation(index, questions)?))?,
+            None => writeln!(out, "{}", serde_json::to_string(&world.item(index)?)?)?,
+        }
         bar.inc(1);
     }
     out.flush()?;
     bar.finish_and_clear();
-    eprintln!("{}: {} items; `longhand train` with [rl] learns from them", args.out.display(), args.items);
+    let learns = if args.lessons.is_some() { "" } else { " with [rl]" };
+    eprintln!("{}: {} items; `longhand train`{learns} learns from them", args.out.display(), args.items);
     Ok(())
+}
+
+fn lesson(turns: &[(String, String)]) -> serde_json::Value {
+    let message = |role: &str, content: &String| json!({"role": role, "content": content});
+    let messages: Vec<_> = turns.iter().flat_map(|(asked, reply)| [message("user", asked), message("assistant", reply)]).collect();
+    json!({"messages": messages})
 }
 
 /// `5` or `2-8`.

@@ -33,6 +33,13 @@ pub fn run(args: &TrainArgs, config: Config, recipe: &Recipe, text: &str, folder
     let (base, path) = load::checkpoint(&config.model_name())?;
     let chat = ChatFormat::new(&base).with_context(|| format!("cannot use {} to make tokens", path.display()))?;
     let items = items(&config, recipe, &chat, &config.data.file)?;
+    if let Some(memory) = recipe.memory {
+        let (file, chunk) = (&config.data.file, memory.chunk);
+        ensure!(
+            items.sections() > 1,
+            "no document is longer than a section in {file}: with memory.chunk {chunk} there are no notes to learn"
+        );
+    }
     let held = config.validation.file.as_deref().map(|file| self::items(&config, recipe, &chat, file)).transpose()?;
     let longest = items.longest_prompt().max(held.as_ref().map_or(0, Items::longest_prompt)) + longest_reply(recipe);
     ensure!(

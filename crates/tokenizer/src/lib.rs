@@ -5,6 +5,7 @@
 //! - [`StreamDecoder`] turns ids into text as they are sampled, never cutting a character.
 //! - [`ChatTemplate`] renders a model's own Jinja template as Transformers does; [`ChatTemplate::encode`] is the way to a prompt's ids
 //!   when the messages carry text nobody vouches for.
+//! - [`train_bpe`] makes a vocabulary from texts.
 //! - [`chunks`] tiles a document in pieces of at most so many tokens, cut where a reader would; [`chunks_at`] where it is told.
 //!
 //! Nothing here opens a file or starts a thread: the browser runs the same code.
@@ -21,6 +22,7 @@ mod split;
 mod stream;
 mod template;
 mod tokenizer;
+mod train;
 
 pub use chunk::{Chunk, chunks, chunks_at, exceeds};
 pub use error::{Result, TokenizerError};
@@ -28,3 +30,4 @@ pub use gguf::GgufVocab;
 pub use stream::StreamDecoder;
 pub use template::{ChatTemplate, TemplateOptions};
 pub use tokenizer::Tokenizer;
+pub use train::{tokenizer_config, train_bpe};

@@ -4,6 +4,7 @@
 //! pass through row by row, so a model larger than memory can be exported; every file appears whole or not at all.
 
 pub mod card;
+mod fresh;
 pub mod gguf;
 mod hf_config;
 mod metadata;
@@ -21,6 +22,7 @@ use kernels::DType;
 use model::{ModelError, Role};
 
 pub use card::Card;
+pub use fresh::{Fresh, fresh};
 pub use weights::{Matrix, Overrides, Weights};
 
 /// What is written.

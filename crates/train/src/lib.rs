@@ -5,6 +5,7 @@ pub mod config;
 mod error;
 pub mod export;
 pub mod finetune;
+pub mod notes;
 pub mod plan;
 pub mod rl;
 pub mod run;

@@ -22,4 +22,5 @@ pub mod recipe;
 pub mod reinforce;
 pub mod rollout;
 pub mod sampler;
+pub mod score;
 pub mod turns;

@@ -96,6 +96,31 @@ impl World {
         Ok((self.story(index, words, &[(task, hops)])?, words))
     }
 
+    /// A document and several questions about it as one conversation: what is asked and what is replied, the document in the first. Fewer
+    /// questions where no more fit. More of a document is learnt from than by one question.
+    pub fn conversation(&self, index: u64, questions: usize) -> Result<Vec<(String, String)>, WorldError> {
+        let mut random = self.random(&[index, 1]);
+        let [least, most] = self.settings.words.map(|words| words as f64);
+        let words = (least * power(most / least, random.unit())).round() as usize;
+        let mut ask = |number: u64| {
+            let task = self.settings.tasks[((index + number) % self.settings.tasks.len() as u64) as usize];
+            let (least, most) = self.settings.hops_of(task);
+            (task, random.between(least.into(), most.into()) as u8)
+        };
+        let mut asks: Vec<(Task, u8)> = (0..questions.max(1) as u64).map(&mut ask).collect();
+        let story = loop {
+            match self.story(index, words, &asks) {
+                Err(WorldError::Full { .. }) if asks.len() > 1 => drop(asks.pop()),
+                made => break made?,
+            }
+        };
+        let turn = |(number, question)| {
+            let asked = if number == 0 { self.prompt(question, &story.text) } else { self.ask(question) };
+            (asked, self.reply(question))
+        };
+        Ok(story.questions.iter().enumerate().map(turn).collect())
+    }
+
     /// A question of a story as a row. `words`: how many its document was to have.
     pub fn row(&self, story: &Story, question: usize, words: usize) -> Item {
         let question = &story.questions[question];

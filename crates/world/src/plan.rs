@@ -7,6 +7,7 @@ mod look_alike;
 
 use std::collections::HashSet;
 
+use crate::derive::derive;
 use crate::fact::{Detail, Fact, Key, Quote, Relation, Value};
 use crate::language;
 use crate::names::{Entity, Kind, Names, draw_decade, draw_year};
@@ -65,7 +66,21 @@ impl<'a> Plan<'a> {
             }
         }
         plan.random.shuffle(&mut plan.placed);
+        if settings.ordered {
+            plan.order();
+        }
         Ok(plan)
+    }
+
+    /// Puts each question's facts in the order of its links, in the places that they have together.
+    fn order(&mut self) {
+        for at in 0..self.questions.len() {
+            let (_, chain) = derive(&self.placed, &self.questions[at].form).expect("planned facts give one answer");
+            let mut places = chain.clone();
+            places.sort_unstable();
+            let facts: Vec<Fact> = chain.iter().map(|place| self.placed[*place].clone()).collect();
+            places.into_iter().zip(facts).for_each(|(place, fact)| self.placed[place] = fact);
+        }
     }
 
     /// A fact that contradicts nothing and closes no question's set, or none.

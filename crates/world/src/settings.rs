@@ -30,6 +30,9 @@ pub struct WorldSettings {
     pub amounts: u32,
     /// Short prompts, short quotes, bare answers: for models of under a few million parameters.
     pub short: bool,
+    /// The facts of a question stand in the order of its links, still anywhere in the document: a reader that goes through it once can
+    /// see that each matters when it comes.
+    pub ordered: bool,
 }
 
 impl Default for WorldSettings {
@@ -45,6 +48,7 @@ impl Default for WorldSettings {
             names: 64,
             amounts: 9_999,
             short: false,
+            ordered: false,
         }
     }
 }

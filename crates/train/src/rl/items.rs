@@ -104,6 +104,12 @@ impl Items {
         &self.tasks[task].1[item].item
     }
 
+    /// Sections of the document that has most; 0 where documents are read whole.
+    pub fn sections(&self) -> usize {
+        let rows = self.tasks.iter().flat_map(|(_, rows)| rows);
+        rows.filter_map(|row| row.opened.as_ref()).map(|opened| opened.chunks.len()).max().unwrap_or(0)
+    }
+
     /// What scored, and how often it failed.
     pub fn rewarder(&self) -> &Rewarder {
         &self.rewarder

@@ -68,7 +68,7 @@ pub fn parts(item: &Item) -> std::result::Result<(&str, String), String> {
 }
 
 /// A document cut up, and its question on the way.
-pub(super) struct Opened {
+pub(crate) struct Opened {
     pub chunks: Vec<Chunk>,
     pub trail: Trail,
 }

@@ -1,0 +1,97 @@
+//! A vocabulary from texts: byte-level BPE as the Qwen family has it, every digit by itself.
+
+use serde_json::json;
+use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+use tokenizers::pre_tokenizers::sequence::Sequence;
+use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
+use tokenizers::{
+    AddedToken, DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper, SplitDelimiterBehavior, TokenizerBuilder,
+};
+
+use crate::error::{Result, TokenizerError};
+
+/// Where Qwen2 and Qwen3 part a text before they merge: words with the space before them, digits one by one, punctuation, white space.
+const PARTS: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+/// Bytes, which are always in a vocabulary.
+const BYTES: usize = 256;
+
+/// Trains byte-level BPE and returns a `tokenizer.json`. `size`: tokens in all; fewer where the texts have no more pairs to merge.
+/// `specials` take the first ids, the 256 bytes follow, then the merges. The same texts in the same order give the same file.
+pub fn train_bpe<S: AsRef<str> + Send>(texts: impl Iterator<Item = S> + Send, size: usize, specials: &[&str]) -> Result<String> {
+    let least = BYTES + specials.len();
+    if size < least {
+        return Err(TokenizerError::Vocabulary(format!("{size} tokens are too few: {least} are bytes and special tokens")));
+    }
+    let failed = |error: tokenizers::Error| TokenizerError::Vocabulary(error.to_string());
+    let split = Split::new(SplitPattern::Regex(PARTS.into()), SplitDelimiterBehavior::Isolated, false).map_err(failed)?;
+    let parts = Sequence::new(vec![split.into(), ByteLevel::new(false, false, false).into()]);
+    let mut trainer = BpeTrainerBuilder::new()
+        .vocab_size(size)
+        .show_progress(false)
+        .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
+        .special_tokens(specials.iter().map(|token| AddedToken::from(*token, true)).collect())
+        .build();
+    let mut tokenizer = TokenizerBuilder::<BPE, NormalizerWrapper, PreTokenizerWrapper, PostProcessorWrapper, DecoderWrapper>::new()
+        .with_model(BPE::default())
+        .with_pre_tokenizer(Some(parts.into()))
+        .with_decoder(Some(ByteLevel::new(false, false, false).into()))
+        .build()
+        .map_err(failed)?;
+    tokenizer.train(&mut trainer, texts).map_err(failed)?;
+    tokenizer.to_string(true).map_err(failed)
+}
+
+/// A `tokenizer_config.json` for Transformers and for us. `template`: the chat template; `end` ends a message, `pad` fills up.
+pub fn tokenizer_config(template: &str, end: &str, pad: &str, window: usize) -> String {
+    let config = json!({
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "chat_template": template,
+        "eos_token": end,
+        "pad_token": pad,
+        "bos_token": null,
+        "model_max_length": window,
+        "clean_up_tokenization_spaces": false,
+    });
+    format!("{config:#}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Tokenizer;
+
+    const TEXTS: [&str; 3] = ["Anna Reed owns the mill in Ashford.", "The mill was sold in 1931.", "Anna Reed was born in Ashford."];
+
+    fn trained(size: usize) -> String {
+        train_bpe(TEXTS.iter(), size, &["<|pad|>", "<|im_end|>"]).unwrap()
+    }
+
+    #[test]
+    fn its_texts_come_back_and_strange_ones_too() {
+        let tokenizer = Tokenizer::from_json(trained(400).as_bytes()).unwrap();
+        for text in TEXTS.iter().chain(&["Zoë kept 17 — ünïcode, tabs\t and  spaces\n\n"]) {
+            let ids = tokenizer.encode(text).unwrap();
+            assert_eq!(tokenizer.decode(&ids, false).unwrap(), *text);
+        }
+        assert_eq!(tokenizer.id("<|im_end|>"), Some(1));
+    }
+
+    #[test]
+    fn words_become_tokens_and_digits_stay_single() {
+        let tokenizer = Tokenizer::from_json(trained(400).as_bytes()).unwrap();
+        assert_eq!(tokenizer.encode(" Reed").unwrap().len(), 1);
+        assert_eq!(tokenizer.encode("1931").unwrap().len(), 4);
+    }
+
+    #[test]
+    fn the_same_texts_give_the_same_file() {
+        assert_eq!(trained(300), trained(300));
+    }
+
+    #[test]
+    fn too_small_a_vocabulary_is_refused() {
+        let error = train_bpe(TEXTS.iter(), 100, &["<|pad|>"]).unwrap_err();
+        assert!(error.to_string().contains("257"), "{error}");
+    }
+}
