@@ -275,6 +275,17 @@ mod tests {
     }
 
     #[test]
+    fn one_word_keeps_the_notes() {
+        let tokenizer = Tokenizer::approximate();
+        let read = |reply: &str| read_short(reply, "Anna owns the mill.", 64, &tokenizer).unwrap();
+        let kept = |outcome| NextState { memory: "Anna owns the mill.".into(), plan: String::new(), outcome };
+        assert_eq!(read(" same\n"), kept(MemoryOutcome::Unchanged));
+        assert_eq!(read(""), kept(MemoryOutcome::KeptPrevious));
+        assert_eq!(read("same as ever").memory, "same as ever");
+        assert_eq!(read("Anna sold it.").outcome, MemoryOutcome::Updated);
+    }
+
+    #[test]
     fn tags_that_never_close_end_with_the_reply() {
         assert_eq!(block("x <memory> a\nb", "memory"), (Some("a\nb"), false));
         assert_eq!(block("<memory>a <b>x</b></mem", "memory"), (Some("a <b>x</b>"), false));

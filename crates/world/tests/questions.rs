@@ -289,3 +289,46 @@ fn settings_that_fit_nothing_are_refused() {
     let odd = world(tiny).story(0, 100, &[(Task::Reading, 3)]);
     assert!(odd.unwrap_err().to_string().contains("reading has questions of 1 to 2 links"));
 }
+
+#[test]
+fn ordered_facts_come_as_they_are_needed_and_anywhere() {
+    let settings = |ordered| WorldSettings {
+        seed: 5,
+        ordered,
+        tasks: vec![Task::MultiHop],
+        hops: [2, 4],
+        words: [300, 600],
+        ..WorldSettings::default()
+    };
+    let in_order = |story: &Story| story.questions[0].evidence.is_sorted_by_key(|span| span.start);
+    assert!(stories(&settings(true), 60).all(|story| in_order(&story)));
+    assert!(stories(&settings(false), 60).filter(in_order).count() < 30, "chance alone puts them so");
+    for story in stories(&settings(true), 60) {
+        Facts::read(&story.text).check(&story.questions).unwrap();
+    }
+    // The first link is no longer anywhere, but all of them together are.
+    let ordered = settings(true);
+    let places = stories(&ordered, 200).flat_map(|story| {
+        let length = story.text.len() as f64;
+        story.questions[0].evidence.iter().map(|span| span.start as f64 / length).collect::<Vec<_>>()
+    });
+    let places: Vec<f64> = places.collect();
+    let mean = places.iter().sum::<f64>() / places.len() as f64;
+    assert!((mean - 0.5).abs() < 0.04, "{mean}");
+}
+
+#[test]
+fn a_conversation_asks_of_one_document() {
+    let tasks = vec![Task::MultiHop, Task::Reading];
+    let world = world(WorldSettings { words: [60, 200], tasks, ..WorldSettings::tiny(3, Split::Train) });
+    for index in 0..20 {
+        let turns = world.conversation(index, 6).unwrap();
+        assert!((2..=6).contains(&turns.len()));
+        assert!(turns[0].0.starts_with("<text>") && turns[1..].iter().all(|(asked, _)| !asked.contains("<text>")));
+        assert_eq!(turns, world.conversation(index, 6).unwrap());
+        let document = turns[0].0.split("</text>").next().unwrap();
+        for (asked, reply) in &turns {
+            assert!(document.contains(reply.as_str()), "{asked} {reply}");
+        }
+    }
+}
