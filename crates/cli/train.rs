@@ -309,7 +309,8 @@ fn print_plan(work: &Work, plan: &Plan, measured: bool, data: bool, device: &str
         );
         if let Some(rollouts) = &work.rollouts {
             let count = rollouts.prompts * rollouts.group;
-            println!("and {count} rollouts before it, {:.2} s if each has {} tokens", plan.rollout_seconds, rollouts.reply);
+            let turns = if rollouts.turns > 1 { format!("{} turns of ", rollouts.turns) } else { String::new() };
+            println!("and {count} rollouts before it, {:.2} s if each has {turns}{} tokens", plan.rollout_seconds, rollouts.reply);
         }
         if work.steps > 0 {
             println!("{} steps: {}", work.steps, view::duration(plan.seconds));

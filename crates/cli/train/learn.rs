@@ -49,7 +49,7 @@ pub fn run(args: &TrainArgs, config: Config, recipe: &Recipe, text: &str, folder
     );
     let device = device(&config, args.adapter.as_deref())?;
     let cache = free_memory().map_or(1 << 30, |free| (free as f64 * CACHE) as u64);
-    let wanted = rl_work(&config, recipe, (base.config(), Some(base.total_bytes())), (mean_prompt(&items), longest), cache)?;
+    let wanted = rl_work(&config, recipe, (base.config(), Some(base.total_bytes())), (mean_prompt(&items), longest, items.turns()), cache)?;
     let work = chosen(&wanted, longest, args.memory, &device)?;
     let bar = progress::bytes(base.total_bytes(), "loading");
     let model = finetune::load(&config, &base, device, longest + 64, |done, _| bar.set_position(done))?;
@@ -96,13 +96,16 @@ pub fn plan(
     (shape, stored, base): (&ModelConfig, Option<u64>, Option<&Checkpoint>),
 ) -> Result<()> {
     let (mut prompt, mut longest, mut here) = (config.data.max_length / 2, config.data.max_length + longest_reply(recipe), false);
+    // Without data a document is taken to have four sections.
+    let mut turns = if recipe.memory.is_some() { 5 } else { 1 };
     if let (Some(base), true) = (base, config.path(&config.data.file).exists()) {
         let items = items(config, recipe, &ChatFormat::new(base)?, &config.data.file)?;
         (prompt, longest, here) = (mean_prompt(&items), items.longest_prompt() + longest_reply(recipe), true);
+        turns = items.turns();
     }
     let available = args.memory.map(|gib| (gib * (1u64 << 30) as f64) as u64).or_else(free_memory);
     let cache = available.map_or(1 << 30, |free| (free as f64 * CACHE) as u64);
-    let wanted = rl_work(config, recipe, (shape, stored), (prompt, longest), cache)?;
+    let wanted = rl_work(config, recipe, (shape, stored), (prompt, longest, turns), cache)?;
     say_plan(args, config, &wanted, longest, here)
 }
 
@@ -111,18 +114,23 @@ fn rl_work(
     config: &Config,
     recipe: &Recipe,
     (shape, stored): (&ModelConfig, Option<u64>),
-    (prompt, longest): (usize, usize),
+    (prompt, longest, turns): (usize, usize, usize),
     cache: u64,
 ) -> Result<Work> {
     let StepSize::Examples(prompts) = config.train.batch else { bail!("with [rl], train.batch is a number of prompts") };
     let usual = work(config, shape, stored, None);
     let (together, cache) = Drawing::room(shape, usual.pass.kv, longest, (prompts * recipe.group).min(SEQUENCES), cache);
-    let rollouts = RolloutWork { prompts, group: recipe.group, prompt, reply: recipe.max_new_tokens, together, cache };
-    let (rows, replies) = (rollouts.update_rows(), prompts * recipe.group * recipe.max_new_tokens);
+    // Notes are taken to be half as long as they may be where they are read, and as long as they may be where they are written.
+    let (prompt, reply) = match recipe.memory {
+        Some(memory) => (prompt + memory.memory / 2, (memory.limit() * (turns - 1) + recipe.max_new_tokens) / turns),
+        None => (prompt, recipe.max_new_tokens),
+    };
+    let rollouts = RolloutWork { prompts, group: recipe.group, turns, prompt, reply, together, cache };
+    let (rows, replies) = (rollouts.update_rows(), prompts * recipe.group * turns * reply);
     let pass_rows = config.train.micro_batch_tokens.unwrap_or(ROWS.min(rows)).max(longest);
     Ok(Work {
         pass: TrainSpaceShape { rows: pass_rows, sequences: branches(pass_rows), loss_rows: pass_rows, ..usual.pass },
-        length: prompt + recipe.max_new_tokens,
+        length: prompt + reply,
         loss_share: replies as f64 / rows.max(1) as f64,
         step_tokens: rows as f64,
         rollouts: Some(rollouts),

@@ -180,6 +180,8 @@ pub enum AlarmKind {
     NoReward,
     /// The trainer's log-probabilities are not the rollout's.
     Mismatch,
+    /// Notes have not the form they are asked for.
+    BrokenNotes,
 }
 
 #[cfg(test)]

@@ -55,9 +55,11 @@ pub struct RolloutWork {
     pub prompts: usize,
     /// Rollouts of a prompt.
     pub group: usize,
-    /// Tokens of a prompt, on average.
+    /// Turns of a rollout, on average: 1 where documents are read whole.
+    pub turns: usize,
+    /// Tokens of a turn's prompt, on average.
     pub prompt: usize,
-    /// Tokens of a reply; all that it may have, if nothing else is known.
+    /// Tokens of a turn's reply; all that it may have, if nothing else is known.
     pub reply: usize,
     /// Sequences that are drawn at once.
     pub together: usize,
@@ -66,10 +68,16 @@ pub struct RolloutWork {
 }
 
 impl RolloutWork {
-    /// Rows of the update: what a prompt's rollouts share of it once, the rest for each.
+    /// Rows of the update: what a prompt's rollouts share of it once, the rest for each. Later turns have notes of their own.
     pub fn update_rows(&self) -> usize {
         let shared = if self.group > 1 { shared_rows(self.prompt) } else { 0 };
-        self.prompts * (shared + self.group * (self.prompt + self.reply - 1 - shared))
+        let turn = self.prompt + self.reply - 1;
+        self.prompts * (shared + self.group * (turn - shared + (self.turns - 1) * turn))
+    }
+
+    /// Rows of prompts that rollouts compute: the first turn's once, those of later turns for each.
+    fn prompt_rows(&self) -> usize {
+        self.prompts * self.prompt * (1 + self.group * (self.turns - 1))
     }
 }
 
@@ -254,8 +262,8 @@ impl Work {
         let state = self.checkpoint_bytes();
         let drawn = |rollouts: RolloutWork| {
             let waves = (rollouts.prompts * rollouts.group).div_ceil(rollouts.together.max(1)) as f64;
-            let prompts = (rollouts.prompts * rollouts.prompt) as f64 * layers * rates.layer_forward;
-            prompts + waves * rollouts.reply as f64 * (layers * rates.decode.0 + rates.decode.1)
+            let prompts = rollouts.prompt_rows() as f64 * layers * rates.layer_forward;
+            prompts + waves * (rollouts.turns * rollouts.reply) as f64 * (layers * rates.decode.0 + rates.decode.1)
         };
         let rollout_seconds = self.rollouts.map_or(0.0, drawn);
         Plan {
@@ -416,5 +424,21 @@ pub fn fitting(work: &Work, available: u64, longest: usize) -> Option<Work> {
             return None;
         }
         rows = rows.saturating_sub(step).max(longest);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn later_turns_share_nothing() {
+        let one = RolloutWork { prompts: 2, group: 4, turns: 1, prompt: 100, reply: 11, together: 8, cache: 0 };
+        // 96 of the 100 rows are whole pages.
+        assert_eq!(one.update_rows(), 2 * (96 + 4 * 14));
+        assert_eq!(one.prompt_rows(), 200);
+        let three = RolloutWork { turns: 3, ..one };
+        assert_eq!(three.update_rows() - one.update_rows(), 2 * 4 * 2 * 110);
+        assert_eq!(three.prompt_rows(), 200 + 2 * 4 * 2 * 100);
     }
 }

@@ -46,6 +46,8 @@ fn each_alarm_rings_once_on_a_run_with_its_fault_and_none_on_a_good_one() {
     only(AlarmKind::NoReward, planted(|step| (step.failed, step.failure) = (30, Some("the command died".into()))));
     only(AlarmKind::EntropyHigh, planted(|step| step.entropy = f32::NAN));
     only(AlarmKind::EntropyLow, planted(|step| step.entropy = 0.0));
+    only(AlarmKind::BrokenNotes, planted(|step| (step.turns, step.broken) = (320, 250)));
+    assert_eq!(planted(|step| (step.turns, step.broken) = (320, 60)), []);
     only(AlarmKind::Mismatch, planted(|step| step.mismatch = 0.05));
     only(AlarmKind::Mismatch, planted(|step| step.mismatch = f32::NAN));
 }

@@ -19,6 +19,8 @@ const NO_ENTROPY: f32 = 1e-3;
 const LEAST_BEGINNING: f32 = 0.05;
 /// A difference of log-probabilities beyond which rollout and trainer no longer compute the same model.
 const MISMATCH: f32 = 1e-2;
+/// Share of turns without their form, beyond which a trajectory learns little of its notes.
+const BROKEN: f64 = 0.5;
 /// Characters of somebody else's text.
 const QUOTED: usize = 200;
 
@@ -70,6 +72,8 @@ struct Seen {
     failed: u64,
     groups: u64,
     zero_variance: u64,
+    turns: u64,
+    broken: u64,
 }
 
 /// What is kept of a validation: the training reward when it was made, and its own.
@@ -163,7 +167,7 @@ impl Alarms {
         [high, low]
     }
 
-    fn shares(&self, step: &RlStep) -> [Check; 3] {
+    fn shares(&self, step: &RlStep) -> [Check; 4] {
         let sum = |of: fn(&Seen) -> u64| self.recent.iter().map(of).fold(0, u64::saturating_add);
         let share = |count: u64, of: u64| count as f64 / of.max(1) as f64;
         let full = self.recent.len() == WINDOW;
@@ -172,6 +176,8 @@ impl Alarms {
         let truncated = share(sum(|seen| seen.truncated), rollouts);
         let same = share(sum(|seen| seen.zero_variance), groups);
         let failed = share(sum(|seen| seen.failed), rollouts);
+        let turns = sum(|seen| seen.turns);
+        let broken = share(sum(|seen| seen.broken), turns);
         let all_failed = step.failed >= step.rollouts;
         let reason = if self.failure.is_empty() { "no reason was given" } else { &self.failure };
         let failures = if all_failed { (step.failed, step.rollouts) } else { (sum(|seen| seen.failed), rollouts) };
@@ -193,6 +199,14 @@ impl Alarms {
                 kind: AlarmKind::NoReward,
                 wrong: (some_rollouts || all_failed).then_some(all_failed || failed > self.settings.failed),
                 message: format!("{} of {} rollouts have no reward: {reason}", failures.0, failures.1),
+            },
+            Check {
+                kind: AlarmKind::BrokenNotes,
+                wrong: (turns > 0 && some_rollouts).then_some(broken > BROKEN),
+                message: format!(
+                    "{:.0} % of the turns have notes without the form they are asked for, which are not taken: teach it first (`longhand data notes`)",
+                    100.0 * broken
+                ),
             },
         ]
     }
@@ -262,8 +276,8 @@ struct Check {
 
 impl Seen {
     fn of(step: &RlStep) -> Self {
-        let RlStep { reward, entropy, rollouts, truncated, failed, groups, zero_variance, .. } = *step;
-        Self { reward, entropy, rollouts, truncated, failed, groups, zero_variance }
+        let RlStep { reward, entropy, rollouts, truncated, failed, groups, zero_variance, turns, broken, .. } = *step;
+        Self { reward, entropy, rollouts, truncated, failed, groups, zero_variance, turns, broken }
     }
 }
 

@@ -110,6 +110,17 @@ impl Items {
         rows.filter_map(|row| row.opened.as_ref()).map(|opened| opened.chunks.len()).max().unwrap_or(0)
     }
 
+    /// Turns of an item on average, at least 1.
+    pub fn turns(&self) -> usize {
+        let rows: Vec<usize> = self
+            .tasks
+            .iter()
+            .flat_map(|(_, rows)| rows)
+            .map(|row| 1 + row.opened.as_ref().map_or(0, |opened| opened.chunks.len()))
+            .collect();
+        rows.iter().sum::<usize>().div_ceil(rows.len().max(1)).max(1)
+    }
+
     /// What scored, and how often it failed.
     pub fn rewarder(&self) -> &Rewarder {
         &self.rewarder
