@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use serde_json::{Value, json};
-use train::config::{DataSection, Duplicates, Format};
+use train::config::{DataSection, Duplicates, Format, Loss};
 use train::sft::{ChatFormat, Report, RowError, Rows, Survey, survey};
 
 use crate::load;
@@ -74,7 +74,13 @@ fn check(args: &CheckArgs) -> Result<()> {
     let (checkpoint, path) = load::checkpoint(&args.model)?;
     let chat = ChatFormat::new(&checkpoint).with_context(|| format!("cannot use {} to make tokens", path.display()))?;
     let file = args.file.display().to_string();
-    let data = DataSection { file: file.clone(), format: Format::Auto, max_length: args.max_length, duplicates: Duplicates::Drop };
+    let data = DataSection {
+        file: file.clone(),
+        format: Format::Auto,
+        max_length: args.max_length,
+        duplicates: Duplicates::Drop,
+        loss: Loss::Replies,
+    };
     let bar = indicatif::ProgressBar::new_spinner();
     bar.set_message("reading rows");
     let found = survey(rows, &chat, &data, |rows| {

@@ -60,6 +60,8 @@ pub struct DataSection {
     pub max_length: usize,
     /// Whether a row seen before is kept.
     pub duplicates: Duplicates,
+    /// What is learnt to be written.
+    pub loss: Loss,
 }
 
 /// How a file of rows is read.
@@ -82,6 +84,16 @@ pub enum Duplicates {
     Drop,
     /// It counts again.
     Keep,
+}
+
+/// Which tokens of a conversation a supervised training learns to write.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Loss {
+    /// The assistant's turns.
+    #[default]
+    Replies,
+    /// All but the first: a model made from nothing learns its language so, and to look back.
+    All,
 }
 
 /// `[train]`: steps and the optimizer.

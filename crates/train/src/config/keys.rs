@@ -6,14 +6,14 @@ use kernels::DType;
 
 use super::reader::{Document, Entry, Keys};
 use super::{
-    CheckpointSection, Config, ConfigError, DataSection, DeviceKind, DeviceSection, Duplicates, Format, Length, LoraSection, ModelSection,
-    Schedule, StepSize, Targets, TrainSection, ValidationSection, Warmup, rl,
+    CheckpointSection, Config, ConfigError, DataSection, DeviceKind, DeviceSection, Duplicates, Format, Length, LoraSection, Loss,
+    ModelSection, Schedule, StepSize, Targets, TrainSection, ValidationSection, Warmup, rl,
 };
 use crate::rl::recipe::Recipe;
 
 pub(super) const KEYS: Keys = &[
     ("model", &["path"]),
-    ("data", &["file", "format", "max_length", "duplicates"]),
+    ("data", &["file", "format", "max_length", "duplicates", "loss"]),
     (
         "train",
         &[
@@ -68,6 +68,7 @@ const MOST_TOKENS: u64 = 1 << 24;
 pub(super) const MOST: u64 = i64::MAX as u64;
 
 const FORMATS: [(&str, Format); 3] = [("auto", Format::Auto), ("jsonl", Format::Jsonl), ("parquet", Format::Parquet)];
+const LOSSES: [(&str, Loss); 2] = [("replies", Loss::Replies), ("all", Loss::All)];
 const DUPLICATES: [(&str, Duplicates); 2] = [("drop", Duplicates::Drop), ("keep", Duplicates::Keep)];
 const SCHEDULES: [(&str, Schedule); 3] = [("constant", Schedule::Constant), ("linear", Schedule::Linear), ("cosine", Schedule::Cosine)];
 const DTYPES: [(&str, DType); 3] = [("bf16", DType::BF16), ("f16", DType::F16), ("f32", DType::F32)];
@@ -104,8 +105,12 @@ pub(super) fn read(document: &Document<'_>, base: PathBuf) -> Result<Config, Con
     let model_path = get("model", "path").map(|e| e.text()).transpose()?;
     let format = read_or(get("data", "format"), Format::default(), |e| e.choice(&FORMATS))?;
     let duplicates = read_or(get("data", "duplicates"), Duplicates::default(), |e| e.choice(&DUPLICATES))?;
+    let loss = read_or(get("data", "loss"), Loss::default(), |e| e.choice(&LOSSES))?;
     let lora = document.has("lora").then(|| lora(document)).transpose()?;
     let rl = rl::read(document)?;
+    if let (true, Some(entry)) = (rl.is_some(), get("data", "loss")) {
+        return Err(entry.refuse("has no meaning with [rl], whose loss falls on what was drawn"));
+    }
     let train = train(document, max_length, lora.is_some(), rl.as_ref())?;
     let validation = ValidationSection {
         every: read_or(get("validation", "every"), 100, |e| e.integer(1..=MOST))?,
@@ -122,7 +127,7 @@ pub(super) fn read(document: &Document<'_>, base: PathBuf) -> Result<Config, Con
     let path = model_path
         .ok_or_else(|| document.missing("model.path", "the folder with config.json and safetensors, a .gguf file, or a model's name"))?;
     let file = data_file.ok_or_else(|| document.missing("data.file", "the rows to train on, JSONL or Parquet"))?;
-    let (model, data) = (ModelSection { path }, DataSection { file, format, max_length, duplicates });
+    let (model, data) = (ModelSection { path }, DataSection { file, format, max_length, duplicates, loss });
     Ok(Config { base, model, data, train, lora, validation, checkpoint, device, rl })
 }
 
@@ -228,7 +233,7 @@ pub(super) fn name<T: PartialEq>(choices: &[(&'static str, T)], value: &T) -> St
 pub(super) fn result_keys(config: &Config) -> Vec<(&'static str, String)> {
     // No `..`: a new key has to be thought of here.
     let Config { base: _, model, data, train, lora, validation: _, checkpoint: _, device, rl } = config;
-    let DataSection { file, format, max_length, duplicates } = data;
+    let DataSection { file, format, max_length, duplicates, loss } = data;
     let TrainSection { length, batch, micro_batch_tokens, lr, schedule, warmup, weight_decay, betas, eps, max_grad_norm, seed, dtype } =
         train;
     let mut keys = vec![
@@ -237,6 +242,7 @@ pub(super) fn result_keys(config: &Config) -> Vec<(&'static str, String)> {
         ("data.format", name(&FORMATS, format)),
         ("data.max_length", max_length.to_string()),
         ("data.duplicates", name(&DUPLICATES, duplicates)),
+        ("data.loss", name(&LOSSES, loss)),
     ];
     let length = match length {
         Length::Steps(steps) => ("train.steps", steps.to_string()),

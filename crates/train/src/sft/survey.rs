@@ -9,7 +9,7 @@ use tokenizer::TokenizerError;
 
 use super::example::{ChatFormat, Example, Outcome};
 use super::rows::{Row, RowError, Rows};
-use crate::config::{DataSection, Duplicates};
+use crate::config::{DataSection, Duplicates, Loss};
 
 /// Rows that are turned into tokens together.
 const TOGETHER: usize = 256;
@@ -224,7 +224,10 @@ impl Survey {
         for (turn, unfit) in outcome.unfit {
             report.drop(Reason::Unfit, line, Some(format!("turn {}: {unfit}", turn + 1)));
         }
-        for example in outcome.examples {
+        for mut example in outcome.examples {
+            if data.loss == Loss::All {
+                example.loss_mask[1..].fill(true);
+            }
             report.lengths.push(example.ids.len());
             if example.ids.len() > data.max_length {
                 report.drop(Reason::TooLong, line, Some(format!("{} tokens", example.ids.len())));

@@ -7,7 +7,7 @@ use data::Message;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use train::config::{DataSection, Duplicates, Format};
+use train::config::{DataSection, Duplicates, Format, Loss};
 use train::sft::{DataError, Dataset, Reason, Row, RowError, Rows, Survey, conversation, survey};
 
 use crate::common::{CHATML, chat, fixture, row, turns};
@@ -25,7 +25,7 @@ fn read(bytes: impl AsRef<[u8]>) -> Vec<Result<Row, RowError>> {
 }
 
 fn section(max_length: usize) -> DataSection {
-    DataSection { file: String::new(), format: Format::Auto, max_length, duplicates: Duplicates::Drop }
+    DataSection { file: String::new(), format: Format::Auto, max_length, duplicates: Duplicates::Drop, loss: Loss::Replies }
 }
 
 fn surveyed(text: &str, data: &DataSection) -> Survey {
@@ -183,6 +183,9 @@ fn a_survey_counts_what_is_kept_and_says_what_is_not() {
     }
     let kept = surveyed(&texts.join("\n"), &DataSection { duplicates: Duplicates::Keep, ..section(200) });
     assert_eq!((kept.report.examples, kept.report.trailing), (6, 2));
+    let all = surveyed(&texts.join("\n"), &DataSection { loss: Loss::All, ..section(200) });
+    assert_eq!(all.report.loss_tokens, all.report.tokens - all.report.examples, "all but the first token of each");
+    assert!(all.examples.iter().all(|example| !example.loss_mask[0]));
 }
 
 #[test]
