@@ -108,7 +108,7 @@ fn lesson(turns: &[(String, String)]) -> serde_json::Value {
 }
 
 /// `5` or `2-8`.
-fn range(text: &str) -> Result<[usize; 2]> {
+pub fn range(text: &str) -> Result<[usize; 2]> {
     let number = |text: &str| text.trim().parse::<usize>().with_context(|| format!("{text:?} is no whole number, nor a range like 2-8"));
     let (from, to) = text.split_once('-').unwrap_or((text, text));
     let (from, to) = (number(from)?, number(to)?);
