@@ -1,6 +1,7 @@
 //! `longhand reproduce`: experiments of EXPERIMENTS.md, each by one command.
 
 mod ablation;
+mod length;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -30,6 +31,8 @@ enum What {
     Ladder(LadderArgs),
     /// The paper's ablation: variants of the recipe on the small world, from one base, paired by seed.
     Ablation(ablation::AblationArgs),
+    /// Accuracy by the length of the document, 2K to 4M tokens: readers with notes, truncation, keyword search.
+    Length(length::LengthArgs),
 }
 
 /// Exit code 1 when a rung is not passed on every seed.
@@ -57,6 +60,7 @@ pub fn run(args: &ReproduceArgs) -> Result<()> {
     match &args.what {
         What::Ladder(args) => ladder(args),
         What::Ablation(args) => ablation::run(args),
+        What::Length(args) => length::run(args),
     }
 }
 
