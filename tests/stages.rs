@@ -39,7 +39,7 @@ run = [
   ["data", "world", "--tiny", "--ordered", "--tasks", "reading", "--items", "40", "--words", "100-140", "--out", "{out}/rows/items.jsonl"],
   ["data", "world", "--tiny", "--ordered", "--tasks", "reading", "--items", "6", "--words", "100-140", "--split", "held", "--out", "{out}/rows/held.jsonl"],
   ["init", "tokenizer", "--text", "{out}/rows/items.jsonl", "--size", "600", "--out", "{out}/rows/tokenizer.json"],
-  ["init", "model", "--config", "{out}/../model.json", "--tokenizer", "{out}/rows/tokenizer.json", "--out", "{out}/rows/model"],
+  ["init", "model", "--config", "{here}/model.json", "--tokenizer", "{out}/rows/tokenizer.json", "--out", "{out}/rows/model"],
   ["data", "notes", "{out}/rows/items.jsonl", "--model", "{out}/rows/model", "--chunk", "64", "--memory", "64", "--whole", "--out", "{out}/rows/lessons.jsonl"],
 ]
 

@@ -1,6 +1,7 @@
 //! `longhand data`: what a file of training rows holds, before a training does.
 
 mod copies;
+mod join;
 mod notes;
 mod rate;
 mod world;
@@ -34,6 +35,8 @@ enum What {
     Pick(rate::PickArgs),
     /// Items of the small world: documents of any length, questions with known answers and evidence.
     World(world::WorldArgs),
+    /// The rows of several files as one.
+    Join(join::JoinArgs),
     /// Random words to be repeated: they teach a model made from nothing to look back.
     Copies(copies::CopiesArgs),
     /// Lessons in reading with notes, from items whose evidence is known: a row for each turn of the agent.
@@ -67,6 +70,7 @@ pub fn run(args: &DataArgs) -> Result<()> {
         What::Rate(args) => rate::rate(args),
         What::Pick(args) => rate::pick(args),
         What::World(args) => world::run(args),
+        What::Join(args) => join::run(args),
         What::Copies(args) => copies::run(args),
         What::Notes(args) => notes::run(args),
     }

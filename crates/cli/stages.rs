@@ -53,7 +53,8 @@ pub fn run(args: &StagesArgs) -> Result<()> {
         return Ok(());
     }
     fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
-    let place = Place { out: fs::canonicalize(&out)? };
+    let here = args.config.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let place = Place { out: fs::canonicalize(&out)?, here: fs::canonicalize(here)? };
     for (number, stage) in stages.stages.iter().enumerate() {
         let begun = Instant::now();
         let done = place.done(stage)?;
@@ -85,9 +86,10 @@ pub fn run(args: &StagesArgs) -> Result<()> {
     Ok(())
 }
 
-/// Where stages go.
+/// Where stages go, and where their configuration is.
 struct Place {
     out: PathBuf,
+    here: PathBuf,
 }
 
 impl Place {
@@ -103,9 +105,9 @@ impl Place {
         }
     }
 
-    /// `{out}` is where the stages go.
+    /// `{out}` is where the stages go, `{here}` the configuration's folder.
     fn fill(&self, text: &str) -> String {
-        text.replace("{out}", &self.out.display().to_string())
+        text.replace("{out}", &self.out.display().to_string()).replace("{here}", &self.here.display().to_string())
     }
 
     /// Whether a stage was done; an error where it was another one.
