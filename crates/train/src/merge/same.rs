@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{MergeError, Result, Source};
 
 /// Errors unless every model has the base's tensors and tokens. Returned: what a person should know of what differs all the same.
-pub(super) fn check(base: &Source, models: &[Source]) -> Result<Vec<String>> {
+pub fn check(base: &Source, models: &[Source]) -> Result<Vec<String>> {
     let mut notes = vec![];
     for source in std::iter::once(base).chain(models) {
         let checkpoint = source.weights.base();

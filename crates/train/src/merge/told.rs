@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::{Merge, MergeError, Method, Result, Source};
-use crate::run::identity::hex;
+use crate::finetune::hex;
 
 /// Bytes hashed at once.
 const PIECE: usize = 1 << 20;
