@@ -20,7 +20,7 @@ use crate::{load, progress};
 /// `adapter`), or that folder alone, which names its base. Memory stays small however large the models are.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  longhand merge --method sce --base qwen3-4b --models expert-1 expert-2 --select-topk 0.5 --out merged\n  longhand merge --method ties --base A --models A+lora-1 A+lora-2 --weights 1 0.5 --density 0.4 --out merged\n\nsce     elements that differ most between the models; weights from how far each model moved (arXiv 2408.07990)\nties    each model's largest changes; signs by majority (arXiv 2306.01708)\nlinear  the models' weighted mean, the base not among them (arXiv 2203.05482)"
+    after_help = "Examples:\n  longhand merge --method sce --base Qwen/Qwen3-4B --models expert-1 expert-2 --select-topk 0.5 --out merged\n  longhand merge --method ties --base A --models A+lora-1 A+lora-2 --weights 1 0.5 --density 0.4 --out merged\n\nsce     elements that differ most between the models; weights from how far each model moved (arXiv 2408.07990)\nties    each model's largest changes; signs by majority (arXiv 2306.01708)\nlinear  the models' weighted mean, the base not among them (arXiv 2203.05482)"
 )]
 pub struct MergeArgs {
     /// How.
