@@ -60,7 +60,7 @@ impl Given {
         }
         // A path may have a + of its own.
         let whole = path.exists().then_some((word, None));
-        let halves = || word.char_indices().filter(|(_, c)| *c == '+').map(|(at, _)| (&word[..at], Some(&word[at + 1..])));
+        let halves = || word.char_indices().filter(|(_, c)| *c == '+').map(move |(at, _)| (&word[..at], Some(&word[at + 1..])));
         let adapted = || halves().find(|(_, adapter)| adapter.is_some_and(|adapter| Path::new(adapter).join(ADAPTER).is_file()));
         let (model, adapter) = whole.or_else(adapted).or_else(|| halves().next_back()).unwrap_or((word, None));
         let given = Self::open(model, adapter.map(Path::new), false)?;

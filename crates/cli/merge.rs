@@ -86,7 +86,10 @@ pub fn run(args: &MergeArgs) -> Result<()> {
     let base = Given::parse(&args.base).context("--base")?;
     let models = args.models.iter().map(|model| Given::parse(model).context("--models")).collect::<Result<Vec<_>>>()?;
     let all: Vec<&Given> = std::iter::once(&base).chain(&models).collect();
-    let mut sources = all.iter().map(|given| Ok(Source { name: given.name.clone(), weights: given.weights()?, files: vec![] })).collect::<Result<Vec<_>>>()?;
+    let mut sources = all
+        .iter()
+        .map(|given| Ok(Source { name: given.name.clone(), weights: given.weights()?, files: vec![] }))
+        .collect::<Result<Vec<_>>>()?;
     // Before minutes of hashing: whether they can be merged at all.
     let (first, others) = sources.split_first().context("no models")?;
     merge::check(first, others)?;
@@ -111,7 +114,7 @@ pub fn run(args: &MergeArgs) -> Result<()> {
     let tensors: usize = written.formats.iter().map(|(_, count)| count).sum();
     if args.json {
         let done = json!({
-            "event": "done", "method": job.method.name(), "out": args.out, "tensors": tensors, "bytes": written.bytes,
+            "event": "done", "method": job.method.name(), "out": args.out.display().to_string(), "tensors": tensors, "bytes": written.bytes,
             "seconds": begun.elapsed().as_secs_f64(), "peak_memory": finetune::peak_memory(), "base": told(&job.base),
             "models": job.models.iter().map(told).collect::<Vec<_>>(), "files": listed(&files), "notes": written.notes,
         });
@@ -159,7 +162,7 @@ fn hashed(all: &[&Given], json: bool) -> Result<Vec<Vec<File>>> {
     let mut paths: Vec<PathBuf> = all.iter().flat_map(|given| given.files()).collect();
     paths.sort();
     paths.dedup();
-    let total = paths.iter().filter_map(|path| std::fs::metadata(path).ok()).map(|meta| meta.len()).sum();
+    let total: u64 = paths.iter().filter_map(|path| std::fs::metadata(path).ok()).map(|meta| meta.len()).sum();
     let (mut steps, mut done) = (Steps::new("hashing", total, json), 0);
     let mut files = vec![];
     for path in &paths {
@@ -170,7 +173,7 @@ fn hashed(all: &[&Given], json: bool) -> Result<Vec<Vec<File>>> {
         files.push(file?);
     }
     steps.end();
-    let of = |given: &&Given| {
+    let of = |given: &&Given| -> Vec<File> {
         let mine = given.files();
         files.iter().filter(|file| mine.contains(&file.path)).cloned().collect()
     };
@@ -182,7 +185,7 @@ fn told(source: &Source) -> Value {
 }
 
 fn listed(files: &[File]) -> Value {
-    files.iter().map(|file| json!({"path": file.path, "bytes": file.bytes, "sha256": file.sha256})).collect()
+    files.iter().map(|file| json!({"path": file.path.display().to_string(), "bytes": file.bytes, "sha256": file.sha256})).collect()
 }
 
 /// A bar, or a line of JSON each second.

@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-THREADS = "2"
+THREADS = os.environ.get("THREADS", "2")
 CONFIG = dict(
     architectures=["Qwen3ForCausalLM"], model_type="qwen3", vocab_size=65536, hidden_size=1024, num_hidden_layers=15, num_attention_heads=16,
     num_key_value_heads=8, head_dim=128, intermediate_size=3072, max_position_embeddings=4096, rms_norm_eps=1e-6, rope_theta=1e6,

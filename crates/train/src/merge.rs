@@ -210,12 +210,7 @@ impl Method {
     }
 
     /// Merges one tensor, whose values `stack` has. `take` gets the merged values a piece at a time, in order.
-    pub fn tensor(
-        &self,
-        weights: &[f64],
-        stack: &Stack,
-        take: impl FnMut(Vec<f32>) -> Result<(), ExportError>,
-    ) -> Result<(), ExportError> {
+    pub fn tensor(&self, weights: &[f64], stack: &Stack, take: impl FnMut(Vec<f32>) -> Result<(), ExportError>) -> Result<(), ExportError> {
         match self {
             Self::Sce { select_topk } => sce::merge(stack, *select_topk, take),
             Self::Ties { density, normalize } => ties::merge(stack, weights, density, *normalize, take),

@@ -5,8 +5,8 @@ use std::io::Write;
 use std::path::Path;
 
 use kernels::DType;
-use model::{ModelConfig, Role};
 use model::source::{Origin, TokenizerMaterial};
+use model::{ModelConfig, Role};
 use serde_json::{Map, Value, json};
 
 use super::rows::{self, Order};
@@ -61,14 +61,7 @@ pub(crate) trait Contents {
     fn dtype(&self, role: Role, layer: usize) -> DType;
 
     /// Writes a tensor's rows, all of a role's or one expert's, and says after each piece how many bytes it wrote.
-    fn write(
-        &mut self,
-        role: Role,
-        layer: usize,
-        expert: Option<usize>,
-        out: &mut dyn Write,
-        wrote: &mut dyn FnMut(u64),
-    ) -> Result<()>;
+    fn write(&mut self, role: Role, layer: usize, expert: Option<usize>, out: &mut dyn Write, wrote: &mut dyn FnMut(u64)) -> Result<()>;
 }
 
 /// A model as it is, in one format.
@@ -105,12 +98,7 @@ pub(super) fn write(job: &Export, progress: &mut impl FnMut(u64, u64)) -> Result
 }
 
 /// Writes a folder, sharded above `shard` bytes. `job` says where to, and whose configuration and tokenizer it has.
-pub(crate) fn folder(
-    job: &Export,
-    contents: &mut impl Contents,
-    shard: u64,
-    progress: &mut impl FnMut(u64, u64),
-) -> Result<Written> {
+pub(crate) fn folder(job: &Export, contents: &mut impl Contents, shard: u64, progress: &mut impl FnMut(u64, u64)) -> Result<Written> {
     if !matches!(job.dtype, DType::F32 | DType::F16 | DType::BF16) {
         let why = "safetensors folders hold plain floats: choose bf16, f16 or f32, or export to GGUF";
         return Err(ExportError::unsupported(job.dtype.name(), Format::Safetensors, why));
@@ -138,7 +126,7 @@ pub(crate) fn folder(
 }
 
 /// Errors unless `out` is an empty folder, or nothing yet.
-pub(crate) fn vacant(out: &Path) -> Result<()> {
+pub fn vacant(out: &Path) -> Result<()> {
     match fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some()) || out.is_file() {
         true => Err(ExportError::Exists(out.display().to_string())),
         false => Ok(()),
@@ -300,7 +288,10 @@ mod tests {
         let weights = Weights::new(&base).with_overrides(&mine);
         let job = Export { weights, to: Format::Safetensors, dtype: DType::F32, out: &out, name: "test", card: Card::default() };
         let mut most = 0;
-        assert!(matches!(super::folder(&job, &mut Plain { job: &job, opened: None }, 100_000, &mut |done, _| most = done), Err(ExportError::NonFinite { .. })));
+        assert!(matches!(
+            super::folder(&job, &mut Plain { job: &job, opened: None }, 100_000, &mut |done, _| most = done),
+            Err(ExportError::NonFinite { .. })
+        ));
         assert!(most > 100_000, "it failed in the first shard");
         assert!(!out.exists());
     }

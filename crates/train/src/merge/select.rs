@@ -35,11 +35,7 @@ pub(super) struct Counted {
 }
 
 /// Keeps the `k` largest scores; among equal ones at the bar those of the first elements. `scores` gives a piece's, none of them negative.
-pub(super) fn largest(
-    stack: &Stack,
-    scores: impl Fn(Piece) -> Vec<f32> + Sync,
-    k: impl FnOnce(Counted) -> u64,
-) -> Result<Kept> {
+pub(super) fn largest(stack: &Stack, scores: impl Fn(Piece) -> Vec<f32> + Sync, k: impl FnOnce(Counted) -> u64) -> Result<Kept> {
     let (mut upper, mut above_zero) = (vec![0u64; 1 << 16], 0);
     let count = |piece| {
         let mut counts = vec![0u32; 1 << 16];
@@ -65,7 +61,11 @@ pub(super) fn largest(
     let mut lower = vec![0u64; 1 << 16];
     let count = |piece| {
         let mut counts = vec![0u32; 1 << 16];
-        scores(piece).into_iter().map(f32::to_bits).filter(|bits| bits >> 16 == high).for_each(|bits| counts[(bits & 0xffff) as usize] += 1);
+        scores(piece)
+            .into_iter()
+            .map(f32::to_bits)
+            .filter(|bits| bits >> 16 == high)
+            .for_each(|bits| counts[(bits & 0xffff) as usize] += 1);
         counts
     };
     stack.pass(count, |counts| {

@@ -46,14 +46,15 @@ pub(super) fn lines(job: &Merge) -> Vec<String> {
     let normalised = |normalize: &bool| if *normalize { "normalised" } else { "not normalised" };
     let how = match &job.method {
         Method::Sce { select_topk } => format!("SCE (arXiv 2408.07990), select-topk {select_topk}"),
-        Method::Ties { density, normalize } => format!(
-            "TIES (arXiv 2306.01708), weights {}, densities {}, {}",
-            list(&job.weights),
-            list(density),
-            normalised(normalize)
-        ),
+        Method::Ties { density, normalize } => {
+            format!("TIES (arXiv 2306.01708), weights {}, densities {}, {}", list(&job.weights), list(density), normalised(normalize))
+        }
         Method::Linear { normalize } => {
-            format!("a linear combination (arXiv 2203.05482), weights {}, {}; the base is not part of it", list(&job.weights), normalised(normalize))
+            format!(
+                "a linear combination (arXiv 2203.05482), weights {}, {}; the base is not part of it",
+                list(&job.weights),
+                normalised(normalize)
+            )
         }
     };
     let mut lines = vec![format!("Merged with Longhand {}: {how}", env!("CARGO_PKG_VERSION"))];
