@@ -226,8 +226,9 @@ fn adapters_and_runs_are_merged_into_their_base_first() {
     let config = Path::new(&adapter).join("adapter_config.json");
     let moved = place.path("moved");
     copy(Path::new(&adapter), Path::new(&moved));
-    let text = fs::read_to_string(&config).unwrap().replace("\"model\"", "\"./nowhere\"");
-    fs::write(Path::new(&moved).join("adapter_config.json"), text).unwrap();
+    let mut json: Value = serde_json::from_slice(&fs::read(&config).unwrap()).unwrap();
+    json["base_model_name_or_path"] = "./nowhere".into();
+    fs::write(Path::new(&moved).join("adapter_config.json"), json.to_string()).unwrap();
     let with = |model: &str, words: &[&str]| {
         refused(&["merge", "--method", "linear", "--base", &base, "--models", model, "--out", &place.path("no")], words);
     };

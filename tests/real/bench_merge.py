@@ -93,7 +93,8 @@ def run(what, command):
     _, status, usage = os.wait4(child.pid, 0)
     if status:
         sys.exit(f"{what} failed: {said[-2000:]}")
-    print(f"{what:16} {os.times().elapsed - begun:6.1f} s, at most {usage.ru_maxrss / 1000:6.0f} MB", flush=True)
+    seconds, cpu = os.times().elapsed - begun, usage.ru_utime + usage.ru_stime
+    print(f"{what:16} {seconds:6.1f} s ({cpu:.1f} s of CPU), at most {usage.ru_maxrss * 1024 / 1e6:6.0f} MB", flush=True)
 
 
 def compare(ours, theirs):
