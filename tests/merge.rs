@@ -77,7 +77,7 @@ fn copy(from: &Path, to: &Path) {
 /// Changes every f32 of a file.
 fn moved(file: &Path, seed: u64) {
     let mut state = seed;
-    edit(file, |values| {
+    edit(file, |_, values| {
         for value in values {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             *value += ((state >> 40) as f32 / f32::from(1u16 << 15) / 256.0 - 1.0) * 0.05;
@@ -86,10 +86,10 @@ fn moved(file: &Path, seed: u64) {
 }
 
 /// Writes a file of f32 tensors anew.
-fn edit(file: &Path, mut change: impl FnMut(&mut [f32])) {
+fn edit(file: &Path, mut change: impl FnMut(&str, &mut [f32])) {
     let bytes = fs::read(file).unwrap();
     let mut tensors: Vec<(String, Vec<usize>, Vec<f32>)> = values(&bytes);
-    tensors.iter_mut().for_each(|(_, _, values)| change(values));
+    tensors.iter_mut().for_each(|(name, _, values)| change(name, values));
     let data: Vec<Vec<u8>> = tensors.iter().map(|(_, _, values)| values.iter().flat_map(|value| value.to_le_bytes()).collect()).collect();
     let views = tensors.iter().zip(&data).map(|((name, shape, _), data)| (name, TensorView::new(Dtype::F32, shape.clone(), data).unwrap()));
     fs::write(file, safetensors::serialize(views, None).unwrap()).unwrap();
@@ -276,14 +276,24 @@ fn what_cannot_be_merged_is_said() {
     with(two, &["merge rule 49 of the tokenizer is missing in"]);
     fs::write(&tokenizer, &original).unwrap();
     // A weight that is not a number, named with its file; nothing is left behind.
-    let mut is_done = false;
-    edit(&Path::new(two).join("model.safetensors"), |values| {
-        if !is_done && values.len() > 1000 {
-            (values[1000], is_done) = (f32::NAN, true);
+    edit(&Path::new(two).join("model.safetensors"), |name, values| {
+        if name == "model.layers.1.mlp.up_proj.weight" {
+            values[64 * 7 + 3] = f32::NAN;
         }
     });
-    with(two, &["model.safetensors: model.", "holds a NaN or infinity"]);
+    with(two, &["two/model.safetensors: model.layers.1.mlp.up_proj.weight: row 7 holds a NaN or infinity"]);
     assert!(!Path::new(out).exists());
+    // Of an expert too, by its own name.
+    let sparse = place.0.path().join("sparse");
+    copy(Path::new(&golden("merge/moe/one")), &sparse);
+    edit(&sparse.join("model.safetensors"), |name, values| {
+        if name == "model.layers.0.mlp.experts.2.up_proj.weight" {
+            values[16 * 5] = f32::INFINITY;
+        }
+    });
+    let (dense, free) = (golden("merge/moe/base"), place.path("free"));
+    let args = ["merge", "--method", "linear", "--base", &dense, "--models", sparse.to_str().unwrap(), "--out", &free];
+    refused(&args, &["sparse/model.safetensors: model.layers.0.mlp.experts.2.up_proj.weight: row 5 holds a NaN or infinity"]);
     // A folder with something in it; a shard that is not there.
     fs::create_dir(out).unwrap();
     fs::write(Path::new(out).join("mine.txt"), "mine").unwrap();
@@ -292,7 +302,6 @@ fn what_cannot_be_merged_is_said() {
     let sharded: PathBuf = place.0.path().join("sharded");
     copy(Path::new(&golden("qwen3_moe_bf16")), &sharded);
     fs::remove_file(sharded.join("model-00002-of-00002.safetensors")).unwrap();
-    let free = place.path("free");
     let base = golden("qwen3_moe_bf16");
     let model = sharded.to_str().unwrap();
     let args = ["merge", "--method", "linear", "--base", &base, "--models", model, "--out", &free];

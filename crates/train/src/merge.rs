@@ -22,7 +22,7 @@ use model::{Checkpoint, ModelError};
 pub use folder::vacant;
 pub use pieces::{Stack, Values};
 pub use same::check;
-pub use sce::{variance, weights as sce_weights};
+pub use sce::{variances, weights as sce_weights};
 pub use told::{File, hash};
 
 use crate::export::{Card, Export, ExportError, Format, Weights, Written};

@@ -9,7 +9,7 @@ use kernels::DType;
 use model::{Checkpoint, Role};
 use proptest::prelude::*;
 use train::export::{Card, ExportError, Weights};
-use train::merge::{Merge, Method, Source, Stack, Values, merge, sce_weights, variance};
+use train::merge::{Merge, Method, Source, Stack, Values, merge, sce_weights, variances};
 
 const MODELS: [&str; 3] = ["one", "two", "three"];
 
@@ -134,7 +134,7 @@ fn by_hand(method: &Method, weights: &[f64], base: &[f32], models: &[Vec<f32>]) 
     let normalize = match method {
         Method::Sce { select_topk } => {
             if *select_topk < 1.0 {
-                let scores: Vec<f32> = (0..count).map(|at| variance(deltas.iter().map(|delta| delta[at]))).collect();
+                let scores = variances(&deltas);
                 let k = (scores.iter().filter(|score| **score != 0.0).count() as f32 * *select_topk as f32) as usize;
                 let keeps = sorted(&scores, k);
                 deltas.iter_mut().for_each(|delta| delta.iter_mut().zip(&keeps).for_each(|(delta, keeps)| *delta *= f32::from(*keeps)));
@@ -207,9 +207,9 @@ proptest! {
 
 #[test]
 fn the_variance_is_the_populations() {
-    assert_eq!(variance([1.0, 3.0].into_iter()), 1.0);
-    assert_eq!(variance([0.5, 0.5, 0.5].into_iter()), 0.0);
-    assert_eq!(variance([2.0].into_iter()), 0.0);
+    assert_eq!(variances(&[vec![1.0, 0.5, -1.0], vec![3.0, 0.5, 1.0]]), [1.0, 0.0, 1.0]);
+    assert_eq!(variances(&[vec![0.0], vec![1.0], vec![2.0]]), [2.0 / 3.0]);
+    assert_eq!(variances(&[vec![2.0]]), [0.0]);
 }
 
 #[test]
@@ -227,6 +227,14 @@ fn tiny_deltas_are_weighed_as_large_ones() {
         assert!(large.iter().any(|value| value.abs() > 0.1));
         assert_eq!(small.iter().map(|value| value * 2f32.powi(50)).collect::<Vec<_>>(), large);
     }
+}
+
+#[test]
+fn a_model_that_moved_little_is_merged_where_the_others_did_not() {
+    // Its weight is 1e-10, and alone at the last element: what it changed there is taken whole.
+    let (base, models) = (vec![0.0; 4], [vec![1.0, -1.0, 1.0, 0.0], vec![0.0, 0.0, 0.0, 2e-5]]);
+    let merged = merged(&Method::Sce { select_topk: 1.0 }, &[1.0; 2], 4, &base, &models);
+    assert!(merged[..3] == [1.0, -1.0, 1.0] && (merged[3] / 2e-5 - 1.0).abs() < 1e-5, "{merged:?}");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::export::Result;
 
 pub(super) fn merge(stack: &Stack, topk: f64, take: impl FnMut(Vec<f32>) -> Result<()>) -> Result<()> {
     let kept = match topk < 1.0 {
-        true => largest(stack, |piece| variances(&piece.into_deltas()), |counted| count(topk, counted.above_zero))?,
+        true => largest(stack, |piece| variances(&piece.into_deltas().models), |counted| count(topk, counted.above_zero))?,
         false => Kept::ALL,
     };
     let mut squares = vec![0.0; stack.models.len()];
@@ -33,22 +33,28 @@ fn count(topk: f64, above_zero: u64) -> u64 {
     ((above_zero as f32 * topk as f32) as u64).min(above_zero)
 }
 
-/// Mean of (δ − mean δ)² over all models (population variance), of one element.
-pub fn variance(deltas: impl Iterator<Item = f32> + Clone) -> f32 {
-    let (count, sum) = deltas.clone().fold((0.0f64, 0.0f64), |(count, sum), delta| (count + 1.0, sum + f64::from(delta)));
-    let mean = sum / count;
-    (deltas.map(|delta| (f64::from(delta) - mean).powi(2)).sum::<f64>() / count) as f32
-}
-
-fn variances(deltas: &Piece) -> Vec<f32> {
-    (0..deltas.base.len()).map(|at| variance(deltas.of(at))).collect()
+/// Of every element the mean of (δ − mean δ)² over the models (population variance). `deltas`: each model's, all of one length.
+pub fn variances(deltas: &[Vec<f32>]) -> Vec<f32> {
+    let (elements, models) = (deltas.first().map_or(0, Vec::len), deltas.len() as f64);
+    // Model by model rather than element by element: loops that vectorise.
+    let (mut means, mut sums) = (vec![0.0f64; elements], vec![0.0f64; elements]);
+    for model in deltas {
+        means.iter_mut().zip(model).for_each(|(mean, delta)| *mean += f64::from(*delta));
+    }
+    means.iter_mut().for_each(|mean| *mean /= models);
+    for model in deltas {
+        let each = sums.iter_mut().zip(&means).zip(model);
+        each.for_each(|((sum, mean), delta)| *sum += (f64::from(*delta) - mean) * (f64::from(*delta) - mean));
+    }
+    sums.into_iter().map(|sum| (sum / models) as f32).collect()
 }
 
 /// Deltas, 0 where they are not kept.
 fn selected(piece: Piece, kept: Kept) -> Piece {
     let mut deltas = piece.into_deltas();
     if kept != Kept::ALL {
-        let keeps: Vec<bool> = variances(&deltas).into_iter().enumerate().map(|(at, score)| kept.keeps(score, deltas.start + at)).collect();
+        let keeps: Vec<bool> =
+            variances(&deltas.models).into_iter().enumerate().map(|(at, score)| kept.keeps(score, deltas.start + at)).collect();
         for model in &mut deltas.models {
             model.iter_mut().zip(&keeps).filter(|(_, keeps)| !**keeps).for_each(|(delta, _)| *delta = 0.0);
         }
