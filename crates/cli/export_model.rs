@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use kernels::DType;
-use train::adapter::Adapter;
-use train::export::{Card, Export, Format, Weights, Written, card, export};
+use train::export::{Card, Export, Format, Written, card, export};
 use train::finetune::Trained;
 
-use crate::{catalog, load, progress};
+use crate::given::Given;
+use crate::{load, progress};
 
 /// What becomes of a model.
 #[derive(clap::Args)]
@@ -71,26 +71,11 @@ fn make(model: &Path, args: &ExportModelArgs) -> Result<Written> {
     let model = model.to_str().context("the model's name is not UTF-8")?;
     let is_read = Path::new(model).join("events.jsonl").exists() && !Trained::is_run(Path::new(model));
     ensure!(!is_read, "{model} is a kept read, not a model: --html, --md and --json export it");
-    let run = Path::new(model);
-    let is_run = Trained::is_run(run);
-    let base_name = if is_run { Trained::config_of(run)?.model_name() } else { model.to_owned() };
-    let model = base_name.as_str();
-    let (checkpoint, path) = load::checkpoint(model)?;
-    let trained = if is_run { Some(Trained::open(run, args.last, checkpoint.config())?) } else { None };
-    let adapter = match (&args.adapter, &trained) {
-        (Some(_), Some(_)) => anyhow::bail!("{} is a training run: its own adapter is merged in, --adapter has no place", run.display()),
-        (Some(folder), None) => Some(Adapter::open(folder).with_context(|| format!("cannot use the adapter at {}", folder.display()))?),
-        (None, Some(trained)) => trained.adapter(&checkpoint)?,
-        (None, None) => None,
-    };
-    let mut weights = Weights::new(&checkpoint);
-    if let Some(trained) = &trained {
-        weights = weights.with_overrides(trained);
+    let given = Given::open(model, args.adapter.as_deref(), args.last)?;
+    let weights = given.weights()?;
+    if let Some(trained) = &given.trained {
         let loss = trained.validation.map_or(String::new(), |loss| format!(", validation loss {loss:.4}"));
         eprintln!("step {}{loss}", trained.step);
-    }
-    if let Some(adapter) = &adapter {
-        weights = weights.with_adapter(adapter)?;
     }
     let format = match to {
         To::Safetensors => Format::Safetensors,
@@ -104,15 +89,9 @@ fn make(model: &Path, args: &ExportModelArgs) -> Result<Written> {
         Kind::Q4K => DType::Q4_K,
     };
     let name = args.name.clone().unwrap_or_else(|| load::display_name(&out.display().to_string()));
-    // A path says nothing to whoever reads the card elsewhere; its last word does.
-    let entry = catalog::named(model)?;
-    let base = match entry {
-        Some(entry) => entry.name.split(':').next().unwrap_or(&entry.name).to_owned(),
-        None if Path::new(model).exists() => load::display_name(&path.display().to_string()),
-        None => model.to_owned(),
-    };
-    let licence = args.licence.clone().or_else(|| entry.map(|entry| entry.licence.to_ascii_lowercase()));
-    let card = Card { base, licence, training: trained.as_ref().map(Trained::told).unwrap_or_default() };
+    let licence = args.licence.clone().map_or_else(|| given.licence(), |licence| Ok(Some(licence)))?;
+    let training = given.trained.as_ref().map(Trained::told).unwrap_or_default();
+    let card = Card { base: given.shown()?, licence, training, ..Card::default() };
     let bar = progress::bytes(0, "writing");
     let written = export(&Export { weights, to: format, dtype, out, name: &name, card }, |done, total| {
         bar.set_length(total);

@@ -17,6 +17,7 @@ mod export;
 mod export_model;
 mod fetch;
 mod generate;
+mod given;
 mod grads;
 mod hub;
 mod init;
@@ -26,6 +27,7 @@ mod load;
 mod log;
 mod logits;
 mod mapped;
+mod merge;
 mod mind;
 mod models;
 mod progress;
@@ -40,7 +42,7 @@ use clap::{Parser, Subcommand};
 
 /// Reads documents far past the context window, with a model that runs on this machine.
 #[derive(Parser)]
-#[command(name = "longhand", version, about, after_help = "Example:\n  longhand read report.txt --ask \"What changed in 2019?\"\n\nRead     read, ask, export, demo, chat\nTrain    init, data, train, stages, score, export, advantage, reproduce\nMachine  models, inspect, doctor, bench\nPlumbing generate, logits, grads", help_template = HELP)]
+#[command(name = "longhand", version, about, after_help = "Example:\n  longhand read report.txt --ask \"What changed in 2019?\"\n\nRead     read, ask, export, demo, chat\nTrain    init, data, train, stages, score, merge, export, advantage, reproduce\nMachine  models, inspect, doctor, bench\nPlumbing generate, logits, grads", help_template = HELP)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -64,6 +66,8 @@ enum Verb {
     Init(init::InitArgs),
     /// Fine-tune a model on your own rows.
     Train(train::TrainArgs),
+    /// Several fine-tunes of one base made one model.
+    Merge(merge::MergeArgs),
     /// What a file of training rows holds, and what of it a training would use.
     Data(data::DataArgs),
     /// The stages of a recipe in order, each from the model of the one before, with a table of scores.
@@ -113,6 +117,7 @@ fn act(verb: Verb) -> anyhow::Result<()> {
         Verb::Chat(args) => generate::chat(&args),
         Verb::Init(args) => init::run(&args),
         Verb::Train(args) => train::run(&args),
+        Verb::Merge(args) => merge::run(&args),
         Verb::Data(args) => data::run(&args),
         Verb::Stages(args) => stages::run(&args),
         Verb::Score(args) => score::run(&args),

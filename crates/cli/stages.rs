@@ -32,7 +32,7 @@ pub struct StagesArgs {
     /// Say what the stages are, and run nothing.
     #[arg(long)]
     list: bool,
-    /// The scores as JSON.
+    /// The scores as JSON, in the last line.
     #[arg(long)]
     json: bool,
 }

@@ -19,6 +19,9 @@ pub trait Holder: Send + Sync {
     /// `range` of them is read next: a mapped file begins to fetch what is not in memory. Only advice; memory has nothing to do.
     fn will_read(&self, _range: Range<usize>) {}
 
+    /// `range` of them is not read again soon: a mapped file lets its pages go, and reads them again if they are asked for. Only advice.
+    fn was_read(&self, _range: Range<usize>) {}
+
     /// Whether bytes that were read once are in memory from then on.
     fn stays(&self) -> bool {
         true
@@ -71,6 +74,13 @@ impl Bytes {
     pub fn will_read(&self, range: Range<usize>) {
         if let Some(part) = self.slice(range) {
             self.holder.will_read(part.range);
+        }
+    }
+
+    /// `range` of these bytes is not read again soon; see [`Holder::was_read`]. A range past the end is no advice.
+    pub fn was_read(&self, range: Range<usize>) {
+        if let Some(part) = self.slice(range) {
+            self.holder.was_read(part.range);
         }
     }
 

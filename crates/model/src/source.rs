@@ -174,6 +174,15 @@ impl Checkpoint {
         }
     }
 
+    /// As [`Checkpoint::name_of`], the tensor of one expert where each has its own.
+    pub fn name_of_expert(&self, role: Role, layer: usize, expert: usize) -> String {
+        let own = match self.slots.get(&(role, layer)) {
+            Some(Slot::PerExpert(numbers)) => numbers.get(expert).and_then(|&number| self.tensors.get(number)),
+            _ => None,
+        };
+        own.map_or_else(|| self.name_of(role, layer), |tensor| format!("{}: {}", tensor.file, tensor.name))
+    }
+
     /// [`Checkpoint::tensor`], its bytes first searched for NaN and infinity unless the checkpoint is trusted.
     pub fn finite_tensor(&self, role: Role, layer: usize) -> Result<Option<TensorData>> {
         if let Some(slot) = self.slots.get(&(role, layer)).filter(|_| !self.trusted) {

@@ -141,10 +141,15 @@ pub enum ExportError {
 
 /// Exports a model and writes its card. `progress` hears the weights' bytes written and their total.
 pub fn export(job: &Export, mut progress: impl FnMut(u64, u64)) -> Result<Written> {
-    let mut written = match job.to {
+    let written = match job.to {
         Format::Safetensors => safetensors::write(job, &mut progress)?,
         Format::Gguf => gguf::write(job, &mut progress)?,
     };
+    finish(job, written)
+}
+
+/// Writes the card of what was written.
+pub(crate) fn finish(job: &Export, mut written: Written) -> Result<Written> {
     let card = card::write(job, &written)?;
     if card.file_name().is_some_and(|name| name != card::NAME) {
         written.notes.push(format!("there is a {} of something else already: the model card is {}", card::NAME, card.display()));

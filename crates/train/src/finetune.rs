@@ -483,6 +483,11 @@ impl Trained {
         Ok(Self { config, step: listed.step, validation: listed.validation, checkpoint, model: model.clone() })
     }
 
+    /// The files its weights are in.
+    pub fn files(&self) -> Vec<std::path::PathBuf> {
+        vec![self.checkpoint.path().join(format!("{}.safetensors", FILES[0]))]
+    }
+
     /// For a model card: how it was trained, a line each.
     pub fn told(&self) -> Vec<String> {
         let train = &self.config.train;

@@ -56,6 +56,10 @@ impl Checkpoint {
             return Err(ModelError::NotACheckpoint { path: shown.into(), message });
         };
         let paths: Vec<PathBuf> = names.into_iter().map(|name| path.join(name)).collect();
+        if let Some(gone) = paths.iter().find(|path| !path.exists()) {
+            let message = format!("{INDEX} names {}, which is not in the folder: fetch or copy that file too", gone.display());
+            return Err(ModelError::NotACheckpoint { path: shown.into(), message });
+        }
         let total = paths.iter().filter_map(|file| fs::metadata(file).ok()).map(|meta| meta.len()).sum();
         let mut files = vec![];
         for file in paths {
@@ -144,6 +148,14 @@ impl Holder for Mapped {
         // Refused advice (or none, on Windows) leaves pages to be read when they are touched, with read-ahead around each.
         #[cfg(unix)]
         let _ = self.map.advise_range(memmap2::Advice::WillNeed, range.start, range.len());
+        #[cfg(not(unix))]
+        let _ = range;
+    }
+
+    fn was_read(&self, range: Range<usize>) {
+        // SAFETY: the mapping is of a file and only read. Its pages leave this process and come back from the file with the same bytes.
+        #[cfg(unix)]
+        let _ = unsafe { self.map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, range.start, range.len()) };
         #[cfg(not(unix))]
         let _ = range;
     }

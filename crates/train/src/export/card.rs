@@ -22,7 +22,9 @@ pub struct Card {
     pub base: String,
     /// Its licence, as Hugging Face names it (`apache-2.0`); `None`: what the base's own files say, if they do.
     pub licence: Option<String>,
-    /// How it was trained: a line for each fact (stage, data, steps, date). Empty: not at all, only converted.
+    /// The models it was merged from, its base not among them; empty if it was not merged.
+    pub merged: Vec<String>,
+    /// How it was trained or merged: a line for each fact (stage, data, steps, date). Empty: not at all, only converted.
     pub training: Vec<String>,
 }
 
@@ -58,11 +60,17 @@ fn text(job: &Export, written: &Written, weights: &Path) -> Result<String> {
     if let Some(licence) = &licence {
         line(format_args!("license: {}", quoted(licence)));
     }
-    if !job.card.base.is_empty() {
+    let is_merged = !job.card.merged.is_empty();
+    if is_merged {
+        line(format_args!("base_model:"));
+        std::iter::once(&job.card.base).chain(&job.card.merged).for_each(|model| line(format_args!("- {}", quoted(model))));
+        line(format_args!("base_model_relation: merge"));
+    } else if !job.card.base.is_empty() {
         line(format_args!("base_model: {}", quoted(&job.card.base)));
         line(format_args!("base_model_relation: {}", if is_trained { "finetune" } else { "quantized" }));
     }
-    line(format_args!("library_name: {library}\npipeline_tag: text-generation\ntags:\n- longhand\n---\n{}\n", mark(weights)));
+    let tags = if is_merged { "- longhand\n- merge" } else { "- longhand" };
+    line(format_args!("library_name: {library}\npipeline_tag: text-generation\ntags:\n{tags}\n---\n{}\n", mark(weights)));
     line(format_args!("# {}\n", plain(job.name)));
     let experts = config.moe.as_ref().map_or(String::new(), |moe| format!(", {} experts, {} for each token", moe.experts, moe.top_k));
     line(format_args!(

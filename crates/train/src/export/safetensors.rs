@@ -5,15 +5,16 @@ use std::io::Write;
 use std::path::Path;
 
 use kernels::DType;
-use model::Role;
 use model::source::{Origin, TokenizerMaterial};
+use model::{ModelConfig, Role};
 use serde_json::{Map, Value, json};
 
 use super::rows::{self, Order};
+use super::weights::Matrix;
 use super::{Export, ExportError, Format, Result, Written, hf_config, roles, vocabulary, whole};
 
 /// Bytes of tensors in one file at most, where a tensor is not larger by itself.
-const SHARD: u64 = 5_000_000_000;
+pub(crate) const SHARD: u64 = 5_000_000_000;
 /// What a folder may hold beside what a checkpoint keeps: copied as it is.
 const BESIDE: [&str; 5] = ["special_tokens_map.json", "vocab.json", "merges.txt", "added_tokens.json", "tokenizer.model"];
 
@@ -54,11 +55,50 @@ struct Piece {
     entry: Entry,
 }
 
-pub(super) fn write(job: &Export, progress: &mut impl FnMut(u64, u64)) -> Result<Written> {
-    write_sharded(job, SHARD, progress)
+/// What fills the tensors of a folder. They are asked for in order: the experts of a role one after the other.
+pub(crate) trait Contents {
+    /// Format of a tensor.
+    fn dtype(&self, role: Role, layer: usize) -> DType;
+
+    /// Writes a tensor's rows, all of a role's or one expert's, and says after each piece how many bytes it wrote.
+    fn write(&mut self, role: Role, layer: usize, expert: Option<usize>, out: &mut dyn Write, wrote: &mut dyn FnMut(u64)) -> Result<()>;
 }
 
-pub(super) fn write_sharded(job: &Export, shard: u64, progress: &mut impl FnMut(u64, u64)) -> Result<Written> {
+/// A model as it is, in one format.
+struct Plain<'a> {
+    job: &'a Export<'a>,
+    opened: Option<((Role, usize), Matrix<'a>)>,
+}
+
+impl Contents for Plain<'_> {
+    fn dtype(&self, _: Role, _: usize) -> DType {
+        self.job.dtype
+    }
+
+    fn write(
+        &mut self,
+        role: Role,
+        layer: usize,
+        expert: Option<usize>,
+        mut out: &mut dyn Write,
+        wrote: &mut dyn FnMut(u64),
+    ) -> Result<()> {
+        // The experts of a role come one after the other: it is opened once.
+        if self.opened.as_ref().is_none_or(|(place, _)| *place != (role, layer)) {
+            let matrix = self.job.weights.open(role, layer)?.ok_or_else(|| self.job.weights.base().missing(role, layer))?;
+            self.opened = Some(((role, layer), matrix));
+        }
+        let Some((_, matrix)) = &self.opened else { return Ok(()) };
+        rows::write(matrix, matrix.rows_of(expert), Order::AsTheyAre, self.job.dtype, &mut out, wrote)
+    }
+}
+
+pub(super) fn write(job: &Export, progress: &mut impl FnMut(u64, u64)) -> Result<Written> {
+    folder(job, &mut Plain { job, opened: None }, SHARD, progress)
+}
+
+/// Writes a folder, sharded above `shard` bytes. `job` says where to, and whose configuration and tokenizer it has.
+pub(crate) fn folder(job: &Export, contents: &mut impl Contents, shard: u64, progress: &mut impl FnMut(u64, u64)) -> Result<Written> {
     if !matches!(job.dtype, DType::F32 | DType::F16 | DType::BF16) {
         let why = "safetensors folders hold plain floats: choose bf16, f16 or f32, or export to GGUF";
         return Err(ExportError::unsupported(job.dtype.name(), Format::Safetensors, why));
@@ -67,14 +107,12 @@ pub(super) fn write_sharded(job: &Export, shard: u64, progress: &mut impl FnMut(
     let mut written = Written::default();
     let config = hf_config::config_json(base, job.dtype)?;
     let tokenizer = tokenizer_files(job, &mut written.notes)?;
-    if fs::read_dir(job.out).is_ok_and(|mut entries| entries.next().is_some()) || job.out.is_file() {
-        return Err(ExportError::Exists(job.out.display().to_string()));
-    }
+    vacant(job.out)?;
     let is_new = !job.out.exists();
     fs::create_dir_all(job.out).map_err(|source| ExportError::io(job.out, source))?;
     let mut small = vec![("config.json".to_owned(), config.into_bytes())];
     small.extend(tokenizer);
-    match write_all(job, shard, small, &mut written, progress) {
+    match write_all(job, contents, shard, small, &mut written, progress) {
         Ok(()) => Ok(written),
         Err(error) => {
             // Half a model is of no use to anyone. Failing to remove it is not the failure to report.
@@ -87,14 +125,23 @@ pub(super) fn write_sharded(job: &Export, shard: u64, progress: &mut impl FnMut(
     }
 }
 
+/// Errors unless `out` is an empty folder, or nothing yet.
+pub fn vacant(out: &Path) -> Result<()> {
+    match fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some()) || out.is_file() {
+        true => Err(ExportError::Exists(out.display().to_string())),
+        false => Ok(()),
+    }
+}
+
 fn write_all(
     job: &Export,
+    contents: &mut impl Contents,
     shard: u64,
     mut small: Vec<(String, Vec<u8>)>,
     written: &mut Written,
     progress: &mut impl FnMut(u64, u64),
 ) -> Result<()> {
-    let shards = shards(pieces(job), shard);
+    let shards = shards(pieces(job.weights.base().config(), contents), shard);
     let total = shards.iter().flatten().map(|piece| piece.entry.bytes()).sum();
     let mut done = 0;
     let mut index = Map::new();
@@ -104,7 +151,7 @@ fn write_all(
             all => format!("model-{:05}-of-{all:05}.safetensors", number + 1),
         };
         let path = job.out.join(&file);
-        write_file(job, &path, pieces, &mut |bytes| {
+        write_file(contents, &path, pieces, &mut |bytes| {
             done += bytes;
             progress(done, total);
         })?;
@@ -112,7 +159,10 @@ fn write_all(
         written.files.push(path);
     }
     written.bytes = total;
-    written.formats = vec![(job.dtype, index.len())];
+    for dtype in DType::WEIGHTS {
+        let count = shards.iter().flatten().filter(|piece| piece.entry.dtype == dtype).count();
+        written.formats.extend((count > 0).then_some((dtype, count)));
+    }
     if shards.len() > 1 {
         let json = json!({"metadata": {"total_size": total}, "weight_map": index});
         small.push(("model.safetensors.index.json".into(), format!("{json:#}\n").into_bytes()));
@@ -125,13 +175,13 @@ fn write_all(
     Ok(())
 }
 
-fn pieces(job: &Export) -> Vec<Piece> {
-    let config = job.weights.base().config();
+fn pieces(config: &ModelConfig, contents: &impl Contents) -> Vec<Piece> {
     let mut pieces = vec![];
     for (role, layer) in roles(config) {
         let shape = role.shape(config);
+        let dtype = contents.dtype(role, layer);
         let mut push = |expert: Option<usize>, name: String, shape: &[usize]| {
-            pieces.push(Piece { role, layer, expert, entry: Entry { name, dtype: job.dtype, shape: shape.to_vec() } });
+            pieces.push(Piece { role, layer, expert, entry: Entry { name, dtype, shape: shape.to_vec() } });
         };
         match role.is_expert() {
             true => (0..shape[0]).for_each(|expert| push(Some(expert), role.canonical_expert(layer, expert), &shape[1..])),
@@ -160,29 +210,14 @@ fn shards(pieces: Vec<Piece>, most: u64) -> Vec<Vec<Piece>> {
     shards
 }
 
-fn write_file(job: &Export, path: &Path, pieces: &[Piece], wrote: &mut impl FnMut(u64)) -> Result<()> {
+fn write_file(contents: &mut impl Contents, path: &Path, pieces: &[Piece], wrote: &mut dyn FnMut(u64)) -> Result<()> {
     // One header of all entries; the pieces keep theirs.
     let entries: Vec<Entry> = (pieces.iter().map(|piece| &piece.entry))
         .map(|entry| Entry { name: entry.name.clone(), dtype: entry.dtype, shape: entry.shape.clone() })
         .collect();
     whole(path, |out| {
         out.write_all(&header(&entries))?;
-        let mut opened = None;
-        for piece in pieces {
-            let place = (piece.role, piece.layer);
-            // The experts of a role come one after the other: it is opened once.
-            if opened.as_ref().is_none_or(|(other, _)| *other != place) {
-                let matrix = job.weights.open(piece.role, piece.layer)?;
-                opened = Some((place, matrix.ok_or_else(|| job.weights.base().missing(piece.role, piece.layer))?));
-            }
-            let Some((_, matrix)) = &opened else { continue };
-            let rows = match piece.expert {
-                Some(expert) => expert * matrix.unit_rows..(expert + 1) * matrix.unit_rows,
-                None => 0..matrix.rows,
-            };
-            rows::write(matrix, rows, Order::AsTheyAre, job.dtype, out, &mut *wrote)?;
-        }
-        Ok(())
+        pieces.iter().try_for_each(|piece| contents.write(piece.role, piece.layer, piece.expert, out, wrote))
     })
 }
 
@@ -233,7 +268,7 @@ mod tests {
         let base = Checkpoint::open(golden).unwrap();
         let (weights, out) = (Weights::new(&base), folder.path());
         let job = Export { weights, to: Format::Safetensors, dtype: DType::F32, out, name: "test", card: Card::default() };
-        let written = write_sharded(&job, 100_000, &mut |_, _| {}).unwrap();
+        let written = super::folder(&job, &mut Plain { job: &job, opened: None }, 100_000, &mut |_, _| {}).unwrap();
         assert_eq!(written.files.iter().filter(|file| file.extension().is_some_and(|e| e == "safetensors")).count(), 3);
         let back = Checkpoint::open(out).unwrap();
         for (role, layer) in roles(base.config()) {
@@ -253,7 +288,10 @@ mod tests {
         let weights = Weights::new(&base).with_overrides(&mine);
         let job = Export { weights, to: Format::Safetensors, dtype: DType::F32, out: &out, name: "test", card: Card::default() };
         let mut most = 0;
-        assert!(matches!(write_sharded(&job, 100_000, &mut |done, _| most = done), Err(ExportError::NonFinite { .. })));
+        assert!(matches!(
+            super::folder(&job, &mut Plain { job: &job, opened: None }, 100_000, &mut |done, _| most = done),
+            Err(ExportError::NonFinite { .. })
+        ));
         assert!(most > 100_000, "it failed in the first shard");
         assert!(!out.exists());
     }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use kernels::cpu::dequant::dequantize;
 use kernels::{Bytes, DType};
@@ -104,6 +105,26 @@ enum Held<'a> {
 }
 
 impl Matrix<'_> {
+    /// The rows of an expert, or all.
+    pub fn rows_of(&self, expert: Option<usize>) -> Range<usize> {
+        match expert {
+            Some(expert) => expert * self.unit_rows..(expert + 1) * self.unit_rows,
+            None => 0..self.rows,
+        }
+    }
+
+    /// These rows are not read again soon: what a mapped file holds of them leaves memory.
+    pub fn was_read(&self, rows: Range<usize>) {
+        let Held::Stored { dtype, part_rows, parts } = &self.held else { return };
+        let Some(bytes) = dtype.row_bytes(self.cols) else { return };
+        for (part, first) in parts.iter().zip((0..).step_by((*part_rows).max(1))) {
+            let (start, end) = (rows.start.max(first), rows.end.min(first + part_rows));
+            if start < end {
+                part.was_read((start - first) * bytes..(end - first) * bytes);
+            }
+        }
+    }
+
     /// The format its bytes are stored in; `None` if its values are not those of a file.
     pub fn stored(&self) -> Option<DType> {
         match self.held {
