@@ -63,6 +63,10 @@ rl = { group = 4, max_new_tokens = 16, reward = "rule" }
 memory = { chunk = 64, memory = 64, short = true }
 checkpoint = { every = 1 }
 device = { kind = "cpu", threads = 1 }
+
+[[stage]]
+name = "merged"
+merge = { method = "sce", base = "rows", models = ["sft", "memory"], select_topk = 0.5 }
 "#;
 
 fn prepare() -> TempDir {
@@ -73,7 +77,7 @@ fn prepare() -> TempDir {
 }
 
 fn weights(folder: &Path, out: &str) -> Vec<u8> {
-    fs::read(folder.join(out).join("memory/model/model.safetensors")).unwrap()
+    ["memory", "merged"].iter().flat_map(|stage| fs::read(folder.join(out).join(stage).join("model/model.safetensors")).unwrap()).collect()
 }
 
 fn events(folder: &Path, run: &str) -> Vec<Value> {
@@ -86,8 +90,9 @@ fn stages_run_from_nothing_and_go_on_after_a_kill() {
     let folder = prepare();
     let whole = longhand(&["stages", "tiny.toml", "--out", "a"], folder.path()).output().unwrap();
     assert!(whole.status.success(), "{}", said(&whole));
-    let table = String::from_utf8(whole.stdout).unwrap();
-    assert!(table.starts_with("| stage | whole | notes |") && table.contains("| sft |") && table.contains("| memory |"), "{table}");
+    let said_out = String::from_utf8(whole.stdout).unwrap();
+    let table = &said_out[said_out.find("| stage").unwrap_or(0)..];
+    assert!(table.starts_with("| stage | whole | notes |") && table.contains("| sft |") && table.contains("| memory |") && table.contains("| merged |"), "{table}");
     let rl: Vec<Value> = events(folder.path(), "a/memory/run").into_iter().filter(|event| event["event"] == "rl").collect();
     assert_eq!(rl.len(), 4);
     assert!(rl.iter().all(|step| step["rollouts"] == 8 && step["turns"].as_u64() > Some(16)), "documents take several turns");
