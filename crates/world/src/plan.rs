@@ -78,7 +78,7 @@ impl<'a> Plan<'a> {
             let (_, chain) = derive(&self.placed, &self.questions[at].form).expect("planned facts give one answer");
             let mut places = chain.clone();
             places.sort_unstable();
-            let facts: Vec<Fact> = chain.iter().map(|place| self.placed[*place].clone()).collect();
+            let facts: Vec<Fact> = chain.iter().map(|place| self.placed[*place]).collect();
             places.into_iter().zip(facts).for_each(|(place, fact)| self.placed[place] = fact);
         }
     }
