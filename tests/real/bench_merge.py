@@ -5,8 +5,8 @@
     python tests/real/bench_merge.py target/release/longhand [FOLDER]
 
 Makes a Qwen3 of 302 million parameters and two fine-tunes of it from a seed (bf16, two shards of about 300 MB each), merges them by each
-method, and prints seconds and the most memory that was resident, mapped pages of files included, as the system counts it for a process
-that has ended. Then mergekit does the same (float32, as Longhand computes), and the weights are compared.
+method, and prints seconds and the most memory that was resident, mapped pages of files included (VmHWM, so Linux
+only). Then mergekit does the same (float32, as Longhand computes), and the weights are compared.
 """
 
 import json
@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import torch
@@ -87,14 +88,31 @@ def make(folder, number):
 
 def run(what, command):
     environment = os.environ | {"RAYON_NUM_THREADS": THREADS, "OMP_NUM_THREADS": THREADS}
-    child = subprocess.Popen([str(word) for word in command], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    begun = os.times().elapsed
-    said = child.stderr.read().decode()
-    _, status, usage = os.wait4(child.pid, 0)
-    if status:
-        sys.exit(f"{what} failed: {said[-2000:]}")
-    seconds, cpu = os.times().elapsed - begun, usage.ru_utime + usage.ru_stime
-    print(f"{what:16} {seconds:6.1f} s ({cpu:.1f} s of CPU), at most {usage.ru_maxrss * 1024 / 1e6:6.0f} MB", flush=True)
+    with tempfile.TemporaryFile() as said:
+        child = subprocess.Popen([str(word) for word in command], env=environment, stdout=subprocess.DEVNULL, stderr=said)
+        begun, peak = time.monotonic(), 0
+        # Not the child's ru_maxrss: that begins at this process's own size.
+        while child.poll() is None:
+            peak = max(peak, resident(child.pid))
+            time.sleep(0.02)
+        said.seek(0)
+        if child.returncode:
+            sys.exit(f"{what} failed: {said.read().decode()[-2000:]}")
+    cpu = sum(os.times()[2:4]) - run.cpu
+    run.cpu += cpu
+    print(f"{what:16} {time.monotonic() - begun:6.1f} s ({cpu:.1f} s of CPU), at most {peak / 1e6:6.0f} MB", flush=True)
+
+
+run.cpu = 0
+
+
+def resident(pid):
+    """The most that was resident so far, in bytes."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
 
 def compare(ours, theirs):

@@ -16,6 +16,9 @@ use crate::error::{ModelError, Result};
 use crate::gguf::Gguf;
 
 const WEIGHTS: &str = "model.safetensors";
+/// Bytes that come with a page: Linux maps so many, aligned, at a fault.
+#[cfg(unix)]
+const AROUND: usize = 1 << 16;
 const INDEX: &str = "model.safetensors.index.json";
 
 impl Checkpoint {
@@ -153,6 +156,9 @@ impl Holder for Mapped {
     }
 
     fn was_read(&self, range: Range<usize>) {
+        // The system maps neighbours of a page that is touched, on both sides. Left there, they would add up.
+        #[cfg(unix)]
+        let range = range.start.saturating_sub(AROUND)..self.map.len().min(range.end.saturating_add(AROUND));
         // SAFETY: the mapping is of a file and only read. Its pages leave this process and come back from the file with the same bytes.
         #[cfg(unix)]
         let _ = unsafe { self.map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, range.start, range.len()) };
