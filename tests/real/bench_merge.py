@@ -5,8 +5,8 @@
     python tests/real/bench_merge.py target/release/longhand [FOLDER]
 
 Makes a Qwen3 of 302 million parameters and two fine-tunes of it from a seed (bf16, two shards of about 300 MB each), merges them by each
-method, and prints seconds and the most memory that was resident, mapped pages of files included (VmHWM, so Linux
-only). Then mergekit does the same (float32, as Longhand computes), and the weights are compared.
+method, and prints seconds and the most memory that was resident, mapped pages of files included (VmHWM, so Linux only). Then mergekit
+does the same (float32, as Longhand computes), and the weights are compared.
 """
 
 import json
