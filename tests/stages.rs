@@ -92,7 +92,13 @@ fn stages_run_from_nothing_and_go_on_after_a_kill() {
     assert!(whole.status.success(), "{}", said(&whole));
     let said_out = String::from_utf8(whole.stdout).unwrap();
     let table = &said_out[said_out.find("| stage").unwrap_or(0)..];
-    assert!(table.starts_with("| stage | whole | notes |") && table.contains("| sft |") && table.contains("| memory |") && table.contains("| merged |"), "{table}");
+    assert!(
+        table.starts_with("| stage | whole | notes |")
+            && table.contains("| sft |")
+            && table.contains("| memory |")
+            && table.contains("| merged |"),
+        "{table}"
+    );
     let rl: Vec<Value> = events(folder.path(), "a/memory/run").into_iter().filter(|event| event["event"] == "rl").collect();
     assert_eq!(rl.len(), 4);
     assert!(rl.iter().all(|step| step["rollouts"] == 8 && step["turns"].as_u64() > Some(16)), "documents take several turns");

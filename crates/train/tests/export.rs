@@ -312,7 +312,12 @@ fn what_cannot_be_exported_is_refused_and_says_why() {
 fn the_card_says_what_it_is_and_replaces_no_other() {
     let folder = tempfile::tempdir().unwrap();
     let base = open(golden("gguf_llama"));
-    let card = Card { base: "owner/base".into(), licence: Some("apache-2.0".into()), training: vec!["Stage sft, 12 steps".into()], ..Card::default() };
+    let card = Card {
+        base: "owner/base".into(),
+        licence: Some("apache-2.0".into()),
+        training: vec!["Stage sft, 12 steps".into()],
+        ..Card::default()
+    };
     let make = |out: &str| {
         let out = folder.path().join(out);
         let weights = Weights::new(&base);

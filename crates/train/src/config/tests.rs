@@ -23,5 +23,5 @@ fn explained(template: &str, sections: impl Fn(&str) -> bool, others: &[&str]) {
 #[test]
 fn the_templates_explain_every_key() {
     explained(Config::TEMPLATE, |section| !TABLES.contains(&section), &[]);
-    explained(Recipe::TEMPLATE, |_| true, &["train.epochs", "train.batch_tokens"]);
+    explained(Recipe::TEMPLATE, |_| true, &["train.epochs", "train.batch_tokens", "data.loss"]);
 }
