@@ -57,8 +57,10 @@ pub struct Arm {
     pub prompts: usize,
     /// Updates.
     pub steps: u64,
-    /// Learning rate, constant.
+    /// Learning rate of the first step.
     pub lr: f32,
+    /// The part of it that the last step has; between them it falls in a line.
+    pub last: f32,
     /// Steps between validations.
     pub every: u64,
     /// What a run took on the machine of EXPERIMENTS.md, seconds.

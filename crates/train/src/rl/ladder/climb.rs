@@ -111,7 +111,8 @@ pub async fn climb<E: Environment>(
         if step == arm.steps {
             break;
         }
-        let (done, ..) = policy.update(arm.lr, || ()).await?;
+        let way = step as f32 / (arm.steps - 1).max(1) as f32;
+        let (done, ..) = policy.update(arm.lr * (1.0 - (1.0 - arm.last) * way), || ()).await?;
         rewards.push(done.reward);
         entropies.push(done.entropy);
         masked.push(done.masking);
