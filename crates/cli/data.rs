@@ -4,6 +4,7 @@ mod copies;
 mod join;
 mod notes;
 mod rate;
+mod recall;
 mod world;
 
 use std::io::Write;
@@ -39,6 +40,8 @@ enum What {
     Join(join::JoinArgs),
     /// Random words to be repeated: they teach a model made from nothing to look back.
     Copies(copies::CopiesArgs),
+    /// Sentences of random words and questions about them: they teach a model made from nothing to find and to quote.
+    Recall(recall::RecallArgs),
     /// Lessons in reading with notes, from items whose evidence is known: a row for each turn of the agent.
     Notes(notes::NotesArgs),
 }
@@ -72,6 +75,7 @@ pub fn run(args: &DataArgs) -> Result<()> {
         What::World(args) => world::run(args),
         What::Join(args) => join::run(args),
         What::Copies(args) => copies::run(args),
+        What::Recall(args) => recall::run(args),
         What::Notes(args) => notes::run(args),
     }
 }

@@ -158,7 +158,7 @@ fn make_model(args: &ModelArgs) -> Result<()> {
     map.entry("eos_token_id").or_insert(tokenizer.id(world::IM_END).into());
     map.entry("pad_token_id").or_insert(tokenizer.id(world::PAD).into());
     let window = map.get("max_position_embeddings").and_then(serde_json::Value::as_u64).unwrap_or(0) as usize;
-    let beside = tokenizer::tokenizer_config(world::CHAT_TEMPLATE, world::IM_END, world::PAD, window);
+    let beside = tokenizer::tokenizer_config(tokenizer::SPACED_CHATML, world::IM_END, world::PAD, window);
     let dtype = match args.kind {
         Kind::F32 => DType::F32,
         Kind::F16 => DType::F16,

@@ -1,7 +1,9 @@
 //! `longhand reproduce`: experiments of EXPERIMENTS.md, each by one command.
 
 mod ablation;
-mod length;
+mod all;
+pub mod length;
+mod stages;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -33,6 +35,10 @@ enum What {
     Ablation(ablation::AblationArgs),
     /// Accuracy by the length of the document, 2K to 4M tokens: readers with notes, truncation, keyword search.
     Length(length::LengthArgs),
+    /// The recipe's stages at a small scale, their table beside the paper's.
+    Stages(stages::StagesArgs),
+    /// All of these, and one page that leads to them.
+    All(all::AllArgs),
 }
 
 /// Exit code 1 when a rung is not passed on every seed.
@@ -61,6 +67,8 @@ pub fn run(args: &ReproduceArgs) -> Result<()> {
         What::Ladder(args) => ladder(args),
         What::Ablation(args) => ablation::run(args),
         What::Length(args) => length::run(args),
+        What::Stages(args) => stages::run(args),
+        What::All(args) => all::run(args),
     }
 }
 

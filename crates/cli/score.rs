@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, ValueEnum};
 use data::{Document, Item};
 use indicatif::{ProgressBar, ProgressStyle};
 use kernels::Precision;
+use kernels::attention::KvDType;
+use model::Model;
 use model::source::free_memory;
 use reward::{RewardSettings, Rewarder, Source};
 use serde_json::{Value, json};
@@ -124,36 +127,58 @@ struct Alone {
     args: ScoreArgs,
 }
 
+/// Who answers, and how.
+pub struct Reader<'a> {
+    pub model: &'a Arc<Model>,
+    pub chat: &'a ChatFormat,
+    pub kv: KvDType,
+    pub way: Way,
+    /// Sections and notes; the section is also how much of a document is read by [`Way::Truncated`] and [`Way::Search`].
+    pub memory: Memory,
+    /// Tokens an answer may have.
+    pub max_new_tokens: usize,
+    /// Items at once.
+    pub together: usize,
+}
+
+impl Reader<'_> {
+    /// A greedy reply to each item and what it is worth. `see` hears of every token, `done` of every item.
+    pub fn answer(&self, mut all: Vec<Item>, see: impl FnMut(), done: impl FnMut(&Scored)) -> Result<Vec<Scored>> {
+        if matches!(self.way, Way::Truncated | Way::Search) {
+            all = all.into_iter().map(|item| part(item, self.way, self.memory.chunk, self.chat)).collect::<Result<_>>()?;
+        }
+        let notes = (self.way == Way::Notes).then_some((self.max_new_tokens, self.memory));
+        let most = self.model.config.max_positions.min(self.model.max_positions).saturating_sub(self.max_new_tokens);
+        let rewarder = Rewarder::new(Source::Own, RewardSettings::default());
+        let form = Form { template: PromptTemplate::Chat, most, memory: notes };
+        let mut items = Items::new(all, self.chat, form, rewarder).map_err(anyhow::Error::msg)?;
+        let drawing = Drawing {
+            samples: 1,
+            max_new_tokens: self.max_new_tokens,
+            temperature: 0.0,
+            top_p: 1.0,
+            space: LogprobSpace::Full,
+            stop_ids: self.chat.stop_ids().to_vec(),
+            kv: self.kv,
+            sequences: 64,
+            cache_bytes: free_memory().map_or(1 << 30, |free| free / 4),
+            step_rows: 1024,
+        };
+        Ok(pollster::block_on(score(self.model, &mut items, &drawing, self.together, see, done))?)
+    }
+}
+
 fn answer(args: &ScoreArgs) -> Result<(Vec<Scored>, f64)> {
     ensure!(args.together > 0 && args.max_new_tokens > 0, "--together and --max-new-tokens are above 0");
     let (model, checkpoint, kv) = load::model(&args.model, &args.machine, Precision::Exact, None)?;
     let chat = ChatFormat::new(&checkpoint)?;
     let plan = if args.short { 0 } else { args.plan };
     let memory = Memory { chunk: args.chunk, memory: args.memory, plan, short: args.short };
-    let notes = (args.read == Way::Notes).then_some((args.max_new_tokens, memory));
-    let mut all = read(&args.items)?;
-    if matches!(args.read, Way::Truncated | Way::Search) {
-        all = all.into_iter().map(|item| part(item, args.read, args.chunk, &chat)).collect::<Result<_>>()?;
-    }
-    let count = all.len();
-    let most = checkpoint.config().max_positions.min(model.max_positions).saturating_sub(args.max_new_tokens);
-    let rewarder = Rewarder::new(Source::Own, RewardSettings::default());
-    let form = Form { template: PromptTemplate::Chat, most, memory: notes };
-    let mut items = Items::new(all, &chat, form, rewarder).map_err(anyhow::Error::msg)?;
-    let drawing = Drawing {
-        samples: 1,
-        max_new_tokens: args.max_new_tokens,
-        temperature: 0.0,
-        top_p: 1.0,
-        space: LogprobSpace::Full,
-        stop_ids: chat.stop_ids().to_vec(),
-        kv,
-        sequences: 64,
-        cache_bytes: free_memory().map_or(1 << 30, |free| free / 4),
-        step_rows: 1024,
-    };
+    let (way, max_new_tokens, together) = (args.read, args.max_new_tokens, args.together);
+    let reader = Reader { model: &model, chat: &chat, kv, way, memory, max_new_tokens, together };
+    let all = read(&args.items)?;
     let style = ProgressStyle::with_template("{bar:24} {pos}/{len} items  {msg}  {eta} left");
-    let bar = ProgressBar::new(count as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let bar = ProgressBar::new(all.len() as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     let mut out = args.out.as_deref().map(create).transpose()?;
     let (mut right, mut failure) = (0.0, None);
     let done = |one: &Scored| {
@@ -167,7 +192,7 @@ fn answer(args: &ScoreArgs) -> Result<(Vec<Scored>, f64)> {
         }
     };
     let begun = std::time::Instant::now();
-    let scored = pollster::block_on(score(&model, &mut items, &drawing, args.together, || bar.tick(), done))?;
+    let scored = reader.answer(all, || bar.tick(), done)?;
     bar.finish_and_clear();
     if let Some(mut out) = out {
         out.flush()?;

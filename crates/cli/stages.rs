@@ -37,6 +37,13 @@ pub struct StagesArgs {
     json: bool,
 }
 
+impl StagesArgs {
+    /// All stages of a file, with nothing else asked for.
+    pub fn plain(config: &Path, out: &Path) -> Self {
+        Self { config: config.into(), out: Some(out.into()), until: None, list: false, json: false }
+    }
+}
+
 /// Runs the verb.
 pub fn run(args: &StagesArgs) -> Result<()> {
     let text = fs::read_to_string(&args.config).with_context(|| format!("cannot read {}", args.config.display()))?;
@@ -77,9 +84,9 @@ pub fn run(args: &StagesArgs) -> Result<()> {
     }
     let rows = place.rows(&stages)?;
     fs::write(place.out.join("stages.md"), table::markdown(&stages, &rows))?;
-    fs::write(place.out.join("stages.json"), format!("{:#}\n", table::json(&rows)))?;
+    fs::write(place.out.join("stages.json"), format!("{:#}\n", table::json(&stages, &rows)))?;
     if args.json {
-        println!("{}", table::json(&rows));
+        println!("{}", table::json(&stages, &rows));
     } else {
         println!("{}", table::markdown(&stages, &rows));
     }

@@ -74,7 +74,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     ensure!(begun || !args.resume, "{} holds no run to go on with; leave --resume out to begin one", folder.display());
     if let Some(recipe) = config.rl.clone() {
         stop_on_ctrl_c();
-        return learn::run(args, config, &recipe, &text, &folder);
+        return learn::run(args, config, &recipe, &text, &folder, None);
     }
     let (base, path) = load::checkpoint(&config.model_name())?;
     let chat = ChatFormat::new(&base).with_context(|| format!("cannot use {} to make tokens", path.display()))?;
@@ -112,6 +112,16 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         say(&summary, steps, &folder);
     }
     Ok(())
+}
+
+/// A run of reinforcement learning whose events go to `see` instead of the terminal.
+pub fn watched(config: &Path, folder: &Path, see: &mut dyn FnMut(&TrainEvent)) -> Result<()> {
+    let text = std::fs::read_to_string(config).with_context(|| format!("cannot read {}", config.display()))?;
+    let (parsed, path) = (Config::parse(&text, config)?, config.to_path_buf());
+    let recipe = parsed.rl.clone().context("a run without [rl] cannot be watched")?;
+    let args =
+        TrainArgs { config: path, run: None, resume: false, plan: false, memory: None, no_measure: false, adapter: None, json: false };
+    learn::run(&args, parsed, &recipe, &text, folder, Some(see))
 }
 
 static STOP: AtomicBool = AtomicBool::new(false);

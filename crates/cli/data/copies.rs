@@ -19,9 +19,18 @@ pub struct CopiesArgs {
     /// How many rows.
     #[arg(long, value_name = "N")]
     items: u64,
-    /// Words of a row, from and to.
-    #[arg(long, value_name = "N-M", default_value = "6-30")]
+    /// Words of a row, or of each sentence of it.
+    #[arg(long, value_name = "N[-M]", default_value = "6-30")]
     words: String,
+    /// Sentences of a row, repeated in another order: counting back does not find their words.
+    #[arg(long, value_name = "N[-M]")]
+    sentences: Option<String>,
+    /// Items for `longhand score` instead of lessons.
+    #[arg(long, conflicts_with = "sentences")]
+    score: bool,
+    /// How many different words there are: fewer are learnt sooner.
+    #[arg(long, value_name = "N")]
+    of: Option<usize>,
     /// Another seed, other words.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -36,19 +45,97 @@ pub fn run(args: &CopiesArgs) -> Result<()> {
     ensure!(from > 0, "--words begins at 1");
     let name = args.tokenizer.display().to_string();
     let tokenizer = Tokenizer::from_json(&std::fs::read(&args.tokenizer).with_context(|| format!("cannot read {name}"))?)?;
-    let words: Vec<String> = (0..tokenizer.vocab_size() as u32).filter_map(|id| word(&tokenizer, id)).collect();
-    ensure!(words.len() > 1, "{name} has no tokens that are a word and the space before it");
+    let words = some(words(&tokenizer), args.of, &name)?;
+    let sentences = args.sentences.as_deref().map(super::world::range).transpose().context("--sentences")?;
     let file = File::options().write(true).create_new(true).open(&args.out);
     let mut out = BufWriter::new(file.with_context(|| format!("cannot write {}: name another with --out", args.out.display()))?);
     for row in 0..args.items {
-        let draw = |number: u64, below: usize| (random(args.seed, row, number) % below as u64) as usize;
-        let count = from + draw(0, to - from + 1);
-        let text = (1..=count as u64).map(|number| words[draw(number, words.len())].as_str()).collect::<Vec<_>>().join(" ");
-        writeln!(out, "{}", json!({"prompt": text, "answer": text}))?;
+        let mut draw = Draw { seed: args.seed, row, number: 0 };
+        let (prompt, answer) = match sentences {
+            None => {
+                let text = (0..draw.between([from, to])).map(|_| words[draw.below(words.len())].as_str()).collect::<Vec<_>>().join(" ");
+                (text.clone(), text)
+            }
+            Some(sentences) => {
+                let mut said = self::sentences(&mut draw, &words, sentences, [from, to]);
+                let text = said.join(" ");
+                draw.shuffle(&mut said);
+                (format!("<text>\n{text}\n</text>"), said.join(" "))
+            }
+        };
+        match args.score {
+            false => writeln!(out, "{}", json!({"prompt": prompt, "answer": answer}))?,
+            true => {
+                let id = format!("copies-{}-{row}", args.seed);
+                writeln!(out, "{}", json!({"id": id, "task": "copying", "prompt": prompt, "answers": [answer], "rule": "exact"}))?;
+            }
+        }
     }
     out.flush()?;
     eprintln!("{}: {} rows of {} different words", args.out.display(), args.items, words.len());
     Ok(())
+}
+
+/// Sentences in which no word is twice, as far as there are enough.
+fn sentences(draw: &mut Draw, words: &[String], count: [usize; 2], length: [usize; 2]) -> Vec<String> {
+    let known: Vec<&str> = words.iter().map(String::as_str).collect();
+    let mut left: Vec<&str> = Vec::new();
+    let mut sentence = |draw: &mut Draw| {
+        let length = draw.between(length);
+        if left.len() < length {
+            left = draw.some(&known, known.len());
+        }
+        left.split_off(left.len().saturating_sub(length)).join(" ") + "."
+    };
+    (0..draw.between(count)).map(|_| sentence(draw)).collect()
+}
+
+/// So many of the words, the same ones for every seed; an error where there are fewer.
+pub fn some(words: Vec<String>, of: Option<usize>, name: &str) -> Result<Vec<String>> {
+    let count = of.unwrap_or(words.len());
+    ensure!(
+        count > 1 && count <= words.len(),
+        "{name} has {} tokens that are a word and the space before it: --of is from 2 to that",
+        words.len()
+    );
+    let all: Vec<&str> = words.iter().map(String::as_str).collect();
+    let mut draw = Draw { seed: 0, row: 0, number: 0 };
+    Ok(draw.some(&all, count).into_iter().map(String::from).collect())
+}
+
+/// Random numbers of a row.
+pub struct Draw {
+    pub seed: u64,
+    pub row: u64,
+    pub number: u64,
+}
+
+impl Draw {
+    pub fn below(&mut self, count: usize) -> usize {
+        self.number += 1;
+        (random(self.seed, self.row, self.number) % count.max(1) as u64) as usize
+    }
+
+    pub fn between(&mut self, [from, to]: [usize; 2]) -> usize {
+        from + self.below(to - from + 1)
+    }
+
+    /// So many of them, each once, in a random order.
+    pub fn some<'a>(&mut self, of: &[&'a str], count: usize) -> Vec<&'a str> {
+        let mut left = of.to_vec();
+        (0..count.min(of.len())).map(|_| left.swap_remove(self.below(left.len()))).collect()
+    }
+
+    fn shuffle(&mut self, items: &mut [String]) {
+        for at in (1..items.len()).rev() {
+            items.swap(at, self.below(at + 1));
+        }
+    }
+}
+
+/// The words that are one token with the space before them.
+pub fn words(tokenizer: &Tokenizer) -> Vec<String> {
+    (0..tokenizer.vocab_size() as u32).filter_map(|id| word(tokenizer, id)).collect()
 }
 
 /// The word of a token that is a space and letters.

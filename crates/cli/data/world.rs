@@ -38,6 +38,9 @@ pub struct WorldArgs {
     /// The facts of a question in the order of its links: a reader that goes through the document once can see that each matters.
     #[arg(long)]
     ordered: bool,
+    /// Ask before the document as well as after it: small models learn it in a fraction of the time.
+    #[arg(long)]
+    question_first: bool,
     /// How many first names, family names and so on are used, 8 to 64: fewer are easier.
     #[arg(long, value_name = "N")]
     names: Option<usize>,
@@ -47,6 +50,9 @@ pub struct WorldArgs {
     /// Rows for supervised training instead of items: a conversation of so many questions about each document.
     #[arg(long, value_name = "N")]
     lessons: Option<usize>,
+    /// Ask for sentences with invented names instead, one an item, among others like it ("Mara Voss sold the mill in 1931"; who did?).
+    #[arg(long, conflicts_with_all = ["tasks", "hops", "lessons", "ordered"])]
+    planted: bool,
     /// Another seed, other documents.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -74,6 +80,7 @@ pub fn run(args: &WorldArgs) -> Result<()> {
     settings.names = args.names.unwrap_or(settings.names);
     settings.facts = args.facts.unwrap_or(settings.facts);
     settings.ordered = args.ordered;
+    settings.question_first = args.question_first;
     if !args.tasks.is_empty() {
         let named = |name: &String| {
             Task::ALL.into_iter().find(|task| task.name() == name).with_context(|| {
@@ -90,6 +97,7 @@ pub fn run(args: &WorldArgs) -> Result<()> {
     for index in 0..args.items {
         match args.lessons {
             Some(questions) => writeln!(out, "{}", lesson(&world.conversation(index, questions)?))?,
+            None if args.planted => writeln!(out, "{}", serde_json::to_string(&world.planted_item(index)?)?)?,
             None => writeln!(out, "{}", serde_json::to_string(&world.item(index)?)?)?,
         }
         bar.inc(1);

@@ -11,7 +11,7 @@ use train::run::view::duration;
 use world::{Split, Task, World, WorldSettings};
 
 /// Tokens of Qwen3 to a word of the small world (its tokenizer on 114,977 words of it).
-const TOKENS_OF_A_WORD: f64 = 1.242;
+pub const TOKENS_OF_A_WORD: f64 = 1.242;
 /// Documents of one length are no others' and no training's.
 const SEED: u64 = 0x6c65_6e67;
 

@@ -40,7 +40,11 @@ pub fn markdown(stages: &Stages, rows: &[Row]) -> String {
     text
 }
 
-/// The same for programs.
-pub fn json(rows: &[Row]) -> Value {
-    rows.iter().map(|row| json!({"stage": row.name, "scores": row.scores, "paper": row.paper})).collect()
+/// The same for programs, each score by its name.
+pub fn json(stages: &Stages, rows: &[Row]) -> Value {
+    let scores = |row: &Row| -> Value {
+        let named = stages.scores.iter().map(|score| score.name.clone()).zip(row.scores.iter().cloned().map(|score| json!(score)));
+        Value::Object(named.collect())
+    };
+    rows.iter().map(|row| json!({"stage": row.name, "scores": scores(row), "paper": row.paper})).collect()
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use data::StopCause;
+use data::{StopCause, TrainEvent};
 use model::ModelConfig;
 use model::source::{Checkpoint, free_memory};
 use model::train::TrainSpaceShape;
@@ -28,8 +28,15 @@ use crate::{load, progress};
 /// Share of the free memory that rollouts' keys and values may take.
 const CACHE: f64 = 0.25;
 
-/// Runs it in `folder`.
-pub fn run(args: &TrainArgs, config: Config, recipe: &Recipe, text: &str, folder: &Path) -> Result<()> {
+/// Runs it in `folder`. Its events go to `watch`, where there is one, and to the terminal where not.
+pub fn run(
+    args: &TrainArgs,
+    config: Config,
+    recipe: &Recipe,
+    text: &str,
+    folder: &Path,
+    mut watch: Option<&mut dyn FnMut(&TrainEvent)>,
+) -> Result<()> {
     let (base, path) = load::checkpoint(&config.model_name())?;
     let chat = ChatFormat::new(&base).with_context(|| format!("cannot use {} to make tokens", path.display()))?;
     let items = items(&config, recipe, &chat, &config.data.file)?;
@@ -62,11 +69,13 @@ pub fn run(args: &TrainArgs, config: Config, recipe: &Recipe, text: &str, folder
     let mut run = Learn::open((config, &kept), (model, &fingerprint), (items, held), stop_ids, folder, room, cache)?;
     run.skipped().iter().for_each(|why| eprintln!("passed over: {why}"));
     let (steps, taken) = run.progress();
-    if !args.json {
+    let quiet = args.json || watch.is_some();
+    if !quiet {
         eprintln!("{}: {steps} steps, {taken} taken; {} tokens a pass, {} layers kept", folder.display(), room.rows, room.keep);
     }
-    let live = Live::new(steps, taken, args.json);
-    let outcome = pollster::block_on(run.learn(|| STOP.load(Ordering::Relaxed), |event| live.see(event), || live.tick()))?;
+    let live = Live::new(steps, taken, quiet);
+    let see = |event: &TrainEvent| watch.as_mut().map_or_else(|| live.see(event), |watch| watch(event));
+    let outcome = pollster::block_on(run.learn(|| STOP.load(Ordering::Relaxed), see, || live.tick()))?;
     live.bar.finish_and_clear();
     if outcome.step > 0 {
         let trained = Trained::open(folder, true, base.config())?;
@@ -74,7 +83,7 @@ pub fn run(args: &TrainArgs, config: Config, recipe: &Recipe, text: &str, folder
             adapter.save(folder.join("adapter")).context("the adapter could not be written; the checkpoint is whole")?;
         }
     }
-    if !args.json {
+    if !quiet {
         say(&outcome, steps, folder);
         let counts = run.policy().environment.rewarder().counts();
         for (kind, count) in &counts.failures {

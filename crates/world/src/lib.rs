@@ -28,6 +28,7 @@ mod fact;
 mod language;
 mod names;
 mod plan;
+mod planted;
 mod question;
 mod random;
 mod settings;
@@ -43,6 +44,7 @@ pub use check::{Facts, read_facts, sentences};
 pub use derive::{Flaw, derive};
 pub use fact::{Detail, Fact, Quote, Relation, Value};
 pub use names::{Entity, Kind, Split, split_of_year};
+pub use planted::{Planted, plant};
 pub use question::{Form, Last, Question, Step, Task};
 pub use settings::{WorldError, WorldSettings};
 pub use words::{CHAT_TEMPLATE, IM_END, IM_START, PAD, join, tokenizer_json, vocabulary, words};
@@ -89,8 +91,7 @@ impl World {
     pub fn item_story(&self, index: u64) -> Result<(Story, usize), WorldError> {
         let mut random = self.random(&[index]);
         let task = self.settings.tasks[(index % self.settings.tasks.len() as u64) as usize];
-        let [least, most] = self.settings.words.map(|words| words as f64);
-        let words = (least * power(most / least, random.unit())).round() as usize;
+        let words = self.draw_words(&mut random);
         let (least, most) = self.settings.hops_of(task);
         let hops = random.between(least.into(), most.into()) as u8;
         Ok((self.story(index, words, &[(task, hops)])?, words))
@@ -100,8 +101,7 @@ impl World {
     /// questions where no more fit. More of a document is learnt from than by one question.
     pub fn conversation(&self, index: u64, questions: usize) -> Result<Vec<(String, String)>, WorldError> {
         let mut random = self.random(&[index, 1]);
-        let [least, most] = self.settings.words.map(|words| words as f64);
-        let words = (least * power(most / least, random.unit())).round() as usize;
+        let words = self.draw_words(&mut random);
         let mut ask = |number: u64| {
             let task = self.settings.tasks[((index + number) % self.settings.tasks.len() as u64) as usize];
             let (least, most) = self.settings.hops_of(task);
@@ -124,27 +124,39 @@ impl World {
     /// A question of a story as a row. `words`: how many its document was to have.
     pub fn row(&self, story: &Story, question: usize, words: usize) -> Item {
         let question = &story.questions[question];
+        let mut item = self.asked(question.task, &question.question, &question.options, &story.text, words);
+        if !question.code.is_empty() {
+            item.extra.insert("random_string_to_prepend".into(), question.code.clone().into());
+        }
+        let (answers, rule, evidence) = (question.answers.clone(), question.rule.into(), question.evidence.clone());
+        Item { id: story.id.clone(), answers, rule, hops: question.hops, evidence, ..item }
+    }
+
+    /// A row without what its answer is.
+    fn asked(&self, task: Task, question: &str, options: &[String], document: &str, words: usize) -> Item {
+        let (before, after) = self.around(task, question, options);
         let mut extra = serde_json::Map::new();
-        extra.insert("question".into(), question.question.clone().into());
+        extra.insert("question".into(), question.into());
         extra.insert("split".into(), self.settings.split.name().into());
         extra.insert("words".into(), words.into());
         // Where the document stands in the prompt, and what is asked: for who reads in chunks.
-        let start = self.around(question).0.len();
-        extra.insert("document".into(), vec![start, start + story.text.len()].into());
-        extra.insert("ask".into(), self.ask(question).into());
-        if !question.code.is_empty() {
-            extra.insert("random_string_to_prepend".into(), question.code.clone().into());
-        }
+        extra.insert("document".into(), vec![before.len(), before.len() + document.len()].into());
+        extra.insert("ask".into(), bare(&after).into());
         Item {
-            id: story.id.clone(),
-            task: question.task.name().into(),
-            prompt: self.prompt(question, &story.text),
-            answers: question.answers.clone(),
-            rule: question.rule.into(),
-            hops: question.hops,
-            evidence: question.evidence.clone(),
+            id: String::new(),
+            task: task.name().into(),
+            prompt: [&before, document, &after].concat(),
+            answers: vec![],
+            rule: String::new(),
+            hops: 0,
+            evidence: vec![],
             extra,
         }
+    }
+
+    fn draw_words(&self, random: &mut Random) -> usize {
+        let [least, most] = self.settings.words.map(|words| words as f64);
+        (least * power(most / least, random.unit())).round() as usize
     }
 
     /// A document of about `words` words with these questions, by task and number of links. It is longer where the facts that the
@@ -187,28 +199,30 @@ impl World {
     /// What a model is asked: the document in `<text>` tags, the question, and how the answer must end; in a
     /// [short](WorldSettings::short) world only document and question.
     pub fn prompt(&self, question: &Question, document: &str) -> String {
-        let (before, after) = self.around(question);
-        [before, document, &after].concat()
+        let (before, after) = self.around(question.task, &question.question, &question.options);
+        [&before, document, &after].concat()
     }
 
     /// What is asked of a document that somebody reads otherwise: a prompt without its document.
     pub fn ask(&self, question: &Question) -> String {
-        let (_, after) = self.around(question);
-        after.trim_start().trim_start_matches("</text>").trim_start().to_string()
+        bare(&self.around(question.task, &question.question, &question.options).1)
     }
 
     /// A prompt before and after its document.
-    fn around(&self, question: &Question) -> (&'static str, String) {
-        let template = match question.task {
+    fn around(&self, task: Task, question: &str, options: &[String]) -> (String, String) {
+        let template = match task {
             _ if self.settings.short => language::PROMPT_SHORT,
             Task::MultipleChoice => language::PROMPT_CHOICE,
             Task::Dialogue => language::PROMPT_REPEAT,
             _ => language::PROMPT,
         };
-        let options = question.options.iter().zip(language::LETTERS).map(|(option, letter)| format!("({letter}) {option}"));
+        let options = options.iter().zip(language::LETTERS).map(|(option, letter)| format!("({letter}) {option}"));
         let options = options.collect::<Vec<_>>().join("\n");
         let (before, after) = template.trim_end().split_once("{document}").unwrap_or((template, ""));
-        (before, after.replace("{question}", &question.question).replace("{options}", &options).trim_end().to_string())
+        let after = after.replace("{question}", question).replace("{options}", &options).trim_end().to_string();
+        // Who knows what is asked can tell what matters as it comes.
+        let first = if self.settings.question_first { bare(&after) + "\n" } else { String::new() };
+        (first + before, after)
     }
 
     /// The reply that a prompt asks for: to begin with supervised training, or to show what a right one is.
@@ -229,6 +243,11 @@ impl World {
     fn random(&self, names: &[u64]) -> Random {
         Random::new(&[&[self.settings.seed, self.settings.split as u64], names].concat())
     }
+}
+
+/// What is asked after a document, by itself.
+fn bare(after: &str) -> String {
+    after.trim_start().trim_start_matches("</text>").trim_start().to_string()
 }
 
 /// base^exponent for an exponent in [0, 1), by square roots: they are rounded alike on every machine, which `exp` and `ln` are not.

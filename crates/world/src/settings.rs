@@ -33,6 +33,8 @@ pub struct WorldSettings {
     /// The facts of a question stand in the order of its links, still anywhere in the document: a reader that goes through it once can
     /// see that each matters when it comes.
     pub ordered: bool,
+    /// A prompt says what is asked before the document as well as after it.
+    pub question_first: bool,
 }
 
 impl Default for WorldSettings {
@@ -49,6 +51,7 @@ impl Default for WorldSettings {
             amounts: 9_999,
             short: false,
             ordered: false,
+            question_first: false,
         }
     }
 }

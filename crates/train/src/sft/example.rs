@@ -27,6 +27,7 @@ pub struct ChatFormat {
     template: ChatTemplate,
     stop_ids: Vec<u32>,
     vocab: usize,
+    spaced: bool,
 }
 
 /// What became of a conversation.
@@ -94,16 +95,22 @@ impl ChatFormat {
         &self.tokenizer
     }
 
-    /// Ids as text, special tokens left out.
+    /// Ids as text, special tokens left out. Where the template puts a space before a reply ([`tokenizer::SPACED_CHATML`]), that space is
+    /// left out as well: it is no part of what is said.
     pub fn text(&self, ids: &[u32]) -> String {
-        self.tokenizer.decode(ids, true).unwrap_or_default()
+        let text = self.tokenizer.decode(ids, true).unwrap_or_default();
+        match text.strip_prefix(' ') {
+            Some(bare) if self.spaced => bare.to_string(),
+            _ => text,
+        }
     }
 
     /// Of its parts. `stop_ids`: tokens that end a turn; `vocab`: ids the model has.
     pub fn from_parts(tokenizer: Tokenizer, template: ChatTemplate, mut stop_ids: Vec<u32>, vocab: usize) -> Self {
         stop_ids.sort_unstable();
         stop_ids.dedup();
-        Self { tokenizer, template, stop_ids, vocab }
+        let spaced = spaced(&template);
+        Self { tokenizer, template, stop_ids, vocab, spaced }
     }
 
     /// The examples of a conversation whose replies from turn `from` on count. A template that refuses it is an error.
@@ -206,6 +213,15 @@ impl ChatFormat {
 }
 
 /// Without white space.
+/// Whether the template puts a space before what the assistant says.
+fn spaced(template: &ChatTemplate) -> bool {
+    let asked = [Message::user("x")];
+    let answered = [Message::user("x"), Message::assistant("y")];
+    let options = |add_generation_prompt| TemplateOptions { add_generation_prompt, enable_thinking: None };
+    let (prompt, whole) = (template.render(&asked, &options(true)), template.render(&answered, &options(false)));
+    prompt.ok().zip(whole.ok()).is_some_and(|(prompt, whole)| whole.strip_prefix(&prompt).is_some_and(|reply| reply.starts_with(" y")))
+}
+
 fn squeezed(text: &str) -> String {
     text.chars().filter(|letter| !letter.is_whitespace()).collect()
 }
