@@ -144,3 +144,29 @@ fn word(tokenizer: &Tokenizer, id: u32) -> Option<String> {
     let word = text.strip_prefix(' ')?;
     (!word.is_empty() && word.chars().all(char::is_alphabetic)).then(|| word.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn sentences_repeat_no_word_and_few_words_are_the_same_for_every_seed() {
+        let all: Vec<String> = (0..50).map(|number| format!("w{number}")).collect();
+        let few = some(all.clone(), Some(24), "t").unwrap();
+        assert_eq!(few, some(all.clone(), Some(24), "t").unwrap());
+        assert_eq!(few.iter().collect::<HashSet<_>>().len(), 24);
+        assert!(some(all.clone(), Some(51), "t").unwrap_err().to_string().contains("--of is from 2"));
+        for row in 0..50 {
+            let mut draw = Draw { seed: 1, row, number: 0 };
+            let mut said = sentences(&mut draw, &few, [3, 8], [2, 3]);
+            assert!((3..=8).contains(&said.len()));
+            let words: Vec<&str> = said.iter().flat_map(|sentence| sentence.trim_end_matches('.').split(' ')).collect();
+            assert_eq!(words.iter().collect::<HashSet<_>>().len(), words.len(), "{said:?}");
+            let before: HashSet<String> = said.iter().cloned().collect();
+            draw.shuffle(&mut said);
+            assert_eq!(said.into_iter().collect::<HashSet<_>>(), before);
+        }
+    }
+}

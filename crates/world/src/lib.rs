@@ -283,6 +283,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_question_can_stand_on_both_sides_of_its_document() {
+        let world = |question_first| World::new(WorldSettings { question_first, ..WorldSettings::tiny(1, Split::Train) }).unwrap();
+        let (first, usual) = (world(true).item(3).unwrap(), world(false).item(3).unwrap());
+        let ask = first.extra["ask"].as_str().unwrap();
+        assert_eq!(usual.extra["ask"], ask);
+        assert_eq!(first.prompt, format!("{ask}\n{}", usual.prompt));
+        let text = |item: &Item| {
+            let place: Vec<usize> = item.extra["document"].as_array().unwrap().iter().map(|at| at.as_u64().unwrap() as usize).collect();
+            item.prompt[place[0]..place[1]].to_string()
+        };
+        assert_eq!(text(&first), text(&usual));
+    }
+
+    #[test]
     fn lengths_are_drawn_by_powers() {
         for (base, exponent) in [(4_000.0f64, 0.0), (4_000.0, 0.5), (4_000.0, 0.999), (1.0, 0.3), (1.5, 0.123)] {
             assert!((power(base, exponent) / base.powf(exponent) - 1.0).abs() < 1e-7);

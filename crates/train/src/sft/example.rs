@@ -225,3 +225,15 @@ fn spaced(template: &ChatTemplate) -> bool {
 fn squeezed(text: &str) -> String {
     text.chars().filter(|letter| !letter.is_whitespace()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_space_that_the_template_puts_before_a_reply_is_seen() {
+        let template = |text: &str| ChatTemplate::new(text, None, Some("<|im_end|>")).unwrap();
+        assert!(spaced(&template(tokenizer::SPACED_CHATML)));
+        assert!(!spaced(&ChatTemplate::chatml()));
+    }
+}
