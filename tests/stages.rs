@@ -121,6 +121,23 @@ fn stages_run_from_nothing_and_go_on_after_a_kill() {
     assert!(said(&again).contains("sft: done before"), "{}", said(&again));
     assert!(weights(folder.path(), "a") == weights(folder.path(), "b"), "a killed recipe ends with other weights");
 
+    // What is worth keeping of it.
+    let pack =
+        |start: &str| longhand(&["stages", "tiny.toml", "--out", "a", "--pack", "kept", "--start", start], folder.path()).output().unwrap();
+    assert!(pack("nothing").status.code() == Some(2) && !folder.path().join("kept").exists());
+    let packed = pack("sft");
+    assert!(packed.status.success(), "{}", said(&packed));
+    let kept = |name: &str| folder.path().join("kept").join(name);
+    let bytes = |path: std::path::PathBuf| fs::metadata(path).unwrap().len();
+    assert!(bytes(kept("model.safetensors")) < bytes(folder.path().join("a/merged/model/model.safetensors")) * 6 / 10);
+    assert!(fs::read(kept("model.safetensors")).unwrap() != fs::read(kept("start/model.safetensors")).unwrap());
+    assert_eq!(events(folder.path(), "kept/logs/memory").iter().filter(|event| event["event"] == "rl").count(), 4);
+    assert_eq!(fs::read_to_string(kept("logs/sha256.txt")).unwrap().lines().count(), 4, "rows, sft, memory, merged");
+    let drawn = longhand(&["reproduce", "stages", "--from-logs", "kept/logs", "--out", "page"], folder.path()).output().unwrap();
+    assert!(drawn.status.success(), "{}", said(&drawn));
+    let page = fs::read_to_string(folder.path().join("page/stages.html")).unwrap();
+    assert!(page.contains("memory: reward") && page.contains("sft: loss") && page.contains("SCE merge"), "{page}");
+
     // Another configuration in the same place is refused, and nothing is lost.
     fs::write(folder.path().join("tiny.toml"), STAGES.replace("steps = 6", "steps = 7")).unwrap();
     let other = longhand(&["stages", "tiny.toml", "--out", "a"], folder.path()).output().unwrap();

@@ -1,38 +1,35 @@
-//! `longhand demo`: the whole thing once, on a small real model and a bundled document several times its window.
+//! `longhand demo`: a small published model reads a bundled speech; `longhand demo acts`: a model of the stages learns and reads, in three acts.
+
+mod acts;
+mod learning;
+mod reading;
+mod speech;
 
 use anyhow::Result;
-use data::{Document, Sampling};
-
-use crate::args::MachineArgs;
-use crate::mind::Mind;
-use crate::read::ReadOptions;
-use crate::{fetch, load, read};
-
-const TEXT: &str = include_str!("../../tests/documents/demo.txt");
-const QUESTION: &str = include_str!("../../tests/documents/demo.question.txt");
 
 /// Fetches SmolLM2-135M-Instruct (98 MB) once, then reads a public-domain speech through a window of 2,048 tokens.
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  longhand demo")]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:\n  longhand demo\n  longhand demo acts --model tiny-run/stage-4/model --start tiny-run/far/model"
+)]
 pub struct DemoArgs {
+    #[command(subcommand)]
+    what: Option<What>,
     #[command(flatten)]
-    machine: MachineArgs,
-    /// Another question about the bundled speech.
-    #[arg(long, value_name = "Q")]
-    ask: Option<String>,
-    #[command(flatten)]
-    options: ReadOptions,
+    speech: speech::SpeechArgs,
+}
+
+#[derive(clap::Subcommand)]
+enum What {
+    /// What a model of `longhand stages` has learnt: rewards live, one long document, twenty questions.
+    Acts(acts::ActsArgs),
 }
 
 /// Runs the verb.
 pub fn run(args: &DemoArgs) -> Result<()> {
-    let path = fetch::demo_model()?;
-    let window = args.options.window.unwrap_or(2048);
-    let model = load::chat(&path.display().to_string(), &args.machine, Some(window), 1)?;
-    let document = Document::plain("demo", "demo.txt", TEXT);
-    let question = args.ask.as_deref().unwrap_or(QUESTION).trim();
-    eprintln!("A demonstration: a 135-million-parameter model reads {} bytes through a window of {window} tokens.", TEXT.len());
-    eprintln!("It shows the machinery; a model this small is often wrong. question: {question}\n");
-    let mind = Mind { model: &model, tokenizer: model.tokenizer(), thinks: model.thinks(), begin: false, entry: None };
-    read::read(&mind, &[document], &[question], &args.options, Sampling::GREEDY).map(drop)
+    match &args.what {
+        Some(What::Acts(acts)) => acts::run(acts),
+        None => speech::run(&args.speech),
+    }
 }

@@ -4,6 +4,7 @@
 //! by hand as well; killed at any moment, the same command goes on.
 
 mod config;
+mod pack;
 mod table;
 
 use std::fs;
@@ -18,7 +19,7 @@ use config::{Action, Stage, Stages};
 
 #[derive(clap::Args)]
 #[command(
-    after_help = "Example:\n  longhand stages configs/stages/tiny.toml --list\n  longhand stages configs/stages/tiny.toml --out tiny-run"
+    after_help = "Example:\n  longhand stages configs/stages/tiny.toml --list\n  longhand stages configs/stages/tiny.toml --out tiny-run\n  longhand stages configs/stages/tiny.toml --out tiny-run --pack tiny --start far"
 )]
 pub struct StagesArgs {
     /// The stages: configs/stages has some.
@@ -32,6 +33,12 @@ pub struct StagesArgs {
     /// Say what the stages are, and run nothing.
     #[arg(long)]
     list: bool,
+    /// Run nothing: of the stages that are done keep the last model and its logs in this folder.
+    #[arg(long, value_name = "DIR")]
+    pack: Option<PathBuf>,
+    /// The stage whose model is packed beside the last one.
+    #[arg(long, value_name = "NAME", requires = "pack")]
+    start: Option<String>,
     /// The scores as JSON, in the last line.
     #[arg(long)]
     json: bool,
@@ -40,7 +47,7 @@ pub struct StagesArgs {
 impl StagesArgs {
     /// All stages of a file, with nothing else asked for.
     pub fn plain(config: &Path, out: &Path) -> Self {
-        Self { config: config.into(), out: Some(out.into()), until: None, list: false, json: false }
+        Self { config: config.into(), out: Some(out.into()), until: None, list: false, pack: None, start: None, json: false }
     }
 }
 
@@ -62,6 +69,12 @@ pub fn run(args: &StagesArgs) -> Result<()> {
     fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
     let here = args.config.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let place = Place { out: fs::canonicalize(&out)?, here: fs::canonicalize(here)? };
+    if let Some(to) = &args.pack {
+        let rows = place.rows(&stages)?;
+        fs::write(place.out.join("stages.md"), table::markdown(&stages, &rows))?;
+        fs::write(place.out.join("stages.json"), format!("{:#}\n", table::json(&stages, &rows)))?;
+        return pack::pack(&place, &stages, args.start.as_deref(), to);
+    }
     for (number, stage) in stages.stages.iter().enumerate() {
         let begun = Instant::now();
         let done = place.done(stage)?;
