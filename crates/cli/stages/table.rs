@@ -43,7 +43,7 @@ pub fn markdown(stages: &Stages, rows: &[Row]) -> String {
 /// The same for programs, each score by its name.
 pub fn json(stages: &Stages, rows: &[Row]) -> Value {
     let scores = |row: &Row| -> Value {
-        let named = stages.scores.iter().map(|score| score.name.clone()).zip(row.scores.iter().cloned().map(|score| json!(score)));
+        let named = stages.scores.iter().map(|score| score.name.clone()).zip(row.scores.iter().map(|score| json!(score)));
         Value::Object(named.collect())
     };
     rows.iter().map(|row| json!({"stage": row.name, "scores": scores(row), "paper": row.paper})).collect()
