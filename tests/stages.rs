@@ -138,6 +138,16 @@ fn stages_run_from_nothing_and_go_on_after_a_kill() {
     let page = fs::read_to_string(folder.path().join("page/stages.html")).unwrap();
     assert!(page.contains("memory: reward") && page.contains("sft: loss") && page.contains("SCE merge"), "{page}");
 
+    let all = ["reproduce", "all", "--from-logs", "--logs", "kept/logs", "--out", "pages"];
+    let drawn = longhand(&all, folder.path()).output().unwrap();
+    assert!(drawn.status.success() && said(&drawn).contains("ladder: no logs"), "{}", said(&drawn));
+    let index = fs::read_to_string(folder.path().join("pages/index.html")).unwrap();
+    assert!(
+        index.contains(r#"href="stages/stages.html""#) && index.contains("ablation: the paper's ablation on the small world; no logs"),
+        "{index}"
+    );
+    assert!(folder.path().join("pages/stages/stages.html").exists());
+
     // Another configuration in the same place is refused, and nothing is lost.
     fs::write(folder.path().join("tiny.toml"), STAGES.replace("steps = 6", "steps = 7")).unwrap();
     let other = longhand(&["stages", "tiny.toml", "--out", "a"], folder.path()).output().unwrap();

@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
@@ -43,12 +43,9 @@ pub struct CopiesArgs {
 pub fn run(args: &CopiesArgs) -> Result<()> {
     let [from, to] = super::world::range(&args.words).context("--words")?;
     ensure!(from > 0, "--words begins at 1");
-    let name = args.tokenizer.display().to_string();
-    let tokenizer = Tokenizer::from_json(&std::fs::read(&args.tokenizer).with_context(|| format!("cannot read {name}"))?)?;
-    let words = some(words(&tokenizer), args.of, &name)?;
+    let words = vocabulary(&args.tokenizer, args.of)?;
     let sentences = args.sentences.as_deref().map(super::world::range).transpose().context("--sentences")?;
-    let file = File::options().write(true).create_new(true).open(&args.out);
-    let mut out = BufWriter::new(file.with_context(|| format!("cannot write {}: name another with --out", args.out.display()))?);
+    let mut out = create(&args.out)?;
     for row in 0..args.items {
         let mut draw = Draw { seed: args.seed, row, number: 0 };
         let (prompt, answer) = match sentences {
@@ -90,8 +87,22 @@ fn sentences(draw: &mut Draw, words: &[String], count: [usize; 2], length: [usiz
     (0..draw.between(count)).map(|_| sentence(draw)).collect()
 }
 
+/// The words of a tokenizer.json that are one token with the space before them, or so many of them.
+pub fn vocabulary(path: &Path, of: Option<usize>) -> Result<Vec<String>> {
+    let name = path.display().to_string();
+    let tokenizer = Tokenizer::from_json(&std::fs::read(path).with_context(|| format!("cannot read {name}"))?)?;
+    let all = (0..tokenizer.vocab_size() as u32).filter_map(|id| word(&tokenizer, id)).collect();
+    some(all, of, &name)
+}
+
+/// A file that is not there yet.
+pub fn create(path: &Path) -> Result<BufWriter<File>> {
+    let file = File::options().write(true).create_new(true).open(path);
+    Ok(BufWriter::new(file.with_context(|| format!("cannot write {}: name another with --out", path.display()))?))
+}
+
 /// So many of the words, the same ones for every seed; an error where there are fewer.
-pub fn some(words: Vec<String>, of: Option<usize>, name: &str) -> Result<Vec<String>> {
+fn some(words: Vec<String>, of: Option<usize>, name: &str) -> Result<Vec<String>> {
     let count = of.unwrap_or(words.len());
     ensure!(
         count > 1 && count <= words.len(),
@@ -131,11 +142,6 @@ impl Draw {
             items.swap(at, self.below(at + 1));
         }
     }
-}
-
-/// The words that are one token with the space before them.
-pub fn words(tokenizer: &Tokenizer) -> Vec<String> {
-    (0..tokenizer.vocab_size() as u32).filter_map(|id| word(tokenizer, id)).collect()
 }
 
 /// The word of a token that is a space and letters.

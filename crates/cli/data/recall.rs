@@ -3,13 +3,11 @@
 //! its words and to say the rest of it, which is what reading with notes asks for (EXPERIMENTS.md).
 
 use std::collections::HashSet;
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
-use tokenizer::Tokenizer;
 
 use super::copies::{self, Draw};
 use super::world::range;
@@ -51,13 +49,10 @@ pub fn run(args: &RecallArgs) -> Result<()> {
     let words = range(&args.words).context("--words")?;
     let questions = range(&args.questions).context("--questions")?;
     ensure!(sentences[0] > 0 && questions[0] > 0 && words[0] > 1, "--sentences and --questions begin at 1, --words at 2");
-    let name = args.tokenizer.display().to_string();
-    let tokenizer = Tokenizer::from_json(&std::fs::read(&args.tokenizer).with_context(|| format!("cannot read {name}"))?)?;
-    let known = copies::some(copies::words(&tokenizer), args.of, &name)?;
+    let known = copies::vocabulary(&args.tokenizer, args.of)?;
     let needed = sentences[1] * words[1] + 2;
     ensure!(known.len() >= needed, "there are {} different words, and a text of these sizes may need {needed}", known.len());
-    let file = File::options().write(true).create_new(true).open(&args.out);
-    let mut out = BufWriter::new(file.with_context(|| format!("cannot write {}: name another with --out", args.out.display()))?);
+    let mut out = copies::create(&args.out)?;
     for row in 0..args.items {
         let mut draw = Draw { seed: args.seed, row, number: 0 };
         let text = Text::draw(&mut draw, &known, sentences, words);
