@@ -31,6 +31,7 @@ with = ["--max-new-tokens", "16"]
 [[score]]
 name = "notes"
 items = "{out}/rows/held.jsonl"
+from = "sft"
 with = ["--read", "notes", "--chunk", "64", "--memory", "64", "--short", "--max-new-tokens", "16"]
 
 [[stage]]
@@ -99,6 +100,8 @@ fn stages_run_from_nothing_and_go_on_after_a_kill() {
             && table.contains("| merged |"),
         "{table}"
     );
+    let scored = |stage: &str, score: &str| folder.path().join(format!("a/{stage}/score-{score}.json")).exists();
+    assert!(scored("rows", "whole") && !scored("rows", "notes") && scored("sft", "notes"), "notes are asked for from sft on");
     let rl: Vec<Value> = events(folder.path(), "a/memory/run").into_iter().filter(|event| event["event"] == "rl").collect();
     assert_eq!(rl.len(), 4);
     assert!(rl.iter().all(|step| step["rollouts"] == 8 && step["turns"].as_u64() > Some(16)), "documents take several turns");

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Subcommand, ValueEnum};
 use kernels::DType;
-use tokenizer::{Tokenizer, train_bpe};
+use tokenizer::{Parts, Tokenizer, train_bpe};
 use train::Config;
 use train::export::{Fresh, fresh};
 use train::rl::recipe::Recipe;
@@ -50,6 +50,9 @@ struct TokenizerArgs {
     /// Tokens in all, at least 260.
     #[arg(long, value_name = "N", default_value_t = 4096)]
     size: usize,
+    /// Numbers are parts like words, not digit by digit: a small model copies them better, and cannot calculate with them.
+    #[arg(long)]
+    numbers: bool,
     /// Where it goes; what is there stays.
     #[arg(long, value_name = "FILE", default_value = "tokenizer.json")]
     out: PathBuf,
@@ -123,7 +126,8 @@ fn make_tokenizer(args: &TokenizerArgs) -> Result<()> {
         }
     }
     ensure!(texts.iter().any(|text| !text.trim().is_empty()), "there is no text in {} files", args.text.len());
-    let json = train_bpe(texts.iter(), args.size, &[world::PAD, world::IM_START, world::IM_END])?;
+    let parts = if args.numbers { Parts::Numbers } else { Parts::Digits };
+    let json = train_bpe(texts.iter(), parts, args.size, &[world::PAD, world::IM_START, world::IM_END])?;
     write_new(&args.out, &json)?;
     let tokenizer = Tokenizer::from_json(json.as_bytes())?;
     let sample: String = texts.iter().flat_map(|text| [text.as_str(), "\n"]).collect::<String>().chars().take(100_000).collect();

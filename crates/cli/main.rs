@@ -95,6 +95,7 @@ enum Verb {
 }
 
 fn main() -> std::process::ExitCode {
+    leave_quietly();
     let result = act(Cli::parse().verb);
     match result {
         Ok(()) => std::process::ExitCode::SUCCESS,
@@ -105,6 +106,18 @@ fn main() -> std::process::ExitCode {
             std::process::ExitCode::from(2)
         }
     }
+}
+
+/// `println!` panics where the reader of our output went away; that is no fault of ours either.
+fn leave_quietly() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        let said = info.payload().downcast_ref::<String>().map_or("", String::as_str);
+        if said.starts_with("failed printing to stdout") && said.contains("roken pipe") {
+            std::process::exit(0);
+        }
+        usual(info);
+    }));
 }
 
 /// Does what a verb says.

@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use train::run::view::duration;
 
-use config::{Action, Stage, Stages};
+use config::{Action, Score, Stage, Stages};
 
 #[derive(clap::Args)]
 #[command(
@@ -214,7 +214,9 @@ impl Place {
     /// Scores a stage's model where it was not yet; whether there are scores.
     fn score(&self, stage: &Stage, stages: &Stages) -> Result<bool> {
         let folder = self.folder(stage);
-        for score in &stages.scores {
+        let place = |name: &str| stages.stages.iter().position(|stage| stage.name == name);
+        let asked = |score: &Score| score.from.as_ref().is_none_or(|from| place(from) <= place(&stage.name));
+        for score in stages.scores.iter().filter(|score| asked(score)) {
             let path = folder.join(format!("score-{}.json", score.name));
             if path.exists() {
                 continue;

@@ -144,11 +144,12 @@ impl Draw {
     }
 }
 
-/// The word of a token that is a space and letters.
+/// The word of a token that is a space and letters, or a space and digits.
 fn word(tokenizer: &Tokenizer, id: u32) -> Option<String> {
     let text = tokenizer.decode(&[id], false).ok()?;
     let word = text.strip_prefix(' ')?;
-    (!word.is_empty() && word.chars().all(char::is_alphabetic)).then(|| word.to_string())
+    let alike = word.chars().all(char::is_alphabetic) || word.chars().all(char::is_numeric);
+    (!word.is_empty() && alike).then(|| word.to_string())
 }
 
 #[cfg(test)]

@@ -41,6 +41,12 @@ pub struct WorldArgs {
     /// Ask before the document as well as after it: small models learn it in a fraction of the time.
     #[arg(long)]
     question_first: bool,
+    /// No other sentence has a word of a name that a question leads through: one word tells who is meant. Easier.
+    #[arg(long)]
+    distinct: bool,
+    /// Sentence templates of this split: held-out names in sentences as in training with `--split held --templates train`.
+    #[arg(long, value_name = "SPLIT")]
+    templates: Option<String>,
     /// How many first names, family names and so on are used, 8 to 64: fewer are easier.
     #[arg(long, value_name = "N")]
     names: Option<usize>,
@@ -50,8 +56,16 @@ pub struct WorldArgs {
     /// Rows for supervised training instead of items: a conversation of so many questions about each document.
     #[arg(long, value_name = "N")]
     lessons: Option<usize>,
+    /// Rows for supervised training instead of items: a document is to be repeated, in one line. Keeps copying alive while other things are
+    /// learnt.
+    #[arg(long, conflicts_with_all = ["lessons", "ordered", "question_first"])]
+    repeat: bool,
+    /// Rows for supervised training instead of items: at most so many names, each of which one sentence of the document has, and that
+    /// sentence for a reply.
+    #[arg(long, value_name = "N", conflicts_with_all = ["lessons", "ordered", "question_first", "repeat"])]
+    find: Option<usize>,
     /// Ask for sentences with invented names instead, one an item, among others like it ("Mara Voss sold the mill in 1931"; who did?).
-    #[arg(long, conflicts_with_all = ["tasks", "hops", "lessons", "ordered"])]
+    #[arg(long, conflicts_with_all = ["tasks", "hops", "lessons", "ordered", "repeat", "find"])]
     planted: bool,
     /// Another seed, other documents.
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -63,11 +77,12 @@ pub struct WorldArgs {
 
 /// Runs the verb.
 pub fn run(args: &WorldArgs) -> Result<()> {
-    let split = match args.split.as_str() {
-        "train" => Split::Train,
-        "held" => Split::Held,
-        other => bail!("--split is train or held, not {other}"),
+    let named = |option: &str, name: &str| match name {
+        "train" => Ok(Split::Train),
+        "held" => Ok(Split::Held),
+        other => bail!("{option} is train or held, not {other}"),
     };
+    let split = named("--split", &args.split)?;
     let mut settings = if args.tiny {
         WorldSettings::tiny(args.seed, split)
     } else {
@@ -81,6 +96,8 @@ pub fn run(args: &WorldArgs) -> Result<()> {
     settings.facts = args.facts.unwrap_or(settings.facts);
     settings.ordered = args.ordered;
     settings.question_first = args.question_first;
+    settings.distinct = args.distinct;
+    settings.templates = args.templates.as_deref().map(|name| named("--templates", name)).transpose()?;
     if !args.tasks.is_empty() {
         let named = |name: &String| {
             Task::ALL.into_iter().find(|task| task.name() == name).with_context(|| {
@@ -97,6 +114,16 @@ pub fn run(args: &WorldArgs) -> Result<()> {
     for index in 0..args.items {
         match args.lessons {
             Some(questions) => writeln!(out, "{}", lesson(&world.conversation(index, questions)?))?,
+            None if args.find.is_some() => {
+                let turns = world.finding(index, args.find.unwrap_or(1))?;
+                if !turns.is_empty() {
+                    writeln!(out, "{}", lesson(&turns))?;
+                }
+            }
+            None if args.repeat => {
+                let text = world.item_story(index)?.0.text.replace('\n', " ");
+                writeln!(out, "{}", json!({"prompt": text, "answer": text}))?;
+            }
             None if args.planted => writeln!(out, "{}", serde_json::to_string(&world.planted_item(index)?)?)?,
             None => writeln!(out, "{}", serde_json::to_string(&world.item(index)?)?)?,
         }
@@ -104,7 +131,7 @@ pub fn run(args: &WorldArgs) -> Result<()> {
     }
     out.flush()?;
     bar.finish_and_clear();
-    let learns = if args.lessons.is_some() { "" } else { " with [rl]" };
+    let learns = if args.lessons.is_some() || args.repeat || args.find.is_some() { "" } else { " with [rl]" };
     eprintln!("{}: {} items; `longhand train`{learns} learns from them", args.out.display(), args.items);
     Ok(())
 }

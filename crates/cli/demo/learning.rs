@@ -101,8 +101,14 @@ fn band(value: f32, low: f32, high: f32) -> String {
 
 fn items(path: &Path, count: u64, seed: u64, split: Split) -> Result<()> {
     let tasks = vec![Task::MultiHop, Task::Reading];
-    let settings =
-        WorldSettings { words: [40, 80], names: 64, tasks, question_first: true, ..WorldSettings::tiny(seed ^ 0x6c65_6172, split) };
+    let settings = WorldSettings {
+        words: [40, 80],
+        names: 64,
+        tasks,
+        question_first: true,
+        templates: Some(Split::Train),
+        ..WorldSettings::tiny(seed ^ 0x6c65_6172, split)
+    };
     let world = World::new(settings)?;
     let mut out = BufWriter::new(File::create(path).with_context(|| format!("cannot write {}", path.display()))?);
     (0..count).try_for_each(|index| Ok::<_, anyhow::Error>(writeln!(out, "{}", serde_json::to_string(&world.item(index)?)?)?))?;

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use train::rl::memory::{Memory, parts};
 use train::rl::score::{Scored, wilson};
 use train::sft::ChatFormat;
-use world::{Planted, Split, Task, World, WorldSettings, plant};
+use world::{Planted, World, WorldSettings, plant};
 
 use crate::reproduce::length::TOKENS_OF_A_WORD;
 use crate::score::{Reader, Way};
@@ -42,16 +42,7 @@ pub const READERS: [&str; 3] = ["window alone", "untrained agent", "trained agen
 
 /// A document of about so many words, with a question or with a sentence put in.
 pub fn document(seed: u64, index: u64, words: usize, planted: Option<(&Planted, u64)>) -> Result<Item> {
-    let settings = WorldSettings {
-        words: [words, words],
-        hops: [1, 2],
-        names: 64,
-        tasks: vec![Task::MultiHop, Task::Reading],
-        ordered: true,
-        question_first: true,
-        ..WorldSettings::tiny(seed, Split::Held)
-    };
-    let mut item = World::new(settings)?.item(index)?;
+    let mut item = World::new(WorldSettings { hops: [1, 2], ..WorldSettings::told_apart(seed, words) })?.item(index)?;
     if let Some((planted, place)) = planted {
         let (text, _) = plant(parts(&item).map_err(anyhow::Error::msg)?.0, &[&planted.sentence], place);
         let before = format!("{}\n<text>\n", planted.question);
@@ -121,7 +112,7 @@ pub fn many(seed: u64, count: u64, words: usize, start: &Loaded, trained: &Loade
     let begun = Instant::now();
     let items: Vec<Item> = (0..count).map(|index| document(seed ^ 0x6d61_6e79, index, words, None)).collect::<Result<_>>()?;
     let text: usize = items.iter().map(|item| item.prompt.len()).sum();
-    eprintln!("  {count} documents of {words} words, {} KB together, none of whose names or sentences were trained on", text / 1000);
+    eprintln!("  {count} documents of {words} words, {} KB together, with names that no training has", text / 1000);
     let mut found = Vec::new();
     for (name, (way, reader)) in READERS.iter().zip([(Way::Truncated, trained), (Way::Notes, start), (Way::Notes, trained)]) {
         let bar = ProgressBar::new(count);

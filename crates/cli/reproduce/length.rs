@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use train::run::view::duration;
-use world::{Split, Task, World, WorldSettings};
+use world::{World, WorldSettings};
 
 /// Tokens of Qwen3 to a word of the small world (its tokenizer on 114,977 words of it).
 pub const TOKENS_OF_A_WORD: f64 = 1.242;
@@ -41,6 +41,9 @@ pub struct LengthArgs {
     /// The facts of a question stand anywhere, not in the order in which a reader needs them.
     #[arg(long)]
     unordered: bool,
+    /// Other names share a word with those of the question, and a question's facts have look-alikes.
+    #[arg(long)]
+    look_alikes: bool,
     /// Where items, length.jsonl and length.html go; cells that are there are not measured again.
     #[arg(long, value_name = "DIR", default_value = "longhand-runs/length")]
     out: PathBuf,
@@ -86,7 +89,12 @@ fn measure(args: &LengthArgs, log: &Path, cells: &mut Vec<Value>) -> Result<()> 
     let mut file = BufWriter::new(file);
     for (&length, &documents) in lengths.iter().zip(&args.documents) {
         for reader in &readers {
-            let is_it = |cell: &Value| cell["reader"] == reader.name && cell["tokens"] == length && cell["unordered"] == args.unordered;
+            let is_it = |cell: &Value| {
+                cell["reader"] == reader.name
+                    && cell["tokens"] == length
+                    && cell["unordered"] == args.unordered
+                    && cell["look_alikes"] == args.look_alikes
+            };
             if cells.iter().any(is_it) {
                 continue;
             }
@@ -95,7 +103,8 @@ fn measure(args: &LengthArgs, log: &Path, cells: &mut Vec<Value>) -> Result<()> 
             let begun = Instant::now();
             let found = crate::score::of(&words(args, reader, &items))?;
             let cell = json!({
-                "reader": reader.name, "tokens": length, "unordered": args.unordered, "items": found["items"], "accuracy": found["accuracy"],
+                "reader": reader.name, "tokens": length, "unordered": args.unordered,
+                "look_alikes": args.look_alikes, "items": found["items"], "accuracy": found["accuracy"],
                 "low": found["low"], "high": found["high"], "hops": found["hops"], "turns": found["turns"], "broken": found["broken"],
                 "seconds": found["seconds"],
             });
@@ -137,18 +146,17 @@ fn words(args: &LengthArgs, reader: &Reader, items: &Path) -> Vec<String> {
 /// The items of a length, made once.
 fn items(args: &LengthArgs, tokens: u64, documents: u64) -> Result<PathBuf> {
     let kind = if args.unordered { "unordered" } else { "ordered" };
+    let kind = if args.look_alikes { format!("{kind}-look-alikes") } else { kind.to_string() };
     let path = args.out.join(format!("items-{tokens}-{documents}-{kind}.jsonl"));
     if path.exists() {
         return Ok(path);
     }
     let count = (tokens as f64 / TOKENS_OF_A_WORD) as usize;
     let settings = WorldSettings {
-        words: [count, count],
-        hops: [1, 4],
-        names: 64,
-        tasks: vec![Task::MultiHop, Task::Reading],
         ordered: !args.unordered,
-        ..WorldSettings::tiny(SEED ^ tokens, Split::Held)
+        distinct: !args.look_alikes,
+        distractors: usize::from(args.look_alikes),
+        ..WorldSettings::told_apart(SEED ^ tokens, count)
     };
     let world = World::new(settings)?;
     let part = path.with_extension("part");

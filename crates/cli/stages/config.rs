@@ -27,6 +27,8 @@ pub struct Score {
     /// What `longhand score` is told beside items and model.
     #[serde(default)]
     pub with: Vec<String>,
+    /// The first stage after which it is asked; every one unless told otherwise. A model that cannot answer yet takes long to say so.
+    pub from: Option<String>,
 }
 
 /// A stage.
@@ -148,6 +150,10 @@ impl Stages {
     pub fn parse(text: &str) -> Result<Self> {
         let stages: Self = toml::from_str(text)?;
         ensure!(!stages.stages.is_empty(), "it has no [[stage]]");
+        for Score { name, from, .. } in &stages.scores {
+            let there = from.as_ref().is_none_or(|from| stages.stages.iter().any(|stage| stage.name == *from));
+            ensure!(there, "score {name} is asked from {} on, and no stage is called that", from.as_deref().unwrap_or_default());
+        }
         for (at, stage) in stages.stages.iter().enumerate() {
             let before = &stages.stages[..at];
             ensure!(before.iter().all(|other| other.name != stage.name), "two stages are called {}", stage.name);
@@ -222,6 +228,7 @@ mod tests {
         assert!(wrong("./base", "sft").contains("does not come before"));
         assert!(wrong("name = \"sft\"", "name = \"rows\"").contains("two stages"));
         assert!(wrong("name = \"sft\"", "name = \"../sft\"").contains("no name"));
+        assert!(wrong("name = \"whole\"", "name = \"whole\"\nfrom = \"sfd\"").contains("asked from sfd on"));
         assert!(wrong("steps = 3", "steps = 3\n[[stage]]\nname = \"m\"\nmarge = 1").contains("marge"));
     }
 }

@@ -30,4 +30,4 @@ pub use gguf::GgufVocab;
 pub use stream::StreamDecoder;
 pub use template::{ChatTemplate, TemplateOptions};
 pub use tokenizer::Tokenizer;
-pub use train::{SPACED_CHATML, tokenizer_config, train_bpe};
+pub use train::{Parts, SPACED_CHATML, tokenizer_config, train_bpe};

@@ -1,4 +1,4 @@
-//! A vocabulary from texts: byte-level BPE as the Qwen family has it, every digit by itself.
+//! A vocabulary from texts: byte-level BPE, parted as the Qwen family does, every digit by itself, or as GPT-2 does, numbers like words.
 
 use serde_json::json;
 use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
@@ -10,9 +10,19 @@ use tokenizers::{
 };
 
 use crate::error::{Result, TokenizerError};
+use crate::split::{GPT2, QWEN2};
 
-/// Where Qwen2 and Qwen3 part a text before they merge: words with the space before them, digits one by one, punctuation, white space.
-const PARTS: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+/// Where a text is parted before pairs are merged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Parts {
+    /// As Qwen2 and Qwen3 do: words with the space before them, digits one by one, punctuation, white space.
+    #[default]
+    Digits,
+    /// As GPT-2 does: a number with the space before it is a part, as a word is. Who sees it cannot calculate with it, but copies it in one
+    /// step, where four digits that occur in other numbers too are four steps to go wrong in.
+    Numbers,
+}
+
 /// Bytes, which are always in a vocabulary.
 const BYTES: usize = 256;
 
@@ -21,15 +31,24 @@ const BYTES: usize = 256;
 /// it could copy it into a reply. The model writes the space; who scores a reply takes it off.
 pub const SPACED_CHATML: &str = "{%- for message in messages %}{{- '<|im_start|>' + message.role + '\\n ' + message.content | replace('\\n', '\\n ') + '<|im_end|>' + '\\n' }}{%- endfor %}{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}";
 
-/// Trains byte-level BPE and returns a `tokenizer.json`. `size`: tokens in all; fewer where the texts have no more pairs to merge.
+/// Trains byte-level BPE and returns a `tokenizer.json`. `parts`: what no token reaches across; `size`: tokens in all; fewer where the texts have no more pairs to merge.
 /// `specials` take the first ids, the 256 bytes follow, then the merges. The same texts in the same order give the same file.
-pub fn train_bpe<S: AsRef<str> + Send>(texts: impl Iterator<Item = S> + Send, size: usize, specials: &[&str]) -> Result<String> {
+pub fn train_bpe<S: AsRef<str> + Send>(
+    texts: impl Iterator<Item = S> + Send,
+    parts: Parts,
+    size: usize,
+    specials: &[&str],
+) -> Result<String> {
     let least = BYTES + specials.len();
     if size < least {
         return Err(TokenizerError::Vocabulary(format!("{size} tokens are too few: {least} are bytes and special tokens")));
     }
     let failed = |error: tokenizers::Error| TokenizerError::Vocabulary(error.to_string());
-    let split = Split::new(SplitPattern::Regex(PARTS.into()), SplitDelimiterBehavior::Isolated, false).map_err(failed)?;
+    let pattern = match parts {
+        Parts::Digits => QWEN2,
+        Parts::Numbers => GPT2,
+    };
+    let split = Split::new(SplitPattern::Regex(pattern.into()), SplitDelimiterBehavior::Isolated, false).map_err(failed)?;
     let parts = Sequence::new(vec![split.into(), ByteLevel::new(false, false, false).into()]);
     let mut trainer = BpeTrainerBuilder::new()
         .vocab_size(size)
@@ -69,7 +88,7 @@ mod tests {
     const TEXTS: [&str; 3] = ["Anna Reed owns the mill in Ashford.", "The mill was sold in 1931.", "Anna Reed was born in Ashford."];
 
     fn trained(size: usize) -> String {
-        train_bpe(TEXTS.iter(), size, &["<|pad|>", "<|im_end|>"]).unwrap()
+        train_bpe(TEXTS.iter(), Parts::Digits, size, &["<|pad|>", "<|im_end|>"]).unwrap()
     }
 
     #[test]
@@ -90,13 +109,24 @@ mod tests {
     }
 
     #[test]
+    fn numbers_become_tokens_where_they_are_parts() {
+        let json = train_bpe(TEXTS.iter(), Parts::Numbers, 400, &["<|pad|>"]).unwrap();
+        let tokenizer = Tokenizer::from_json(json.as_bytes()).unwrap();
+        assert_eq!(tokenizer.encode(" 1931").unwrap().len(), 1);
+        assert_eq!(tokenizer.encode(" Reed").unwrap().len(), 1);
+        for text in TEXTS.iter().chain(&["In 1931 it was 17 — not 1932.\n 8"]) {
+            assert_eq!(tokenizer.decode(&tokenizer.encode(text).unwrap(), false).unwrap(), *text);
+        }
+    }
+
+    #[test]
     fn the_same_texts_give_the_same_file() {
         assert_eq!(trained(300), trained(300));
     }
 
     #[test]
     fn too_small_a_vocabulary_is_refused() {
-        let error = train_bpe(TEXTS.iter(), 100, &["<|pad|>"]).unwrap_err();
+        let error = train_bpe(TEXTS.iter(), Parts::Digits, 100, &["<|pad|>"]).unwrap_err();
         assert!(error.to_string().contains("257"), "{error}");
     }
 }

@@ -115,6 +115,18 @@ fn two_pairs_are_looked_up_from_nothing() {
     faults_fail(&rung);
 }
 
+/// A third of the rung. The same thresholds without masking are the other arm.
+#[test]
+fn masking_negatives_holds_entropy_where_a_nucleus_leaks() {
+    let rung = shorter(rung("entropy-trap"), |arm| (arm.steps, arm.every, arm.prompts) = (50, 50, 8));
+    let outcome = pollster::block_on(rung.run(1, device, |_, _| ())).unwrap();
+    let entropy = |arm: usize| outcome.runs[arm].entropies[30..].iter().sum::<f32>() / 20.0;
+    println!("{:?}, entropy {:.3} and {:.3}", outcome.verdict, entropy(0), entropy(1));
+    assert!(outcome.runs[0].masked.iter().any(|masked| *masked) && !outcome.runs[1].masked.iter().any(|masked| *masked));
+    assert!(entropy(1) > 1.5 * entropy(0), "{:.3} with masks and {:.3} without", entropy(0), entropy(1));
+    assert!(outcome.verdict.end > outcome.runs[1].held_out().1);
+}
+
 /// A lesson shows pairs of its prompt, far fewer than there are, and wants of each key what stands before it.
 #[test]
 fn needle_lessons_ask_for_what_they_show() {

@@ -144,4 +144,10 @@ impl Fact {
     pub(crate) fn key(&self) -> Key {
         (self.relation, self.subject, self.detail)
     }
+
+    /// Whom it names.
+    pub(crate) fn entities(&self) -> impl Iterator<Item = Entity> + use<> {
+        let value = if let Value::Entity(entity) = self.value { Some(entity) } else { None };
+        std::iter::once(self.subject).chain(value)
+    }
 }

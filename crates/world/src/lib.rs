@@ -25,6 +25,7 @@
 mod check;
 mod derive;
 mod fact;
+mod finding;
 mod language;
 mod names;
 mod plan;
@@ -294,6 +295,50 @@ mod tests {
             item.prompt[place[0]..place[1]].to_string()
         };
         assert_eq!(text(&first), text(&usual));
+    }
+
+    #[test]
+    fn in_a_distinct_world_one_word_tells_who_is_meant() {
+        let named = |distinct| {
+            let settings = WorldSettings {
+                names: 64,
+                words: [200, 200],
+                hops: [1, 4],
+                tasks: vec![Task::MultiHop, Task::Reading],
+                distractors: 0,
+                distinct,
+                ..WorldSettings::tiny(5, Split::Held)
+            };
+            let world = World::new(settings).unwrap();
+            (0..60).filter(|index| world.item_story(*index).is_ok_and(|(story, _)| other_names(&story))).count()
+        };
+        // Whether a sentence that is no evidence has a word of a name that is in the evidence.
+        fn other_names(story: &Story) -> bool {
+            let question = &story.questions[0];
+            let evidence: Vec<&str> = question.evidence.iter().map(|span| &story.text[span.start..span.end]).collect();
+            let lists = [&names::FIRST[..], &names::FAMILY, &names::ROOT];
+            let name = |word: &&str| lists.iter().any(|list| list.contains(word));
+            let known: Vec<&str> = evidence.iter().flat_map(|sentence| words(sentence)).filter(name).collect();
+            assert!(!known.is_empty());
+            sentences(&story.text).into_iter().any(|span| {
+                let sentence = &story.text[span];
+                !evidence.contains(&sentence) && words(sentence).iter().any(|word| known.contains(word))
+            })
+        }
+        assert_eq!(named(true), 0);
+        assert!(named(false) > 30, "{}", named(false));
+    }
+
+    #[test]
+    fn held_out_names_stand_in_known_sentences_if_asked_for() {
+        let story = |templates| {
+            let world = World::new(WorldSettings { templates, ..WorldSettings::tiny(2, Split::Held) }).unwrap();
+            world.item_story(1).unwrap().0
+        };
+        let (own, known) = (story(None), story(Some(Split::Train)));
+        assert_eq!(own, story(Some(Split::Held)));
+        assert_eq!((&own.questions[0].question, &own.questions[0].answers), (&known.questions[0].question, &known.questions[0].answers));
+        assert_ne!(own.text, known.text);
     }
 
     #[test]

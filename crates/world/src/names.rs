@@ -77,6 +77,12 @@ impl Entity {
         Split::of((self.first + self.last) % 4 == 3)
     }
 
+    /// Whether its name has a word that tells the other apart: any but a landmark or a trade, of which there are few.
+    pub(crate) fn shares_word(self, other: Self) -> bool {
+        let telling = |entity: Self| entity.words().into_iter().take(if entity.kind == Kind::Person { 2 } else { 1 });
+        telling(self).any(|word| telling(other).any(|known| known == word))
+    }
+
     /// The one of this name.
     pub fn parse(kind: Kind, words: [&str; 2]) -> Option<Self> {
         let (first, last) = Self::lists(kind);
@@ -109,6 +115,18 @@ impl Names {
                 return entity;
             }
         }
+    }
+
+    /// One that shares no word with these, as far as a hundred draws find one.
+    pub fn draw_apart(self, kind: Kind, from: &[Entity], random: &mut Random) -> Entity {
+        let mut drawn = self.draw(kind, random);
+        for _ in 0..100 {
+            if from.iter().all(|entity| !drawn.shares_word(*entity)) {
+                break;
+            }
+            drawn = self.draw(kind, random);
+        }
+        drawn
     }
 
     /// Another that shares one word with this one.

@@ -43,6 +43,8 @@ pub(crate) struct Plan<'a> {
     closed: HashSet<(Relation, Entity)>,
     /// No more profits of these firms in these years.
     windows: Vec<(Entity, u16, u16)>,
+    /// In a [distinct](WorldSettings::distinct) world, whom the questions lead through.
+    pub apart: Vec<Entity>,
 }
 
 impl<'a> Plan<'a> {
@@ -51,9 +53,12 @@ impl<'a> Plan<'a> {
         let (taken, closed) = (HashSet::new(), HashSet::new());
         let (placed, questions, windows) = (Vec::new(), Vec::new(), Vec::new());
         let limit = (PLANNED * words as f64) as usize;
-        let mut plan = Self { settings, names, random, placed, questions, words: 0, limit, taken, closed, windows };
+        let mut plan = Self { settings, names, random, placed, questions, words: 0, limit, taken, closed, windows, apart: vec![] };
         for (task, hops) in asks {
             plan.ask(*task, *hops)?;
+        }
+        if settings.distinct {
+            plan.apart = plan.placed.iter().flat_map(Fact::entities).collect();
         }
         for _ in 0..settings.distractors {
             for at in 0..plan.questions.len() {
@@ -90,7 +95,8 @@ impl<'a> Plan<'a> {
             let subject = self.names.draw(relation.subject(), &mut self.random);
             let detail = self.detail(relation);
             let fact = self.fact(relation, subject, detail, &[]);
-            (self.free(&fact) && self.taken.insert(fact.key())).then_some(fact)
+            let apart = fact.entities().all(|entity| self.apart.iter().all(|other| !entity.shares_word(*other)));
+            (apart && self.free(&fact) && self.taken.insert(fact.key())).then_some(fact)
         })
     }
 
@@ -195,7 +201,12 @@ impl<'a> Plan<'a> {
     fn fact(&mut self, relation: Relation, subject: Entity, detail: Detail, avoid: &[Entity]) -> Fact {
         let value = match (relation, relation.value()) {
             (_, Some(kind)) => loop {
-                let entity = self.names.draw(kind, &mut self.random);
+                let entity = if self.settings.distinct {
+                    let from: Vec<Entity> = avoid.iter().copied().chain([subject]).collect();
+                    self.names.draw_apart(kind, &from, &mut self.random)
+                } else {
+                    self.names.draw(kind, &mut self.random)
+                };
                 if entity != subject && !avoid.contains(&entity) {
                     break Value::Entity(entity);
                 }

@@ -35,6 +35,11 @@ pub struct WorldSettings {
     pub ordered: bool,
     /// A prompt says what is asked before the document as well as after it.
     pub question_first: bool,
+    /// No sentence but the planned ones has a name with a word of a name that a question leads through, its landmark or trade aside: then
+    /// one word tells who is meant. As far as there are other names.
+    pub distinct: bool,
+    /// Whose sentence templates, where not the split's own.
+    pub templates: Option<Split>,
 }
 
 impl Default for WorldSettings {
@@ -52,6 +57,8 @@ impl Default for WorldSettings {
             short: false,
             ordered: false,
             question_first: false,
+            distinct: false,
+            templates: None,
         }
     }
 }
@@ -71,6 +78,28 @@ impl WorldSettings {
             short: true,
             ..Self::default()
         }
+    }
+
+    /// Documents of so many words for models of a few million parameters that read with notes: names that no training has in sentences as
+    /// in training, facts in the order of their links, one word of a name enough to know it. Questions of one or more links.
+    pub fn told_apart(seed: u64, words: usize) -> Self {
+        Self {
+            words: [words, words],
+            hops: [1, 4],
+            names: 64,
+            tasks: vec![Task::MultiHop, Task::Reading],
+            distractors: 0,
+            distinct: true,
+            ordered: true,
+            question_first: true,
+            templates: Some(Split::Train),
+            ..Self::tiny(seed, Split::Held)
+        }
+    }
+
+    /// The split whose sentence templates documents are written with.
+    pub(crate) fn templates(&self) -> Split {
+        self.templates.unwrap_or(self.split)
     }
 
     /// The least and the most links for a task.

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use crate::fact::Fact;
 use crate::language;
-use crate::names::{Kind, Names};
+use crate::names::{Entity, Kind, Names};
 use crate::plan::Plan;
 use crate::random::Random;
 use crate::settings::WorldSettings;
@@ -93,7 +93,7 @@ pub(crate) fn write<W: fmt::Write>(
                 line.clear();
                 match random.chance(settings.facts).then(|| plan.background()).flatten() {
                     Some(fact) => line.push_str(&fact_sentence(settings, &fact, &mut random)),
-                    None => filler(settings, &mut random, &mut line),
+                    None => filler(settings, &plan.apart, &mut random, &mut line),
                 }
                 done += count(&line);
                 sentences_done += 1;
@@ -110,15 +110,15 @@ fn count(sentence: &str) -> usize {
 }
 
 fn fact_sentence(settings: &WorldSettings, fact: &Fact, random: &mut Random) -> String {
-    let templates = GRAMMAR.facts(fact.relation, settings.split);
+    let templates = GRAMMAR.facts(fact.relation, settings.templates());
     let mut out = String::with_capacity(96);
     template::fact(&templates[random.below(templates.len())], fact, &mut out);
     out
 }
 
-fn filler(settings: &WorldSettings, random: &mut Random, out: &mut String) {
+fn filler(settings: &WorldSettings, apart: &[Entity], random: &mut Random, out: &mut String) {
     let names = Names { split: settings.split, count: settings.names };
-    let templates = GRAMMAR.filler(settings.split);
+    let templates = GRAMMAR.filler(settings.templates());
     let template: &[Piece] = &templates[random.below(templates.len())];
     template::fill(template, out, |slot, out| {
         let list: &[&str] = match slot {
@@ -134,7 +134,7 @@ fn filler(settings: &WorldSettings, random: &mut Random, out: &mut String) {
                     "firm" => Kind::Firm,
                     _ => Kind::Place,
                 };
-                return template::name(names.draw(kind, random), out);
+                return template::name(names.draw_apart(kind, apart, random), out);
             }
         };
         random.pick(list).split(' ').for_each(|word| push_word(out, word));

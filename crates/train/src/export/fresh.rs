@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn a_new_model_opens_with_its_seed() {
         let folder = tempfile::tempdir().unwrap();
-        let json = tokenizer::train_bpe(["Anna owns the mill."].iter(), 280, &["<|pad|>", "<|im_end|>"]).unwrap();
+        let json = tokenizer::train_bpe(["Anna owns the mill."].iter(), tokenizer::Parts::Digits, 280, &["<|pad|>", "<|im_end|>"]).unwrap();
         let config = tokenizer::tokenizer_config("{{ messages[0].content }}", "<|im_end|>", "<|pad|>", 512);
         let make = |seed: u64, dtype: DType, name: &str| {
             let job = Fresh { config: CONFIG.as_bytes(), tokenizer: (&json, &config), dtype, seed };

@@ -6,12 +6,12 @@ use super::super::advantage::Scale;
 use super::super::aepo;
 use super::super::recipe::{Credit, Recipe};
 use super::memory::MemoryNeedle;
-use super::tasks::{Bandit, Digits, Graded, Needle, Next, Reverse};
+use super::tasks::{Bandit, Circle, Digits, Graded, Needle, Next, Reverse};
 use super::{Arm, Run, Rung, Verdict, Warmup};
 
 /// All rungs, lowest first.
 pub fn rungs() -> Vec<Rung> {
-    vec![bandit(), digits(), reverse(), mix(), needle(), memory_needle(), moe()]
+    vec![bandit(), digits(), reverse(), mix(), needle(), memory_needle(), entropy_trap(), moe()]
 }
 
 fn bandit() -> Rung {
@@ -183,6 +183,48 @@ fn memory_needle() -> Rung {
                 every turn learns from the answer's reward, or the last alone",
         bar: "held-out reward ≥ 0.8 after 200 steps, and more than where the last turn alone learns",
         arms: vec![arm(("trajectory", Credit::Trajectory)), arm(("final", Credit::Final))],
+        judge,
+    }
+}
+
+/// AEPO's thresholds of the trap: masking ends where entropy is a third of what it is at first.
+const TRAP: aepo::Thresholds = aepo::Thresholds { low: 0.03, high: 0.06 };
+
+fn entropy_trap() -> Rung {
+    let arm = |(name, mode)| Arm {
+        name,
+        // A thousand tokens, of which 34 are ever right: what leaks out of the nucleus has somewhere to go.
+        model: qwen3(1024, 32, 1, 3 + Circle::LIMIT),
+        tasks: || vec![Box::new(Circle::default())],
+        // All of the 288 prompts.
+        items: (288, 288),
+        stop: Some(Circle::STOP),
+        warmup: Some(Warmup { steps: 600, sequences: 32, lr: 3e-3, until: 1.1, every: 200 }),
+        recipe: Recipe { top_p: 0.6, aepo: aepo::Settings { mode, thresholds: Some(TRAP) }, ..recipe(8, Circle::LIMIT) },
+        prompts: 16,
+        steps: 150,
+        lr: 3e-3,
+        last: 1.0,
+        every: 50,
+        seconds: 30.0,
+    };
+    let judge = |runs: &[Run]| {
+        let ((start, end), (_, plain)) = (runs[0].held_out(), runs[1].held_out());
+        let entropy = |run: &Run| {
+            let last = &run.entropies[run.entropies.len() - run.entropies.len() / 5..];
+            f64::from(last.iter().sum::<f32>()) / last.len() as f64
+        };
+        let share = runs[0].masked.iter().filter(|masked| **masked).count() as f64 / runs[0].masked.len() as f64;
+        let (held, free) = (entropy(&runs[0]), entropy(&runs[1]));
+        let said = format!("unmasked {plain:.3}; entropy {held:.2} and {free:.2}; masked in {:.0} % of steps", 100.0 * share);
+        Verdict { start, end, pass: end >= start && end >= plain + 0.2 && free >= 2.0 * held, said }
+    };
+    Rung {
+        name: "entropy-trap",
+        about: "letters in a circle from a start to a goal; two of five replies run on to the limit, three of ten right ones are accepted, and \
+                replies are sampled from a nucleus (top-p 0.6), so that negatives push probability out of it: AEPO, and without it",
+        bar: "with AEPO the held-out reward does not fall, and ends 0.2 above and at half the entropy of the run without, after 150 steps",
+        arms: vec![arm(("aepo", aepo::Mode::Latch)), arm(("plain", aepo::Mode::Off))],
         judge,
     }
 }

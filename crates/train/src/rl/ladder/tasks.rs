@@ -1,5 +1,7 @@
 //! The tasks of the rungs.
 
+use std::cell::Cell;
+
 use super::toys::{Dice, Task, exact, prefix};
 
 /// One token of 16 is right.
@@ -174,5 +176,61 @@ impl Task for Graded {
     fn told(&self, reward: f64, completion: &[u32]) -> f64 {
         let liking = completion.first().map_or(0.0, |&word| Dice::new(5, word.into()).symmetric());
         0.5 + 0.2 * reward + Self::LIKING * liking
+    }
+}
+
+/// Letters in a circle, to be said from the one after the start to the goal, then a sign that ends it. Two of five lessons run on past the
+/// goal to the limit, and a judge accepts no more than three of ten right replies. So what is said is mostly punished, a wrong reply is
+/// several times as long as a right one, and what is punished is what a nucleus holds, over and over.
+#[derive(Default)]
+pub struct Circle {
+    /// Replies that the judge has seen.
+    judged: Cell<u64>,
+}
+
+impl Circle {
+    const LETTERS: u32 = 32;
+    const SIGN: u32 = Self::LETTERS;
+    /// Ends a reply.
+    pub const STOP: u32 = Self::LETTERS + 1;
+    /// Most letters of a right reply.
+    const MOST: u32 = 10;
+    /// Tokens of a reply at most.
+    pub const LIMIT: usize = 96;
+
+    fn after(letter: u32) -> u32 {
+        (letter + 1) % Self::LETTERS
+    }
+}
+
+impl Task for Circle {
+    fn name(&self) -> &'static str {
+        "circle"
+    }
+    fn prompt(&self, dice: &mut Dice) -> Vec<u32> {
+        let start = dice.below(Self::LETTERS);
+        vec![Self::SIGN, (start + 2 + dice.below(Self::MOST - 1)) % Self::LETTERS, start]
+    }
+    fn answer(&self, prompt: &[u32]) -> Vec<u32> {
+        let letters = std::iter::successors(Some(prompt[2]), |&letter| (letter != prompt[1]).then(|| Self::after(letter)));
+        letters.skip(1).chain([Self::STOP]).collect()
+    }
+    fn reward(&self, prompt: &[u32], completion: &[u32]) -> f64 {
+        exact(completion, &self.answer(prompt))
+    }
+    fn told(&self, reward: f64, _: &[u32]) -> f64 {
+        self.judged.set(self.judged.get() + 1);
+        if Dice::new(77, self.judged.get()).below(10) < 3 { reward } else { 0.0 }
+    }
+    fn lesson(&self, prompt: &[u32], dice: &mut Dice) -> (Vec<u32>, Vec<bool>) {
+        let mut answer = self.answer(prompt);
+        if dice.below(5) < 2 {
+            answer.pop();
+            while answer.len() < Self::LIMIT {
+                answer.extend(answer.last().map(|&letter| Self::after(letter)));
+            }
+        }
+        let mask = (0..prompt.len() + answer.len()).map(|at| at >= prompt.len()).collect();
+        ([prompt, &answer].concat(), mask)
     }
 }
