@@ -326,7 +326,7 @@ mod tests {
             })
         }
         assert_eq!(named(true), 0);
-        assert!(named(false) > 30, "{}", named(false));
+        assert!(named(false) > 15, "{}", named(false));
     }
 
     #[test]
