@@ -1,5 +1,7 @@
 //! `longhand score`: the share of items that a model answers rightly, in one of four ways to read.
 
+mod loss;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -29,7 +31,7 @@ use crate::load;
 /// What a model makes of items with known answers: one greedy reply to each.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Example:\n  longhand data world --items 200 --words 3000 --split held --out held.jsonl\n  longhand score held.jsonl --model ./mine --read notes --chunk 1024 --memory 256"
+    after_help = "Examples:\n  longhand data world --items 200 --words 3000 --split held --out held.jsonl\n  longhand score held.jsonl --model ./mine --read notes --chunk 1024 --memory 256\n  longhand score validation.jsonl --model ./mine --loss"
 )]
 pub struct ScoreArgs {
     /// Items, a line each.
@@ -60,6 +62,9 @@ pub struct ScoreArgs {
     /// Items at once.
     #[arg(long, value_name = "N", default_value_t = 32)]
     together: usize,
+    /// Not replies of its own: what the replies of rows (as a training takes them) cost it, in nats a token.
+    #[arg(long, conflicts_with_all = ["read", "short", "out"])]
+    loss: bool,
     /// Every item with its reply and reward, a JSON object a line.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -102,6 +107,13 @@ impl Share {
 
 /// Runs the verb.
 pub fn run(args: &ScoreArgs) -> Result<()> {
+    if args.loss {
+        let cost = loss::measure(args)?;
+        return match args.json {
+            true => Ok(println!("{}", cost.json())),
+            false => Ok(cost.say()),
+        };
+    }
     let (scored, seconds) = answer(args)?;
     let found = Found::of(&scored, seconds);
     if args.json {
@@ -115,6 +127,9 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
 /// What the verb finds when it is called with these words, the first one `score`.
 pub fn of(words: &[String]) -> Result<Value> {
     let args = Alone::try_parse_from(words)?.args;
+    if args.loss {
+        return Ok(loss::measure(&args)?.json());
+    }
     let (scored, seconds) = answer(&args)?;
     let found = Found::of(&scored, seconds);
     found.whole()?;

@@ -207,6 +207,7 @@ fn work(config: &Config, shape: &ModelConfig, stored: Option<u64>, data: Option<
         stored: stored.filter(|_| lora.is_some()),
         lora,
         pass: TrainSpaceShape { rows, sequences: rows.div_ceil(shortest), loss_rows: rows, kv, keep: 1 },
+        lanes: config.device.lanes,
         length: length.max(2),
         loss_share,
         step_tokens,

@@ -60,23 +60,25 @@ pub fn run(args: &StagesArgs) -> Result<()> {
     Ok(())
 }
 
-fn scores(row: &Value) -> Vec<(&str, Option<[f64; 3]>)> {
-    let of = |score: &Value| -> Option<[f64; 3]> {
-        let [mean, low, high] = ["accuracy", "low", "high"].map(|key| score[key].as_f64());
-        Some([100.0 * mean?, 100.0 * low?, 100.0 * high?])
+/// Each score's name and cell: per cent and their interval, or a loss and its margin.
+fn scores(row: &Value) -> Vec<(&str, String)> {
+    let of = |score: &Value| -> Option<String> {
+        let number = |key: &str| score[key].as_f64();
+        if let (Some(loss), Some(margin)) = (number("loss"), number("margin")) {
+            return Some(format!("{loss:.3} ± {margin:.3}"));
+        }
+        let [mean, low, high] = ["accuracy", "low", "high"].map(number);
+        Some(format!("{:.1} ({:.0} to {:.0})", 100.0 * mean?, 100.0 * low?, 100.0 * high?))
     };
     let named = row["scores"].as_object().into_iter().flatten();
-    named.map(|(name, score)| (name.as_str(), of(score))).collect()
+    named.map(|(name, score)| (name.as_str(), of(score).unwrap_or_default())).collect()
 }
 
 fn markdown(rows: &[Value]) -> String {
     let names: Vec<&str> = rows.first().map(scores).unwrap_or_default().into_iter().map(|(name, _)| name).collect();
     let mut text = format!("| stage | {} | quoted from the paper |\n| --- |{} --- |\n", names.join(" | "), " --- |".repeat(names.len()));
     for row in rows {
-        let cells = scores(row)
-            .into_iter()
-            .map(|(_, score)| score.map_or(String::new(), |[mean, low, high]| format!("{mean:.1} ({low:.0} to {high:.0})")));
-        let cells: Vec<String> = cells.collect();
+        let cells: Vec<String> = scores(row).into_iter().map(|(_, cell)| cell).collect();
         let stage = row["stage"].as_str().unwrap_or("");
         text += &format!("| {stage} | {} | {} |\n", cells.join(" | "), row["paper"].as_str().unwrap_or(""));
     }
@@ -106,7 +108,7 @@ fn html(rows: &[Value], logs: &Path) -> String {
 pre {{ overflow-x: auto }} td {{ padding: 0 1rem 0 0 }} figure {{ display: inline-block; margin: 0 1rem 1rem 0; width: 17rem }} svg {{ width: 100% }}
 figcaption {{ font-size: 13px }} polyline {{ fill: none; stroke: #2563eb; stroke-width: 1.5 }} path {{ stroke: currentColor; opacity: .25 }}
 </style></head><body><h1>From a window to a notebook, stage by stage</h1>
-<h2>Reproduced at small scale</h2><p>Per cent of held-out items that are right, with Wilson's 95 % interval.</p>
+<h2>Reproduced at small scale</h2><p>Per cent of held-out items that are right, with Wilson's 95 % interval; a loss in nats per token.</p>
 <pre>{}</pre>{curves}
 <h2>Quoted from the paper (table 10, 30B-A3B)</h2><table><tr><td>stage<td>average of six benchmarks<td>memory agent, MRCR 512K to 1M{quoted}</table>
 </body></html>
@@ -155,10 +157,13 @@ mod tests {
 
     #[test]
     fn a_kept_run_is_drawn_beside_the_paper() {
-        let rows = [json!({"stage": "memory", "scores": {"notes": {"accuracy": 0.5, "low": 0.25, "high": 0.75}}, "paper": "68.53"})];
+        let rows = [
+            json!({"stage": "memory", "scores": {"notes": {"accuracy": 0.5, "low": 0.25, "high": 0.75}, "held-out": {"loss": 0.5, "margin": 0.01}}, "paper": "68.53"}),
+        ];
         let table = markdown(&rows);
         assert!(
-            table.starts_with("| stage | notes | quoted from the paper |") && table.contains("| memory | 50.0 (25 to 75) | 68.53 |"),
+            table.starts_with("| stage | held-out | notes | quoted from the paper |")
+                && table.contains("| memory | 0.500 ± 0.010 | 50.0 (25 to 75) | 68.53 |"),
             "{table}"
         );
         let page = html(&rows, Path::new("nowhere"));

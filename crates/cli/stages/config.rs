@@ -221,6 +221,36 @@ mod tests {
         assert!(text.contains("/o/rows/train.jsonl") && text.contains("path = \"/m\""), "{text}");
     }
 
+    /// Their trainings and commands are read as they will be, hours into a run.
+    #[test]
+    fn the_stages_that_come_with_it_can_be_read() {
+        use clap::Parser;
+        for name in ["tiny.toml", "paper.toml"] {
+            let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/stages").join(name);
+            let stages = Stages::parse(&std::fs::read_to_string(path).unwrap()).unwrap();
+            for stage in &stages.stages {
+                match &stage.action {
+                    Action::Train { tables, .. } => {
+                        let text = train_text(tables, "/m", str::to_string).unwrap();
+                        let read = train::Config::parse(&text, std::path::Path::new("train.toml"));
+                        assert!(read.is_ok(), "{name}, {}: {}", stage.name, read.unwrap_err());
+                    }
+                    Action::Run(commands) => {
+                        for words in commands {
+                            let read = crate::Cli::try_parse_from(["longhand"].into_iter().chain(words.iter().map(String::as_str)));
+                            assert!(read.is_ok(), "{name}, {}: {}", stage.name, read.err().unwrap());
+                        }
+                    }
+                    Action::Merge(_) => {}
+                }
+            }
+            for score in &stages.scores {
+                let words = ["longhand", "score", &score.items, "--model", "m"].into_iter().chain(score.with.iter().map(String::as_str));
+                assert!(crate::Cli::try_parse_from(words).is_ok(), "{name}, {}", score.name);
+            }
+        }
+    }
+
     #[test]
     fn what_cannot_be_run_is_said() {
         let wrong = |from: &str, to: &str| format!("{:#}", Stages::parse(&GOOD.replace(from, to)).unwrap_err());

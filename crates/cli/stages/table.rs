@@ -16,7 +16,7 @@ pub struct Row {
     pub paper: Option<String>,
 }
 
-/// A row for each stage: accuracy in per cent and its 95 % interval.
+/// A row for each stage: accuracy in per cent, or loss, and its 95 % interval.
 pub fn markdown(stages: &Stages, rows: &[Row]) -> String {
     let quoted = rows.iter().any(|row| row.paper.is_some());
     let mut text = String::from("| stage |");
@@ -29,6 +29,11 @@ pub fn markdown(stages: &Stages, rows: &[Row]) -> String {
     for row in rows {
         let _ = write!(text, "| {} |", row.name);
         for score in &row.scores {
+            let loss = |key: &str| score.as_ref().and_then(|score| score[key].as_f64());
+            if let (Some(loss), Some(margin)) = (loss("loss"), loss("margin")) {
+                let _ = write!(text, " {loss:.3} ± {margin:.3} |");
+                continue;
+            }
             let number = |key: &str| score.as_ref().and_then(|score| score[key].as_f64()).map(|share| 100.0 * share);
             let _ = match (number("accuracy"), number("low"), number("high")) {
                 (Some(share), Some(low), Some(high)) => write!(text, " {share:.1} ({low:.1} to {high:.1}) |"),

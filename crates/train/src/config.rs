@@ -221,6 +221,8 @@ pub struct DeviceSection {
     pub kind: DeviceKind,
     /// CPU threads; `None`: every core.
     pub threads: Option<usize>,
+    /// Passes of a step side by side on the CPU.
+    pub lanes: usize,
 }
 
 /// Where ops run.

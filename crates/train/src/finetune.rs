@@ -17,7 +17,7 @@ use crate::error::{Result, TrainError};
 use crate::export::Overrides;
 use crate::run::checkpoint::{Checkpoint, Keep, TensorSpec, Writer};
 use crate::run::{Identity, Run, now};
-use crate::sft::{Cursor, Dataset, Example, Order, pack};
+use crate::sft::{Cursor, Dataset, Example, Order, Pack, pack, spread};
 use crate::trainer::{Hyper, Sequence, Trainer};
 
 /// Keys that may change between the parts of one run.
@@ -182,7 +182,7 @@ impl Finetune {
         let shape = TrainSpaceShape { rows, sequences: rows.div_ceil(shortest), loss_rows: rows, kv, keep: room.keep };
         let slots = slots(&config, &model);
         let start = start(&config, text, &model);
-        let mut trainer = Trainer::new(model, &slots, shape, hyper(&config))?;
+        let mut trainer = Trainer::new(model, &slots, shape, hyper(&config))?.with_lanes(config.device.lanes)?;
         let mut state = TrainState { version: TrainState::VERSION, ..TrainState::default() };
         if let Some(checkpoint) = &resumption.checkpoint {
             state = checkpoint.state().clone();
@@ -322,12 +322,11 @@ impl Finetune {
         let loss_tokens: usize = examples.iter().map(|example| example.loss_tokens()).sum();
         // Fixed before the first micro-batch.
         let weight = 1.0 / loss_tokens.max(1) as f64;
-        let mut tokens = 0;
-        for pack in pack(&examples, self.rows)? {
-            let sequences: Vec<Sequence> = pack.examples.iter().map(|&number| sequence(examples[number])).collect();
-            tokens += sequences.iter().map(|sequence| sequence.ids.len()).sum::<usize>();
-            self.trainer.accumulate(&sequences, weight).await?;
-        }
+        let packs = spread(&examples, self.rows, self.trainer.lanes())?;
+        let sequences = |pack: &Pack| pack.examples.iter().map(|&number| sequence(examples[number])).collect();
+        let passes: Vec<Vec<Sequence>> = packs.iter().map(sequences).collect();
+        let tokens = packs.iter().map(Pack::rows).sum::<usize>();
+        self.trainer.accumulate_all(&passes, weight).await?;
         let lr = learning_rate(&self.config, self.state.step + 1, self.steps);
         let outcome = self.trainer.step(lr).await?;
         self.trainer.settle().await?;
@@ -421,6 +420,7 @@ fn flops_per_token(config: &Config, model: &ModelConfig, data: &Dataset) -> f64 
         stored: None,
         lora,
         pass: TrainSpaceShape { rows: 1, sequences: 1, loss_rows: 1, kv: KvDType::F32, keep: 1 },
+        lanes: 1,
         length: tokens / data.examples.len().max(1),
         loss_share: loss as f64 / tokens.max(1) as f64,
         step_tokens: 1.0,

@@ -32,6 +32,8 @@ pub struct Work {
     pub stored: Option<u64>,
     /// Room of a pass.
     pub pass: TrainSpaceShape,
+    /// Passes side by side.
+    pub lanes: usize,
     /// Tokens of a sequence, on average.
     pub length: usize,
     /// Share of tokens that are predicted.
@@ -197,8 +199,8 @@ impl Work {
             weights: stored + adapters,
             masters: 4 * matrices,
             moments: 8 * all,
-            gradients: 4 * all,
-            activations: TrainSpace::bytes(&self.config, self.pass, rank),
+            gradients: 4 * all * self.lanes as u64,
+            activations: TrainSpace::bytes(&self.config, self.pass, rank) * self.lanes as u64,
             scratch: (64 << 20) + 4 * (self.length.max(self.pass.rows) * self.config.head_dim) as u64,
             rollouts: self.rollouts.map_or(0, |rollouts| rollouts.cache),
         }

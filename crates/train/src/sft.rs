@@ -12,6 +12,6 @@ pub use dataset::{DataError, Dataset};
 pub use example::{ChatFormat, Example, Outcome, Unfit};
 pub(crate) use order::permutation;
 pub use order::{Cursor, Order, random};
-pub use pack::{Pack, PackError, pack};
+pub use pack::{Pack, PackError, pack, spread};
 pub use rows::{Row, RowError, Rows, conversation};
 pub use survey::{Dropped, LengthBin, Reason, Report, Survey, survey};

@@ -4,17 +4,20 @@
 //! however the step is cut. Masters and moments are f32; the model computes with their rounding to its own storage format, and that
 //! buffer is the one rollouts read.
 
+mod lane;
 mod policy;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use kernels::cpu::alone;
 use kernels::optimizer::{self, AdamW};
-use kernels::{DType, Tensor};
+use kernels::{DType, Device, Tensor};
 use model::Model;
-use model::train::{Gradients, LossRows, ParamMut, Slot, TrainSpace, TrainSpaceShape};
+use model::train::{Gradients, ParamMut, Slot, TrainSpaceShape};
 
 use crate::error::{Result, TrainError};
+use lane::Lane;
 pub use policy::{PolicySequence, Recomputed, shared_rows};
 
 /// A sequence and which of its tokens are to be predicted.
@@ -67,8 +70,11 @@ pub struct Moments {
 /// A model in training.
 pub struct Trainer {
     model: Arc<Model>,
-    space: TrainSpace,
-    gradients: Gradients,
+    /// Where a pass is computed.
+    main: Lane,
+    /// And others beside it.
+    beside: Vec<Lane>,
+    shape: TrainSpaceShape,
     moments: BTreeMap<Slot, Moments>,
     hyper: Hyper,
     sums: Tensor,
@@ -105,9 +111,26 @@ impl Trainer {
         }
         let sums = model.device.zeros(&[gradients.len().max(1)], DType::F32)?;
         let clip = model.device.zeros(&[2], DType::F32)?;
-        let space = TrainSpace::new(&model, shape)?;
+        let main = Lane::new(&model, shape, gradients)?;
         let model = Arc::new(model);
-        Ok(Self { model, space, gradients, moments, hyper, sums, clip, step: 0, pending: (0.0, 0) })
+        Ok(Self { model, main, beside: vec![], shape, moments, hyper, sums, clip, step: 0, pending: (0.0, 0) })
+    }
+
+    /// With room for `lanes` passes side by side, each on a thread of its own: for models so small that one op is too little work for
+    /// several threads. Each lane takes the memory of a pass and of the gradients. Only the CPU has more than one.
+    pub fn with_lanes(mut self, lanes: usize) -> Result<Self> {
+        let most = if matches!(self.model.device, Device::Cpu(_)) { lanes } else { 1 };
+        for _ in 1..most {
+            let shapes = self.main.gradients.iter().map(|(slot, tensor)| (slot, tensor.shape().to_vec()));
+            let gradients = Gradients::new(&self.model.device, shapes)?;
+            self.beside.push(Lane::new(&self.model, self.shape, gradients)?);
+        }
+        Ok(self)
+    }
+
+    /// Passes that run side by side.
+    pub fn lanes(&self) -> usize {
+        1 + self.beside.len()
     }
 
     /// The model as it is now, for rollouts and samples: they read the buffers that steps write. Whoever keeps it holds up the next step.
@@ -127,7 +150,7 @@ impl Trainer {
 
     /// Gradients added up since the last step.
     pub fn gradients(&mut self) -> &mut Gradients {
-        &mut self.gradients
+        &mut self.main.gradients
     }
 
     /// Masters and moments by tensor, for checkpoints.
@@ -179,36 +202,52 @@ impl Trainer {
 
     /// Adds the gradients of one micro-batch, in which each loss token weighs `weight`.
     pub async fn accumulate(&mut self, sequences: &[Sequence<'_>], weight: f64) -> Result<()> {
-        let (ids, loss, batch) = self.pass(sequences)?;
-        if loss.is_empty() {
+        let found = self.main.accumulate(&self.model, sequences, weight).await?;
+        self.count(found);
+        Ok(())
+    }
+
+    /// Adds the gradients of several, as many side by side as there are lanes.
+    pub async fn accumulate_all(&mut self, passes: &[Vec<Sequence<'_>>], weight: f64) -> Result<()> {
+        if self.beside.is_empty() {
+            for sequences in passes {
+                self.accumulate(sequences, weight).await?;
+            }
             return Ok(());
         }
-        self.model.train_forward(&mut self.space, &ids, &batch, &loss, 1.0, None)?;
-        let dlogprob = vec![-weight as f32; loss.len()];
-        self.model.train_backward(&mut self.space, &batch, &loss, 1.0, None, (&dlogprob, None), &mut self.gradients)?;
-        let (logprob, _) = self.model.read_head(&self.space, loss.len()).await?;
-        self.pending.0 -= logprob.iter().map(|&p| f64::from(p)).sum::<f64>();
-        self.pending.1 += loss.len();
+        let found = self.in_lanes(passes, |lane, model, sequences| pollster::block_on(lane.accumulate(model, sequences, weight)))?;
+        found.into_iter().for_each(|one| self.count(one));
         Ok(())
     }
 
     /// Σ -log p and the loss tokens of sequences, without gradients.
     pub async fn evaluate(&mut self, sequences: &[Sequence<'_>]) -> Result<(f64, usize)> {
-        let (ids, loss, batch) = self.pass(sequences)?;
-        if loss.is_empty() {
-            return Ok((0.0, 0));
-        }
-        self.model.train_forward(&mut self.space, &ids, &batch, &loss, 1.0, None)?;
-        let (logprob, _) = self.model.read_head(&self.space, loss.len()).await?;
-        Ok((-logprob.iter().map(|&p| f64::from(p)).sum::<f64>(), loss.len()))
+        self.main.evaluate(&self.model, sequences).await
     }
 
-    fn pass(&self, sequences: &[Sequence]) -> Result<(Vec<u32>, LossRows, kernels::attention::Batch)> {
-        let ids: Vec<u32> = sequences.iter().flat_map(|sequence| sequence.ids).copied().collect();
-        let loss = LossRows::of(sequences.iter().map(|sequence| (sequence.ids, sequence.loss_mask)));
-        let lengths: Vec<usize> = sequences.iter().map(|sequence| sequence.ids.len()).collect();
-        let batch = self.space.batch(&self.model.device, &lengths)?;
-        Ok((ids, loss, batch))
+    fn count(&mut self, (loss, tokens): (f64, usize)) {
+        self.pending.0 += loss;
+        self.pending.1 += tokens;
+    }
+
+    /// `work` on all jobs: lane n has every job whose number leaves n, in order, so that nothing depends on how fast a lane is. What it
+    /// gave, in the order of the jobs.
+    fn in_lanes<J: Sync, T: Send>(&mut self, jobs: &[J], work: impl Fn(&mut Lane, &Model, &J) -> Result<T> + Sync) -> Result<Vec<T>> {
+        let lanes = self.lanes();
+        let (model, work) = (&*self.model, &work);
+        let run = |number: usize, lane: &mut Lane| -> Result<Vec<T>> {
+            alone(|| jobs.iter().skip(number).step_by(lanes).map(|job| work(lane, model, job)).collect())
+        };
+        let run = &run;
+        let found: Result<Vec<Vec<T>>> = std::thread::scope(|scope| {
+            let begin = |(number, lane): (usize, _)| scope.spawn(move || run(number + 1, lane));
+            let others: Vec<_> = self.beside.iter_mut().enumerate().map(begin).collect();
+            let first = run(0, &mut self.main);
+            let joined = others.into_iter().map(|lane| lane.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            std::iter::once(first).chain(joined).collect()
+        });
+        let mut of_lanes: Vec<_> = found?.into_iter().map(Vec::into_iter).collect();
+        Ok((0..jobs.len()).filter_map(|job| of_lanes[job % lanes].next()).collect())
     }
 
     /// Waits until everything asked for so far has run.
@@ -220,19 +259,24 @@ impl Trainer {
     /// Applies what was accumulated, and begins anew. A norm that is not finite changes nothing and names the first bad tensor.
     pub async fn step(&mut self, lr: f32) -> Result<StepOutcome> {
         let device = &self.model.device;
-        self.gradients.sum_squares(device, &mut self.sums)?;
-        optimizer::clip(device, &self.sums, self.gradients.len(), self.hyper.max_grad_norm, &mut self.clip)?;
+        for lane in &mut self.beside {
+            self.main.gradients.add(device, &lane.gradients)?;
+            lane.gradients.clear(device)?;
+        }
+        let gradients = &mut self.main.gradients;
+        gradients.sum_squares(device, &mut self.sums)?;
+        optimizer::clip(device, &self.sums, gradients.len(), self.hyper.max_grad_norm, &mut self.clip)?;
         let (loss, loss_tokens) = (self.pending.0 / self.pending.1.max(1) as f64, self.pending.1);
         let grad_norm = device.read_f32(&self.clip, 2).await?[1];
         if !grad_norm.is_finite() || !loss.is_finite() {
-            let sums = device.read_f32(&self.sums, self.gradients.len()).await?;
-            let bad = self.gradients.iter().zip(sums).find(|(_, sum)| !sum.is_finite()).map(|((slot, _), _)| slot.name());
+            let sums = device.read_f32(&self.sums, gradients.len()).await?;
+            let bad = gradients.iter().zip(sums).find(|(_, sum)| !sum.is_finite()).map(|((slot, _), _)| slot.name());
             return Err(TrainError::NotFinite { step: self.step + 1, what: bad.unwrap_or_else(|| "the loss".into()) });
         }
         let model = Arc::get_mut(&mut self.model).ok_or(TrainError::InUse)?;
         self.step += 1;
         for (slot, Moments { master, m, v }) in &mut self.moments {
-            let Some(grad) = self.gradients.get(*slot) else { continue };
+            let Some(grad) = gradients.get(*slot) else { continue };
             let decays = master.is_some() || self.hyper.decay_vectors;
             let hyper = AdamW {
                 lr,
@@ -253,7 +297,7 @@ impl Trainer {
                 _ => unreachable!("a matrix has a master, a vector is one"),
             }
         }
-        self.gradients.clear(&self.model.device)?;
+        gradients.clear(&self.model.device)?;
         self.model.device.submit()?;
         self.pending = (0.0, 0);
         Ok(StepOutcome { loss, grad_norm, loss_tokens })

@@ -48,10 +48,12 @@ struct Way {
     threads: usize,
     level: Level,
     lora: bool,
+    /// Passes side by side.
+    lanes: usize,
 }
 
 fn plain(case: &'static str) -> Way {
-    Way { case, passes: vec![(0..8).collect()], keep: 1, spare: 0, threads: 2, level: Level::Avx512, lora: false }
+    Way { case, passes: vec![(0..8).collect()], keep: 1, spare: 0, threads: 2, level: Level::Avx512, lora: false, lanes: 1 }
 }
 
 /// Losses and gradient norms of fifty steps.
@@ -68,14 +70,13 @@ fn run(way: &Way) -> Vec<(f64, f64)> {
     };
     let most = way.passes.iter().map(|pass| pass.iter().map(|&i| rows[i].0.len()).sum::<usize>()).max().unwrap() + way.spare;
     let shape = TrainSpaceShape { rows: most, sequences: 8, loss_rows: most, kv: KvDType::F32, keep: way.keep };
-    let mut trainer = Trainer::new(model, &slots, shape, hyper()).unwrap();
+    let mut trainer = Trainer::new(model, &slots, shape, hyper()).unwrap().with_lanes(way.lanes).unwrap();
     // Of all sequences, whatever the passes: the normaliser of a step.
     let targets: usize = rows.iter().map(|(_, mask)| mask.iter().skip(1).filter(|&&m| m).count()).sum();
     let step = |_| {
-        for pass in &way.passes {
-            let sequences: Vec<Sequence> = pass.iter().map(|&i| Sequence { ids: &rows[i].0, loss_mask: &rows[i].1 }).collect();
-            pollster::block_on(trainer.accumulate(&sequences, 1.0 / targets as f64)).unwrap();
-        }
+        let sequence = |&i: &usize| Sequence { ids: &rows[i].0, loss_mask: &rows[i].1 };
+        let passes: Vec<Vec<Sequence>> = way.passes.iter().map(|pass| pass.iter().map(sequence).collect()).collect();
+        pollster::block_on(trainer.accumulate_all(&passes, 1.0 / targets as f64)).unwrap();
         let outcome = pollster::block_on(trainer.step(2e-3)).unwrap();
         (outcome.loss, f64::from(outcome.grad_norm))
     };
@@ -101,6 +102,8 @@ fn cuts() -> Vec<(&'static str, Way)> {
         ("one sequence a pass", way(|w| w.passes = (0..8).map(|i| vec![i]).collect())),
         ("three passes", way(|w| w.passes = vec![vec![0, 1, 2], vec![3, 4], vec![5, 6, 7]])),
         ("packed in another order", way(|w| w.passes = vec![vec![7, 2, 4, 0], vec![6, 1, 3, 5]])),
+        ("five passes in two lanes", way(|w| (w.passes, w.lanes) = (vec![vec![0, 1], vec![2], vec![3, 4], vec![5], vec![6, 7]], 2))),
+        ("more lanes than passes", way(|w| (w.passes, w.lanes) = (vec![vec![0, 1, 2, 3], vec![4, 5, 6, 7]], 4))),
         ("nothing recomputed", way(|w| w.keep = 99)),
         ("larger buffers", way(|w| w.spare = 77)),
         ("one thread", way(|w| w.threads = 1)),
@@ -120,6 +123,18 @@ fn fifty_steps_do_not_depend_on_how_a_step_is_cut() {
             let bound = if exact { 0.0 } else { 1e-3 };
             assert!(largest <= bound, "{case}, {name}: {largest:e}");
             assert!(mean.abs() <= 1e-4, "{case}, {name}: {mean:e}");
+        }
+    }
+}
+
+/// Which lane is quicker, and how many threads the device has, changes no bit.
+#[test]
+fn lanes_repeat_themselves() {
+    for case in ["qwen3", "qwen3_moe"] {
+        let way = Way { passes: (0..8).map(|i| vec![i]).collect(), lanes: 3, ..plain(case) };
+        let base = run(&way);
+        for threads in [1, 2, 4] {
+            assert_eq!(run(&Way { threads, ..way.clone() }), base, "{case}, {threads} threads");
         }
     }
 }

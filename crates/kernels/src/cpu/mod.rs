@@ -20,6 +20,7 @@ mod sixteen;
 mod vnni;
 
 pub use dequant::CpuWeight;
+pub use parallel::alone;
 
 use crate::Precision;
 

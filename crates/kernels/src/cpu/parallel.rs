@@ -1,9 +1,26 @@
 //! Work split over the device's threads, and disjoint writes into one slice.
 
+use std::cell::Cell;
 use std::marker::PhantomData;
 use std::ops::Range;
 
 use super::CpuDevice;
+
+thread_local! {
+    static ALONE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `work` with all its ops on this thread, whatever the device's number: for callers that have other threads do the same beside it.
+pub fn alone<T>(work: impl FnOnce() -> T) -> T {
+    struct Back(bool);
+    impl Drop for Back {
+        fn drop(&mut self) {
+            ALONE.set(self.0);
+        }
+    }
+    let _back = Back(ALONE.replace(true));
+    work()
+}
 
 /// Calls `f` with disjoint ranges that cover `0..items`, on all threads of `device`; returns when all are done.
 ///
@@ -14,7 +31,7 @@ pub(crate) fn for_each_range(device: &CpuDevice, items: usize, min_per_task: usi
         return;
     }
     let min = min_per_task.max(1);
-    if device.threads() < 2 || items <= min {
+    if device.threads() < 2 || items <= min || ALONE.get() {
         return f(0..items);
     }
     #[cfg(target_arch = "wasm32")]
@@ -108,6 +125,30 @@ mod tests {
             }
         });
         assert_eq!(total.into_inner(), 4 * 50 * 100);
+    }
+
+    #[test]
+    fn alone_a_thread_does_all_of_it() {
+        let device = CpuDevice::with_threads(Precision::Exact, 3);
+        let parts = |work: &dyn Fn(&dyn Fn())| {
+            let parts = AtomicUsize::new(0);
+            work(&|| {
+                for_each_range(&device, 100, 1, |_| {
+                    parts.fetch_add(1, Ordering::Relaxed);
+                })
+            });
+            parts.into_inner()
+        };
+        assert_eq!(parts(&|call| alone(call)), 1);
+        // Nested, and over again: what comes after it has all threads.
+        let nested = |call: &dyn Fn()| {
+            alone(|| {
+                alone(|| ());
+                call();
+            });
+        };
+        assert_eq!(parts(&nested), 1);
+        assert_eq!(parts(&|call| call()), 12);
     }
 
     #[test]

@@ -49,6 +49,15 @@ impl Gradients {
         Ok(())
     }
 
+    /// Adds those of `other`, which has the same slots.
+    pub fn add(&mut self, device: &Device, other: &Self) -> Result<()> {
+        for (tensor, (_, more)) in self.tensors.values_mut().zip(other.iter()) {
+            let count = tensor.len();
+            optimizer::add(device, tensor, more, count)?;
+        }
+        Ok(())
+    }
+
     /// Σ g² of each into `sums` [len], in the order of [`Gradients::iter`].
     pub fn sum_squares(&self, device: &Device, sums: &mut Tensor) -> Result<()> {
         for (index, tensor) in self.tensors.values().enumerate() {

@@ -36,7 +36,7 @@ pub(super) const KEYS: Keys = &[
     ("lora", &["rank", "alpha", "targets"]),
     ("validation", &["every", "file"]),
     ("checkpoint", &["every", "keep"]),
-    ("device", &["kind", "threads"]),
+    ("device", &["kind", "threads", "lanes"]),
     (
         "rl",
         &[
@@ -123,6 +123,7 @@ pub(super) fn read(document: &Document<'_>, base: PathBuf) -> Result<Config, Con
     let device = DeviceSection {
         kind: read_or(get("device", "kind"), DeviceKind::default(), |e| e.choice(&KINDS))?,
         threads: read_or(get("device", "threads"), None, |e| size_or_auto(e, 4096))?,
+        lanes: read_or(get("device", "lanes"), 1, |e| e.size(1..=64))?,
     };
     let path = model_path
         .ok_or_else(|| document.missing("model.path", "the folder with config.json and safetensors, a .gguf file, or a model's name"))?;
@@ -282,5 +283,9 @@ pub(super) fn result_keys(config: &Config) -> Vec<(&'static str, String)> {
     }
     keys.extend(rl.iter().flat_map(rl::result_keys));
     keys.push(("device.kind", name(&KINDS, &device.kind)));
+    // They are other micro-batches. Runs of before there were lanes had one.
+    if device.lanes > 1 {
+        keys.push(("device.lanes", device.lanes.to_string()));
+    }
     keys
 }

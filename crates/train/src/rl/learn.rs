@@ -87,7 +87,7 @@ impl<E: Environment> Learn<E> {
         let shape = TrainSpaceShape { rows, sequences: branches(rows), loss_rows: rows, kv, keep: room.keep };
         let slots = finetune::slots(&config, &model);
         let start = finetune::start(&config, text, &model);
-        let trainer = Trainer::new(model, &slots, shape, finetune::hyper(&config))?;
+        let trainer = Trainer::new(model, &slots, shape, finetune::hyper(&config))?.with_lanes(config.device.lanes)?;
         let trained: usize = trainer.moments().values().map(|moments| moments.m.len()).sum();
         let start = TrainStart { trained: trained as u64, steps, ..start };
         let batch = Batch { prompts, rows, kv, sequences: SEQUENCES, cache_bytes, seed: config.train.seed };

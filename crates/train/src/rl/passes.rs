@@ -16,13 +16,17 @@ struct Unit {
 }
 
 /// The rollouts `used` in passes of at most `rows` rows and `pages` cache pages: the longest groups first, each where it fits first. A group
-/// that does not fit a pass is cut, and its prompt computed in each part.
-pub(super) fn passes(rollouts: &[Rollout], used: &[usize], rows: usize, pages: usize) -> Result<Vec<Vec<usize>>> {
+/// that does not fit a pass is cut, and its prompt computed in each part. Where passes run side by side (`lanes`), they are as many, about equally
+/// long.
+pub(super) fn passes(rollouts: &[Rollout], used: &[usize], (rows, pages): (usize, usize), lanes: usize) -> Result<Vec<Vec<usize>>> {
     let mut units = Vec::new();
     for group in used.chunk_by(|&a, &b| same_prompt(&rollouts[a], &rollouts[b])) {
         cut(rollouts, group, (rows, pages), &mut units)?;
     }
     units.sort_by_key(|unit| (std::cmp::Reverse(unit.rows), unit.rollouts[0]));
+    if lanes > 1 {
+        return Ok(level(&units, (rows, pages), lanes));
+    }
     let mut bins: Vec<Unit> = Vec::new();
     for unit in units {
         match bins.iter_mut().find(|bin| bin.rows + unit.rows <= rows && bin.pages + unit.pages <= pages) {
@@ -35,6 +39,26 @@ pub(super) fn passes(rollouts: &[Rollout], used: &[usize], rows: usize, pages: u
         }
     }
     Ok(bins.into_iter().map(|bin| bin.rollouts).collect())
+}
+
+/// A multiple of `lanes` passes: each unit, which fits one alone, where there is least.
+fn level(units: &[Unit], (rows, pages): (usize, usize), lanes: usize) -> Vec<Vec<usize>> {
+    let needed = units.iter().map(|unit| unit.rows).sum::<usize>().div_ceil(rows.max(1));
+    let mut count = needed.max(1).next_multiple_of(lanes);
+    loop {
+        let mut bins = vec![Unit::default(); count];
+        for unit in units {
+            if let Some(bin) = bins.iter_mut().min_by_key(|bin| bin.rows) {
+                bin.rows += unit.rows;
+                bin.pages += unit.pages;
+                bin.rollouts.extend(&unit.rollouts);
+            }
+        }
+        if count > units.len() || bins.iter().all(|bin| bin.rows <= rows && bin.pages <= pages) {
+            return bins.into_iter().map(|bin| bin.rollouts).filter(|rollouts| !rollouts.is_empty()).collect();
+        }
+        count += lanes;
+    }
 }
 
 /// Whether a pass computes their prompt once.
@@ -92,7 +116,7 @@ mod tests {
     fn a_prompt_is_computed_once() {
         let rollouts: Vec<Rollout> = (0..16).map(|i| rollout(i / 8, 65, 4)).collect();
         let all: Vec<usize> = (0..16).collect();
-        let found = passes(&rollouts, &all, 10_000, 1_000).unwrap();
+        let found = passes(&rollouts, &all, (10_000, 1_000), 1).unwrap();
         assert_eq!(found, std::slice::from_ref(&all));
         assert_eq!(taken(&rollouts, &found[0]), (2 * (64 + 8 * 4), 2 * (2 + 8)));
     }
@@ -103,20 +127,22 @@ mod tests {
             let rollouts: Vec<Rollout> =
                 (0..60).map(|i| rollout(i / 6, 1 + 7 * (i / 6) % 71, 1 + i * i % 25)).filter(|r| r.ids.len() <= rows).collect();
             let used: Vec<usize> = (0..rollouts.len()).filter(|i| i % 5 != 2).collect();
-            let found = passes(&rollouts, &used, rows, pages).unwrap();
-            let mut seen: Vec<usize> = found.iter().flatten().copied().collect();
-            seen.sort_unstable();
-            assert_eq!(seen, used);
-            for pass in &found {
-                let taken = taken(&rollouts, pass);
-                assert!(taken.0 <= rows && taken.1 <= pages, "{taken:?} in {rows} rows, {pages} pages");
+            for lanes in [1, 2, 3] {
+                let found = passes(&rollouts, &used, (rows, pages), lanes).unwrap();
+                let mut seen: Vec<usize> = found.iter().flatten().copied().collect();
+                seen.sort_unstable();
+                assert_eq!(seen, used);
+                for pass in &found {
+                    let taken = taken(&rollouts, pass);
+                    assert!(taken.0 <= rows && taken.1 <= pages, "{taken:?} in {rows} rows, {pages} pages");
+                }
             }
         }
     }
 
     #[test]
     fn a_rollout_longer_than_a_pass_is_refused() {
-        assert!(matches!(passes(&[rollout(0, 60, 42)], &[0], 100, 100), Err(TrainError::Pack(_))));
-        assert!(passes(&[rollout(0, 60, 41)], &[0], 100, 100).is_ok());
+        assert!(matches!(passes(&[rollout(0, 60, 42)], &[0], (100, 100), 1), Err(TrainError::Pack(_))));
+        assert!(passes(&[rollout(0, 60, 41)], &[0], (100, 100), 2).is_ok());
     }
 }

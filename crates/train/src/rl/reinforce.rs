@@ -193,20 +193,19 @@ impl<E: Environment> Reinforce<E> {
                 () => "no group has rewards that differ".into(),
             });
         } else {
-            for pack in passes(&rollouts, &used, self.rows, self.trainer.room().1)? {
-                let sequence = |&i: &usize| PolicySequence {
-                    ids: &rollouts[i].ids,
-                    prompt: rollouts[i].prompt,
-                    weights: &weights[i],
-                    routes: &rollouts[i].routes,
-                    cuts: &rollouts[i].cuts,
-                };
-                let sequences: Vec<PolicySequence> = pack.iter().map(sequence).collect();
-                let recomputed = self.trainer.accumulate_policy(&sequences, self.drawing.temperature).await?;
-                for (&i, recomputed) in pack.iter().zip(&recomputed) {
-                    let pairs = rollouts[i].logprobs.iter().zip(&recomputed.logprobs);
-                    step.mismatch = pairs.fold(step.mismatch, |most, (a, b)| most.max((a - b).abs()));
-                }
+            let packs = passes(&rollouts, &used, (self.rows, self.trainer.room().1), self.trainer.lanes())?;
+            let sequence = |&i: &usize| PolicySequence {
+                ids: &rollouts[i].ids,
+                prompt: rollouts[i].prompt,
+                weights: &weights[i],
+                routes: &rollouts[i].routes,
+                cuts: &rollouts[i].cuts,
+            };
+            let policies: Vec<Vec<PolicySequence>> = packs.iter().map(|pack| pack.iter().map(sequence).collect()).collect();
+            let recomputed = self.trainer.accumulate_policies(&policies, self.drawing.temperature).await?;
+            for (&i, recomputed) in packs.iter().flatten().zip(recomputed.iter().flatten()) {
+                let pairs = rollouts[i].logprobs.iter().zip(&recomputed.logprobs);
+                step.mismatch = pairs.fold(step.mismatch, |most, (a, b)| most.max((a - b).abs()));
             }
             step.grad_norm = self.trainer.step(lr).await?.grad_norm;
             self.trainer.settle().await?;

@@ -57,6 +57,31 @@ impl Pack {
     }
 }
 
+/// As [`pack`], into a multiple of `lanes` micro-batches that are about equally long: each example, the longest first, where there is least.
+pub fn spread(examples: &[&Example], rows_budget: usize, lanes: usize) -> Result<Vec<Pack>, PackError> {
+    if lanes < 2 {
+        return pack(examples, rows_budget);
+    }
+    let mut order: Vec<usize> = (0..examples.len()).filter(|&number| !examples[number].ids.is_empty()).collect();
+    order.sort_by_key(|&number| (std::cmp::Reverse(examples[number].ids.len()), number));
+    let rows: usize = order.iter().map(|&number| examples[number].ids.len()).sum();
+    let mut count = rows.div_ceil(rows_budget.max(1)).next_multiple_of(lanes);
+    while count <= examples.len() + lanes {
+        let mut bins = vec![(0, Vec::new()); count];
+        for &number in &order {
+            let (_, bin) = bins.iter_mut().enumerate().min_by_key(|(at, bin)| (bin.0, *at)).unwrap_or_else(|| unreachable!("count > 0"));
+            bin.0 += examples[number].ids.len();
+            bin.1.push(number);
+        }
+        if bins.iter().all(|bin| bin.0 <= rows_budget) {
+            return Ok(filled(examples, bins));
+        }
+        count += lanes;
+    }
+    // One alone does not fit: let that be said.
+    pack(examples, rows_budget)
+}
+
 /// Packs every example, whole, into micro-batches of at most `rows_budget` rows: the longest first, each where it fits first. The
 /// same examples give the same packs, whose rows are at most 11/9 of the best there is. Examples without tokens are left out.
 pub fn pack(examples: &[&Example], rows_budget: usize) -> Result<Vec<Pack>, PackError> {
@@ -76,7 +101,11 @@ pub fn pack(examples: &[&Example], rows_budget: usize) -> Result<Vec<Pack>, Pack
             None => bins.push((length, vec![number])),
         }
     }
-    let packed = bins.into_iter().map(|(_, mut numbers)| {
+    Ok(filled(examples, bins))
+}
+
+fn filled(examples: &[&Example], bins: Vec<(usize, Vec<usize>)>) -> Vec<Pack> {
+    let packed = bins.into_iter().filter(|(_, numbers)| !numbers.is_empty()).map(|(_, mut numbers)| {
         numbers.sort_unstable();
         let mut pack = Pack::default();
         for number in numbers {
@@ -84,5 +113,5 @@ pub fn pack(examples: &[&Example], rows_budget: usize) -> Result<Vec<Pack>, Pack
         }
         pack
     });
-    Ok(packed.collect())
+    packed.collect()
 }

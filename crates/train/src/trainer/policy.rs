@@ -1,9 +1,11 @@
 //! Gradients of a policy: rollouts instead of rows, a weight for each token instead of a mask.
 
 use kernels::attention::{Batch, PAGE_TOKENS};
+use model::Model;
 use model::train::{Branch, LossRows};
 
 use super::Trainer;
+use super::lane::Lane;
 use crate::error::Result;
 
 /// A rollout and what each of its tokens weighs in the loss.
@@ -48,32 +50,65 @@ impl Trainer {
     /// Adds the gradients of Σ weight·logprob over one micro-batch of rollouts. The last token predicts nothing and is not computed, and
     /// what neighbours with the same prompt share of it ([`shared_rows`]) is computed once.
     pub async fn accumulate_policy(&mut self, sequences: &[PolicySequence<'_>], temperature: f32) -> Result<Vec<Recomputed>> {
-        let PolicyPass { ids, loss, batch, routes } = self.policy_pass(sequences)?;
+        let found = self.main.accumulate_policy(&self.model, sequences, temperature).await?;
+        self.count_policy(&found);
+        Ok(found)
+    }
+
+    /// Of several micro-batches, as many side by side as there are lanes: what was recomputed of each.
+    pub async fn accumulate_policies(&mut self, passes: &[Vec<PolicySequence<'_>>], temperature: f32) -> Result<Vec<Vec<Recomputed>>> {
+        let mut all = Vec::with_capacity(passes.len());
+        if self.beside.is_empty() {
+            for sequences in passes {
+                all.push(self.accumulate_policy(sequences, temperature).await?);
+            }
+            return Ok(all);
+        }
+        all = self.in_lanes(passes, |lane, model, pass| pollster::block_on(lane.accumulate_policy(model, pass, temperature)))?;
+        all.iter().for_each(|found| self.count_policy(found));
+        Ok(all)
+    }
+
+    /// The same of one without gradients.
+    pub async fn score_policy(&mut self, sequences: &[PolicySequence<'_>], temperature: f32) -> Result<Vec<Recomputed>> {
+        self.main.score_policy(&self.model, sequences, temperature).await
+    }
+
+    /// Rows of a pass at most, and pages of its cache: a branch of it takes whole pages.
+    pub fn room(&self) -> (usize, usize) {
+        (self.shape.rows, self.main.space.pages())
+    }
+
+    fn count_policy(&mut self, found: &[Recomputed]) {
+        let logprobs = found.iter().flat_map(|one| &one.logprobs);
+        self.count((-logprobs.clone().map(|&p| f64::from(p)).sum::<f64>(), logprobs.count()));
+    }
+}
+
+impl Lane {
+    async fn accumulate_policy(&mut self, model: &Model, sequences: &[PolicySequence<'_>], temperature: f32) -> Result<Vec<Recomputed>> {
+        let PolicyPass { ids, loss, batch, routes } = self.policy_pass(model, sequences)?;
         let routed = (!routes.is_empty()).then_some(&routes[..]);
         let weights: Vec<f32> = sequences.iter().flat_map(|sequence| sequence.weights).copied().collect();
-        self.model.train_forward(&mut self.space, &ids, &batch, &loss, temperature, routed)?;
+        model.train_forward(&mut self.space, &ids, &batch, &loss, temperature, routed)?;
         let none = weights.iter().all(|&weight| weight == 0.0);
         if !none {
             let weights = (&weights[..], None);
-            self.model.train_backward(&mut self.space, &batch, &loss, temperature, routed, weights, &mut self.gradients)?;
+            model.train_backward(&mut self.space, &batch, &loss, temperature, routed, weights, &mut self.gradients)?;
         }
-        let recomputed = self.recomputed(sequences).await?;
-        self.pending.0 -= recomputed.iter().flat_map(|one| &one.logprobs).map(|&p| f64::from(p)).sum::<f64>();
-        self.pending.1 += loss.len();
-        Ok(recomputed)
+        self.recomputed(model, sequences).await
     }
 
-    /// The same without gradients.
-    pub async fn score_policy(&mut self, sequences: &[PolicySequence<'_>], temperature: f32) -> Result<Vec<Recomputed>> {
-        let PolicyPass { ids, loss, batch, routes } = self.policy_pass(sequences)?;
+    async fn score_policy(&mut self, model: &Model, sequences: &[PolicySequence<'_>], temperature: f32) -> Result<Vec<Recomputed>> {
+        let PolicyPass { ids, loss, batch, routes } = self.policy_pass(model, sequences)?;
         let routed = (!routes.is_empty()).then_some(&routes[..]);
-        self.model.train_forward(&mut self.space, &ids, &batch, &loss, temperature, routed)?;
-        self.recomputed(sequences).await
+        model.train_forward(&mut self.space, &ids, &batch, &loss, temperature, routed)?;
+        self.recomputed(model, sequences).await
     }
 
-    async fn recomputed(&self, sequences: &[PolicySequence<'_>]) -> Result<Vec<Recomputed>> {
+    async fn recomputed(&self, model: &Model, sequences: &[PolicySequence<'_>]) -> Result<Vec<Recomputed>> {
         let count: usize = sequences.iter().map(|sequence| sequence.ids.len() - sequence.prompt).sum();
-        let (logprobs, entropies) = self.model.read_head(&self.space, count).await?;
+        let (logprobs, entropies) = model.read_head(&self.space, count).await?;
         let mut first = 0;
         let mut one = |sequence: &PolicySequence| {
             let range = first..first + sequence.ids.len() - sequence.prompt;
@@ -83,12 +118,7 @@ impl Trainer {
         Ok(sequences.iter().map(&mut one).collect())
     }
 
-    /// Rows of a pass at most, and pages of its cache: a branch of it takes whole pages.
-    pub fn room(&self) -> (usize, usize) {
-        (self.space.shape.rows, self.space.pages())
-    }
-
-    fn policy_pass(&self, sequences: &[PolicySequence]) -> Result<PolicyPass> {
+    fn policy_pass(&self, model: &Model, sequences: &[PolicySequence]) -> Result<PolicyPass> {
         let (mut ids, mut loss, mut branches, mut routes) = (vec![], LossRows::default(), vec![], vec![]);
         for group in sequences.chunk_by(|a, b| a.ids[..a.prompt] == b.ids[..b.prompt]) {
             let shared = if group.len() > 1 { shared_rows(group[0].prompt) } else { 0 };
@@ -110,10 +140,10 @@ impl Trainer {
                 routes.push((sequence.routes, shared..length));
             }
         }
-        let batch = self.space.branches(&self.model.device, &branches)?;
+        let batch = self.space.branches(&model.device, &branches)?;
         let routes = match sequences.iter().all(|sequence| sequence.routes.is_empty()) {
             true => vec![],
-            false => self.model.pack_routes(routes)?,
+            false => model.pack_routes(routes)?,
         };
         Ok(PolicyPass { ids, loss, batch, routes })
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use proptest::prelude::*;
 use train::config::StepSize;
-use train::sft::{Cursor, Example, Order, Pack, PackError, pack};
+use train::sft::{Cursor, Example, Order, Pack, PackError, pack, spread};
 
 fn example(number: usize, length: usize) -> Example {
     let ids = (0..length).map(|at| (number * 1000 + at) as u32).collect();
@@ -77,6 +77,8 @@ fn an_example_too_long_is_named() {
     assert_eq!(pack(&[], 8), Ok(vec![]));
     let empty = Example { ids: vec![], loss_mask: vec![] };
     assert_eq!(pack(&[&empty], 0), Ok(vec![]));
+    assert_eq!(spread(&[&a, &b], 8, 2), Err(PackError { example: 1, length: 9, budget: 8 }));
+    assert_eq!(spread(&[&empty], 0, 2), Ok(vec![]));
 }
 
 #[test]
@@ -118,6 +120,20 @@ proptest! {
         // First fit, decreasing: at most one pack is half empty or emptier.
         prop_assert!(packs.iter().filter(|pack| pack.rows() * 2 <= budget).count() <= 1);
         prop_assert_eq!(pack(&examples, budget).unwrap(), packs);
+    }
+
+    #[test]
+    fn packs_of_lanes_are_as_long_as_each_other(lengths in prop::collection::vec(1usize..60, 0..40), more in 0usize..600, lanes in 2usize..5) {
+        let all: Vec<Example> = lengths.iter().enumerate().map(|(n, &length)| example(n, length)).collect();
+        let examples: Vec<&Example> = all.iter().collect();
+        let longest = lengths.iter().copied().max().unwrap_or(1);
+        let packs = spread(&examples, longest + more, lanes).unwrap();
+        prop_assert_eq!(faults(&examples, &packs, longest + more), Vec::<String>::new());
+        prop_assert!(packs.len().is_multiple_of(lanes) || packs.len() == examples.len() || examples.len() < packs.len() + lanes, "{}", packs.len());
+        let rows = || packs.iter().map(Pack::rows);
+        // The longest goes where there is least: none is ahead of another by more than one example.
+        prop_assert!(rows().max().unwrap_or(0) <= rows().min().unwrap_or(0) + longest, "{:?}", rows().collect::<Vec<_>>());
+        prop_assert_eq!(spread(&examples, longest + more, lanes).unwrap(), packs);
     }
 
     #[test]
