@@ -90,6 +90,34 @@ fn it_learns_and_what_it_made_runs() {
     }
 }
 
+/// At a constant rate a longer training goes on from a shorter one, and ends as if it had been meant so; where the rate falls it cannot.
+#[test]
+fn a_training_may_be_made_longer() {
+    let folder = workplace(12, "");
+    let train = |run: &str| longhand(&["train", &path(&folder, "t.toml"), "--run", &path(&folder, run), "--resume"]);
+    let begin = |run: &str| longhand(&["train", &path(&folder, "t.toml"), "--run", &path(&folder, run)]);
+    let set = |from: &str, to: &str| {
+        let text = fs::read_to_string(folder.path().join("t.toml")).unwrap();
+        assert!(text.contains(from), "{text}");
+        fs::write(folder.path().join("t.toml"), text.replace(from, to)).unwrap();
+    };
+    set("steps = 12", "steps = 12\nschedule = \"constant\"\nwarmup = 3");
+    assert!(begin("whole").status.success());
+    set("steps = 12", "steps = 7");
+    assert!(begin("grown").status.success());
+    set("steps = 7", "steps = 12");
+    let grown = train("grown");
+    assert!(grown.status.success(), "{}", said(&grown));
+    assert_eq!(losses(&folder.path().join("grown")), losses(&folder.path().join("whole")));
+    assert_eq!(hash(&folder.path().join("grown")), hash(&folder.path().join("whole")));
+
+    set("steps = 12\nschedule = \"constant\"", "steps = 7\nschedule = \"linear\"");
+    assert!(begin("falling").status.success());
+    set("steps = 7", "steps = 12");
+    let falling = train("falling");
+    assert!(falling.status.code() == Some(2) && said(&falling).contains("train.steps"), "{}", said(&falling));
+}
+
 fn logits(folder: &tempfile::TempDir, model: &str) -> Vec<u8> {
     let (case, out) = (path(folder, "case.json"), path(folder, "logits.safetensors"));
     fs::write(&case, r#"{"ids": [5, 9, 30, 12, 7]}"#).unwrap();

@@ -109,10 +109,11 @@ impl Share {
 pub fn run(args: &ScoreArgs) -> Result<()> {
     if args.loss {
         let cost = loss::measure(args)?;
-        return match args.json {
-            true => Ok(println!("{}", cost.json())),
-            false => Ok(cost.say()),
-        };
+        match args.json {
+            true => println!("{}", cost.json()),
+            false => cost.say(),
+        }
+        return Ok(());
     }
     let (scored, seconds) = answer(args)?;
     let found = Found::of(&scored, seconds);

@@ -64,6 +64,9 @@ pub struct WorldArgs {
     /// sentence for a reply.
     #[arg(long, value_name = "N", conflicts_with_all = ["lessons", "ordered", "question_first", "repeat"])]
     find: Option<usize>,
+    /// Of those sentences only the first words: what is hard about them, without what is copied.
+    #[arg(long, value_name = "N", requires = "find")]
+    begin: Option<usize>,
     /// Ask for sentences with invented names instead, one an item, among others like it ("Mara Voss sold the mill in 1931"; who did?).
     #[arg(long, conflicts_with_all = ["tasks", "hops", "lessons", "ordered", "repeat", "find"])]
     planted: bool,
@@ -115,7 +118,7 @@ pub fn run(args: &WorldArgs) -> Result<()> {
         match args.lessons {
             Some(questions) => writeln!(out, "{}", lesson(&world.conversation(index, questions)?))?,
             None if args.find.is_some() => {
-                let turns = world.finding(index, args.find.unwrap_or(1))?;
+                let turns = world.finding(index, args.find.unwrap_or(1), args.begin)?;
                 if !turns.is_empty() {
                     writeln!(out, "{}", lesson(&turns))?;
                 }

@@ -6,7 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
+use data::Item;
+use reward::Rule;
 use serde_json::{Value, json};
+use train::rl::memory::parts;
+use train::rl::score::wilson;
 use train::run::view::duration;
 use world::{World, WorldSettings};
 
@@ -20,7 +24,7 @@ const SEED: u64 = 0x6c65_6e67;
     after_help = "Examples:\n  longhand reproduce length --model sft=run/sft/model --model rl=run/memory/model --chunk 192 --memory 112 --short\n  longhand reproduce length --from-logs --out longhand-runs/length"
 )]
 pub struct LengthArgs {
-    /// A reader with notes, as name=model; may repeat. The last one's window is what truncation and search fill.
+    /// A reader with notes, as name=model; may repeat. The last one's window is what truncation and search fill; chance needs none.
     #[arg(long, value_name = "NAME=M")]
     model: Vec<String>,
     /// Lengths in tokens of Qwen3.
@@ -101,7 +105,10 @@ fn measure(args: &LengthArgs, log: &Path, cells: &mut Vec<Value>) -> Result<()> 
             let items = items(args, length, documents)?;
             eprintln!("{} of {} documents of {length} tokens", reader.name, documents);
             let begun = Instant::now();
-            let found = crate::score::of(&words(args, reader, &items))?;
+            let found = match reader.way {
+                "chance" => chance(&crate::score::read(&items)?)?,
+                _ => crate::score::of(&words(args, reader, &items))?,
+            };
             let cell = json!({
                 "reader": reader.name, "tokens": length, "unordered": args.unordered,
                 "look_alikes": args.look_alikes, "items": found["items"], "accuracy": found["accuracy"],
@@ -129,7 +136,27 @@ fn readers(models: &[String]) -> Result<Vec<Reader>> {
     for way in ["truncated", "search"] {
         readers.push(Reader { name: way.into(), model: last.clone(), way });
     }
+    readers.push(Reader { name: "chance".into(), model: last, way: "chance" });
     Ok(readers)
+}
+
+/// What comes of answering each question with the answers to the others of its kind ("Who is the buyer", "What is the home").
+fn chance(items: &[Item]) -> Result<Value> {
+    let kind = |item: &Item| -> Result<String> {
+        let ask = parts(item).map_err(anyhow::Error::msg)?.1;
+        Ok(ask.split(" of ").next().unwrap_or_default().to_string())
+    };
+    let kinds = items.iter().map(kind).collect::<Result<Vec<_>>>()?;
+    let mut right = 0.0;
+    for (at, item) in items.iter().enumerate() {
+        let rule: Rule = item.rule.parse()?;
+        let others = (0..items.len()).filter(|&other| other != at && kinds[other] == kinds[at]);
+        let said: Vec<f64> =
+            others.filter_map(|other| items[other].answers.first()).map(|reply| rule.score(reply, &item.answers)).collect();
+        right += said.iter().sum::<f64>() / said.len().max(1) as f64;
+    }
+    let (low, high) = wilson(right, items.len());
+    Ok(json!({"items": items.len(), "accuracy": right / items.len().max(1) as f64, "low": low, "high": high}))
 }
 
 fn words(args: &LengthArgs, reader: &Reader, items: &Path) -> Vec<String> {
@@ -290,6 +317,28 @@ mod tests {
         assert_eq!((tokens("2K").unwrap(), tokens("4M").unwrap(), tokens(" 300 ").unwrap()), (2048, 4 << 20, 300));
         assert!(tokens("many").is_err() && tokens("1").is_err() && tokens("99M").is_err());
         assert_eq!((said(2048), said(4 << 20), said(3000)), ("2K".into(), "4M".into(), "3000".into()));
+    }
+
+    #[test]
+    fn chance_is_the_answer_to_another_question_of_the_kind() {
+        let world = World::new(WorldSettings::told_apart(1, 60)).unwrap();
+        let mut items: Vec<Item> = (0..8).map(|index| world.item(index).unwrap()).collect();
+        let ask = |item: &mut Item, kind: &str, answer: &str| {
+            item.extra.insert("ask".into(), format!("{kind} of somebody?").into());
+            (item.answers, item.rule) = (vec![answer.into()], "contain".into());
+        };
+        items.truncate(4);
+        for (item, (kind, answer)) in items.iter_mut().zip([
+            ("Who is the buyer", "Ann"),
+            ("Who is the buyer", "Ann"),
+            ("Who is the buyer", "Bo"),
+            ("What is the home", "Ann"),
+        ]) {
+            ask(item, kind, answer);
+        }
+        // One of two others, twice; none; nobody else is asked for a home.
+        let found = chance(&items).unwrap();
+        assert!((found["accuracy"].as_f64().unwrap() - 0.25).abs() < 1e-12, "{found}");
     }
 
     #[test]

@@ -162,8 +162,8 @@ mod tests {
         ];
         let table = markdown(&rows);
         assert!(
-            table.starts_with("| stage | held-out | notes | quoted from the paper |")
-                && table.contains("| memory | 0.500 ± 0.010 | 50.0 (25 to 75) | 68.53 |"),
+            table.starts_with("| stage | notes | held-out | quoted from the paper |")
+                && table.contains("| memory | 50.0 (25 to 75) | 0.500 ± 0.010 | 68.53 |"),
             "{table}"
         );
         let page = html(&rows, Path::new("nowhere"));

@@ -125,6 +125,13 @@ pub struct TrainSection {
     pub dtype: DType,
 }
 
+impl TrainSection {
+    /// Whether the first steps are the same however many follow: a longer training may go on from a shorter one.
+    pub fn steps_do_not_depend_on_the_length(&self) -> bool {
+        self.schedule == Schedule::Constant && !matches!(self.warmup, Warmup::Share(share) if share > 0.0)
+    }
+}
+
 /// When a training ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Length {

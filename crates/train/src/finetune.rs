@@ -21,7 +21,7 @@ use crate::sft::{Cursor, Dataset, Example, Order, Pack, pack, spread};
 use crate::trainer::{Hyper, Sequence, Trainer};
 
 /// Keys that may change between the parts of one run.
-const FREE: [&str; 5] = ["device.threads", "validation", "checkpoint", "train.micro_batch_tokens", "device.kind"];
+const FREE: [&str; 6] = ["device.threads", "device.lanes", "validation", "checkpoint", "train.micro_batch_tokens", "device.kind"];
 /// Files of a checkpoint.
 const FILES: [&str; 3] = ["masters", "adam_m", "adam_v"];
 /// Tokens of a sample.
@@ -172,7 +172,11 @@ impl Finetune {
         room: Room,
         peak_flops: Option<f64>,
     ) -> Result<Self> {
-        let identity = Identity::new(text, &format!("{base} on {}", hex(&data.hash())), &FREE)?;
+        let mut free = FREE.to_vec();
+        if config.train.steps_do_not_depend_on_the_length() {
+            free.extend(["train.steps", "train.epochs"]);
+        }
+        let identity = Identity::new(text, &format!("{base} on {}", hex(&data.hash())), &free)?;
         let keep = Keep { last: config.checkpoint.keep, best: true, every: None };
         let (run, resumption) = Run::open(folder, identity, keep)?;
         let kv = kv_of(&config);

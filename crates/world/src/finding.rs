@@ -11,8 +11,9 @@ use crate::{World, WorldError, sentences};
 
 impl World {
     /// A document and at most `asks` of the names that stand in one of its sentences only, as a conversation: the first name is asked for
-    /// with the document, each reply is the sentence, word for word.
-    pub fn finding(&self, index: u64, asks: usize) -> Result<Vec<(String, String)>, WorldError> {
+    /// with the document, each reply is the sentence, word for word, or its first `begin` words: of a whole sentence all but the first word
+    /// is copied, and most of a lesson's tokens teach nothing about where to look.
+    pub fn finding(&self, index: u64, asks: usize, begin: Option<usize>) -> Result<Vec<(String, String)>, WorldError> {
         let (story, _) = self.item_story(index)?;
         let mut random = self.random(&[index, 3]);
         let spans = sentences(&story.text);
@@ -32,7 +33,12 @@ impl World {
         let turn = |(number, (entity, place)): (usize, (Entity, usize))| {
             let name = entity.name();
             let asked = if number == 0 { format!("<text>\n{text}\n</text>\n{name}") } else { name };
-            (asked, story.text[spans[place].clone()].to_string())
+            let sentence = &story.text[spans[place].clone()];
+            let reply = match begin {
+                Some(count) => sentence.split_whitespace().take(count.max(1)).collect::<Vec<_>>().join(" "),
+                None => sentence.to_string(),
+            };
+            (asked, reply)
         };
         Ok(single.into_iter().enumerate().map(turn).collect())
     }
@@ -58,8 +64,8 @@ mod tests {
         let world = World::new(WorldSettings { words: [40, 90], names: 64, ..WorldSettings::tiny(4, Split::Train) }).unwrap();
         let mut asked = 0;
         for index in 0..60 {
-            let turns = world.finding(index, 6).unwrap();
-            assert_eq!(turns, world.finding(index, 6).unwrap());
+            let turns = world.finding(index, 6, None).unwrap();
+            assert_eq!(turns, world.finding(index, 6, None).unwrap());
             let document = turns[0].0.strip_prefix("<text>\n").unwrap().split_once("\n</text>\n").unwrap().0.to_string();
             for (number, (name, sentence)) in turns.iter().enumerate() {
                 let name = name.rsplit('\n').next().unwrap();
@@ -68,6 +74,10 @@ mod tests {
                 assert!(turns[..number].iter().all(|(before, _)| before.rsplit('\n').next() != Some(name)));
             }
             asked += turns.len();
+            let begun = world.finding(index, 6, Some(2)).unwrap();
+            for ((name, sentence), (same, begin)) in turns.iter().zip(&begun) {
+                assert!(name == same && sentence.starts_with(begin.as_str()) && begin.split(' ').count() == 2, "{begin}: {sentence}");
+            }
         }
         assert!(asked > 240, "{asked}");
     }

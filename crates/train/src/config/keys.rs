@@ -249,8 +249,7 @@ pub(super) fn result_keys(config: &Config) -> Vec<(&'static str, String)> {
         Length::Steps(steps) => ("train.steps", steps.to_string()),
         Length::Epochs(epochs) => ("train.epochs", epochs.to_string()),
     };
-    // At a constant rate the first steps are the same, however many follow: a longer training may go on from a shorter one.
-    if *schedule != Schedule::Constant || matches!(warmup, Warmup::Share(share) if *share > 0.0) {
+    if !config.train.steps_do_not_depend_on_the_length() {
         keys.push(length);
     }
     keys.push(match batch {

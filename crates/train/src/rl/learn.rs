@@ -19,7 +19,7 @@ use crate::run::{Identity, Run, now};
 use crate::trainer::Trainer;
 
 /// Keys that may change between the parts of one run.
-const FREE: [&str; 6] = ["device.threads", "validation", "checkpoint", "device.kind", "alarms", "train.steps"];
+const FREE: [&str; 7] = ["device.threads", "device.lanes", "validation", "checkpoint", "device.kind", "alarms", "train.steps"];
 /// Steps in a row without a reward for anything, after which a run stops: it can be resumed when the cause is mended.
 const PATIENCE: u32 = 3;
 /// Characters of a sample that are kept.
