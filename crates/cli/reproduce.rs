@@ -50,6 +50,9 @@ struct LadderArgs {
     /// Seeds 0 to N - 1.
     #[arg(long, value_name = "N", default_value_t = 5)]
     seeds: u64,
+    /// Only this seed; may be given several times.
+    #[arg(long, value_name = "N", conflicts_with = "seeds")]
+    seed: Vec<u64>,
     /// Runs at once, each with one thread (a tiny model gains nothing from more). Without it: as many as there are cores.
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
@@ -81,16 +84,17 @@ fn ladder(args: &LadderArgs) -> Result<()> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let jobs = args.jobs.unwrap_or(cores);
     ensure!(args.seeds > 0 && jobs > 0, "--seeds and --jobs must be at least 1");
+    let seeds: Vec<u64> = if args.seed.is_empty() { (0..args.seeds).collect() } else { args.seed.clone() };
     std::fs::create_dir_all(&args.out).with_context(|| format!("cannot write to {}", args.out.display()))?;
-    let work: f64 = rungs.iter().map(Rung::seconds).sum::<f64>() * args.seeds as f64;
+    let work: f64 = rungs.iter().map(Rung::seconds).sum::<f64>() * seeds.len() as f64;
     let names: Vec<&str> = rungs.iter().map(|rung| rung.name).collect();
     let estimate = work * pollster::block_on(ladder::pace(device()))? / jobs.min(cores) as f64;
-    eprintln!("{} on {} seeds, {jobs} runs at once: about {}", names.join(", "), args.seeds, duration(estimate));
+    eprintln!("{} on {} seeds, {jobs} runs at once: about {}", names.join(", "), seeds.len(), duration(estimate));
 
     let style = ProgressStyle::with_template("{bar:20} {pos}/{len} {elapsed} {msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
-    let bar = ProgressBar::new(rungs.len() as u64 * args.seeds).with_style(style);
+    let bar = ProgressBar::new((rungs.len() * seeds.len()) as u64).with_style(style);
     let begun = Instant::now();
-    let outcomes = climb_all(&rungs, args.seeds, jobs, &bar, args.json)?;
+    let outcomes = climb_all(&rungs, &seeds, jobs, &bar, args.json)?;
     bar.finish_and_clear();
     let mut by_rung: Vec<(&Rung, Vec<Outcome>)> = rungs.iter().map(|rung| (rung, vec![])).collect();
     outcomes.into_iter().for_each(|(rung, outcome)| by_rung[rung].1.push(outcome));
@@ -129,9 +133,9 @@ fn chosen(names: &[String]) -> Result<Vec<Rung>> {
 }
 
 /// Every rung on every seed, `jobs` at once: (rung's number, outcome) as they end.
-fn climb_all(rungs: &[Rung], seeds: u64, jobs: usize, bar: &ProgressBar, json: bool) -> Result<Vec<(usize, Outcome)>> {
+fn climb_all(rungs: &[Rung], seeds: &[u64], jobs: usize, bar: &ProgressBar, json: bool) -> Result<Vec<(usize, Outcome)>> {
     let queue: Mutex<VecDeque<(usize, u64)>> =
-        Mutex::new((0..rungs.len()).flat_map(|rung| (0..seeds).map(move |seed| (rung, seed))).collect());
+        Mutex::new((0..rungs.len()).flat_map(|rung| seeds.iter().map(move |&seed| (rung, seed))).collect());
     let (sender, results) = mpsc::channel();
     std::thread::scope(|scope| {
         for _ in 0..jobs {
