@@ -80,6 +80,12 @@ fn it_learns_and_what_it_made_runs() {
         let (before, after) = (logits(&folder, &path(&folder, "model")), logits(&folder, &out));
         assert_eq!(before.len(), after.len());
         assert_ne!(before, after);
+        // And its loss on them is what the last validation found.
+        let cost = longhand(&["score", &path(&folder, "held.jsonl"), "--model", &out, "--loss", "--json"]);
+        assert!(cost.status.success(), "{}", said(&cost));
+        let cost: Value = serde_json::from_slice(&cost.stdout).unwrap();
+        assert_eq!(cost["rows"], 6);
+        assert!((cost["loss"].as_f64().unwrap() - held[held.len() - 1]).abs() < 1e-4, "{cost} {held:?}");
         // Once more from the export: its first validation is the last of the run.
         let config = fs::read_to_string(path(&folder, "t.toml")).unwrap().replace("path = \"model\"", "path = \"out\"");
         fs::write(folder.path().join("again.toml"), config.replace("steps = 20", "steps = 1")).unwrap();
