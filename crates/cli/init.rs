@@ -53,6 +53,9 @@ struct TokenizerArgs {
     /// Numbers are parts like words, not digit by digit: a small model copies them better, and cannot calculate with them.
     #[arg(long)]
     numbers: bool,
+    /// Numbers in twos of digits: a year is two parts, as a name is.
+    #[arg(long, conflicts_with = "numbers")]
+    pairs: bool,
     /// Where it goes; what is there stays.
     #[arg(long, value_name = "FILE", default_value = "tokenizer.json")]
     out: PathBuf,
@@ -126,7 +129,11 @@ fn make_tokenizer(args: &TokenizerArgs) -> Result<()> {
         }
     }
     ensure!(texts.iter().any(|text| !text.trim().is_empty()), "there is no text in {} files", args.text.len());
-    let parts = if args.numbers { Parts::Numbers } else { Parts::Digits };
+    let parts = match (args.numbers, args.pairs) {
+        (true, _) => Parts::Numbers,
+        (_, true) => Parts::Pairs,
+        _ => Parts::Digits,
+    };
     let json = train_bpe(texts.iter(), parts, args.size, &[world::PAD, world::IM_START, world::IM_END])?;
     write_new(&args.out, &json)?;
     let tokenizer = Tokenizer::from_json(json.as_bytes())?;

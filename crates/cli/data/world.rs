@@ -44,6 +44,9 @@ pub struct WorldArgs {
     /// No other sentence has a word of a name that a question leads through: one word tells who is meant. Easier.
     #[arg(long)]
     distinct: bool,
+    /// Rows say what each sentence of their evidence says, in the question's words, and `data notes` makes those the ideal notes.
+    #[arg(long)]
+    stated: bool,
     /// Sentence templates of this split: held-out names in sentences as in training with `--split held --templates train`.
     #[arg(long, value_name = "SPLIT")]
     templates: Option<String>,
@@ -100,6 +103,7 @@ pub fn run(args: &WorldArgs) -> Result<()> {
     settings.ordered = args.ordered;
     settings.question_first = args.question_first;
     settings.distinct = args.distinct;
+    settings.stated = args.stated;
     settings.templates = args.templates.as_deref().map(|name| named("--templates", name)).transpose()?;
     if !args.tasks.is_empty() {
         let named = |name: &String| {

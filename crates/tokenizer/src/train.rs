@@ -1,4 +1,5 @@
-//! A vocabulary from texts: byte-level BPE, parted as the Qwen family does, every digit by itself, or as GPT-2 does, numbers like words.
+//! A vocabulary from texts: byte-level BPE, parted as the Qwen family does, every digit by itself, or as GPT-2 does, numbers like words, or digits
+//! in twos.
 
 use serde_json::json;
 use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
@@ -10,7 +11,7 @@ use tokenizers::{
 };
 
 use crate::error::{Result, TokenizerError};
-use crate::split::{GPT2, QWEN2};
+use crate::split::{GPT2, PAIRS, QWEN2};
 
 /// Where a text is parted before pairs are merged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub enum Parts {
     /// As GPT-2 does: a number with the space before it is a part, as a word is. Who sees it cannot calculate with it, but copies it in one
     /// step, where four digits that occur in other numbers too are four steps to go wrong in.
     Numbers,
+    /// As GPT-2 does, but a number's digits in twos: a year is two parts, as a name is, so that one nobody has seen is made of what is known.
+    Pairs,
 }
 
 /// Bytes, which are always in a vocabulary.
@@ -47,6 +50,7 @@ pub fn train_bpe<S: AsRef<str> + Send>(
     let pattern = match parts {
         Parts::Digits => QWEN2,
         Parts::Numbers => GPT2,
+        Parts::Pairs => PAIRS,
     };
     let split = Split::new(SplitPattern::Regex(pattern.into()), SplitDelimiterBehavior::Isolated, false).map_err(failed)?;
     let parts = Sequence::new(vec![split.into(), ByteLevel::new(false, false, false).into()]);
@@ -117,6 +121,16 @@ mod tests {
         for text in TEXTS.iter().chain(&["In 1931 it was 17 — not 1932.\n 8"]) {
             assert_eq!(tokenizer.decode(&tokenizer.encode(text).unwrap(), false).unwrap(), *text);
         }
+    }
+
+    #[test]
+    fn a_year_that_no_text_has_is_two_known_parts() {
+        let texts = ["It was in 1831, not in 1825, for 31 crowns."; 3];
+        let tokenizer = Tokenizer::from_json(train_bpe(texts.iter(), Parts::Pairs, 400, &["<|pad|>"]).unwrap().as_bytes()).unwrap();
+        let ids = |text: &str| tokenizer.encode(text).unwrap();
+        assert_eq!([ids(" 1831").len(), ids(" 1825").len(), ids(" 31").len(), ids(" 183").len()], [2, 2, 1, 2]);
+        assert_eq!(ids(" 1831")[0], ids(" 1825")[0]);
+        assert_eq!(tokenizer.decode(&ids(" 1831, 183"), false).unwrap(), " 1831, 183");
     }
 
     #[test]

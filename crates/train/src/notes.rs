@@ -1,7 +1,8 @@
 //! Lessons in reading with notes: for an item whose evidence is known, every turn of the agent with the reply an ideal reader gives.
 //!
 //! An ideal reader's notes are the sentences of the evidence that it has come past, in the order of the document; where a section brings
-//! none, it keeps what it has. That supposes that each sentence can be seen to matter when it comes ([`world::WorldSettings::ordered`]).
+//! none, it keeps what it has. Where a row has `stated`, what each of them says in the question's words, it notes that instead: a small
+//! model that has to find the beginning of a sentence by what stands at its end mistakes it for another. That supposes that each sentence can be seen to matter when it comes ([`world::WorldSettings::ordered`]).
 
 use data::Item;
 
@@ -47,13 +48,23 @@ pub fn lessons(item: &Item, memory: &Memory, chat: &ChatFormat) -> Result<Vec<Le
     }
     let Opened { chunks, mut trail } = Opened::new(item, memory, memory.memory, chat).map_err(Unteachable::Row)?;
     let (document, _) = parts(item).map_err(Unteachable::Row)?;
-    let mut evidence: Vec<(usize, usize)> = item.evidence.iter().map(|span| (span.start, span.end)).collect();
+    let stated = stated(item)?;
+    let said = |(at, span): (usize, &data::Span)| {
+        let said = stated
+            .get(at)
+            .filter(|said| !said.is_empty())
+            .cloned()
+            .or_else(|| document.get(span.start..span.end).map(str::to_string))
+            .unwrap_or_default();
+        (span.start, span.end, said)
+    };
+    let mut evidence: Vec<(usize, usize, String)> = item.evidence.iter().enumerate().map(said).collect();
     evidence.sort_unstable();
     evidence.dedup();
     if evidence.is_empty() {
         return Err(Unteachable::NoEvidence);
     }
-    if let Some((start, end)) = evidence.iter().find(|(start, end)| document.get(*start..*end).is_none_or(str::is_empty)) {
+    if let Some((start, end, _)) = evidence.iter().find(|(start, end, _)| document.get(*start..*end).is_none_or(str::is_empty)) {
         return Err(Unteachable::Row(format!("its evidence [{start}, {end}] is not in its document")));
     }
     let row = |error: tokenizer::TokenizerError| Unteachable::Row(error.to_string());
@@ -62,14 +73,14 @@ pub fn lessons(item: &Item, memory: &Memory, chat: &ChatFormat) -> Result<Vec<Le
         let (prompt, begun) = trail.ask(&document[chunk.start..chunk.end]);
         debug_assert!(begun.is_empty());
         let before = seen;
-        while let Some(&(start, end)) = evidence.get(seen).filter(|(_, end)| *end <= chunk.end) {
-            if start < chunk.start {
+        while let Some((start, _, said)) = evidence.get(seen).filter(|(_, end, _)| *end <= chunk.end) {
+            if *start < chunk.start {
                 return Err(Unteachable::Cut);
             }
             if !notes.is_empty() {
                 notes.push(' ');
             }
-            notes.push_str(&document[start..end]);
+            notes.push_str(said);
             seen += 1;
         }
         if chat.tokenizer().count(&notes).map_err(row)? > memory.memory {
@@ -84,6 +95,14 @@ pub fn lessons(item: &Item, memory: &Memory, chat: &ChatFormat) -> Result<Vec<Le
     let answer = item.answers.first().cloned().unwrap_or_default();
     lessons.push(Lesson { prompt: trail.conclude(), answer, id: item.id.clone(), turn: chunks.len(), brings: true });
     Ok(lessons)
+}
+
+/// What a row says that its evidence says; empty where it does not.
+fn stated(item: &Item) -> Result<Vec<String>, Unteachable> {
+    let Some(said) = item.extra.get("stated") else { return Ok(Vec::new()) };
+    let said: Option<Vec<String>> = said.as_array().and_then(|said| said.iter().map(|one| one.as_str().map(str::to_string)).collect());
+    said.filter(|said| said.len() == item.evidence.len())
+        .ok_or_else(|| Unteachable::Row("its `stated` is no list of a text for each sentence of its evidence".into()))
 }
 
 /// Of the turns that keep the notes so many that they are about `share` of what is left, drawn from the seed and the item's id. Turns

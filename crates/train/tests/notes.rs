@@ -51,6 +51,32 @@ fn notes_are_the_evidence_that_was_passed() {
 }
 
 #[test]
+fn notes_in_the_questions_words_are_what_the_row_states() {
+    let chat = chat();
+    let settings = WorldSettings { words: [200, 400], ordered: true, stated: true, ..WorldSettings::tiny(11, Split::Train) };
+    let world = World::new(settings).unwrap();
+    let (mut chains, mut quotes) = (0, 0);
+    for item in (0..40).map(|index| world.item(index).unwrap()) {
+        let Ok(all) = lessons(&item, &Memory { memory: 200, ..MEMORY }, &chat) else { continue };
+        let notes = &all.iter().rev().skip(1).find(|lesson| lesson.brings).unwrap().answer;
+        let (document, _) = parts(&item).unwrap();
+        let stated = item.extra["stated"].as_array().unwrap();
+        for (said, span) in stated.iter().zip(&item.evidence) {
+            let said = said.as_str().unwrap();
+            let (noted, other) =
+                if said.is_empty() { (&document[span.start..span.end], None) } else { (said, Some(&document[span.start..span.end])) };
+            assert!(notes.contains(noted) && other.is_none_or(|other| !notes.contains(other)), "{notes}: {noted}");
+        }
+        chains += usize::from(stated.len() > 1);
+        quotes += usize::from(stated.last().unwrap() == "");
+        let mut broken = item.clone();
+        broken.extra.insert("stated".into(), serde_json::json!([1]));
+        assert!(matches!(lessons(&broken, &MEMORY, &chat), Err(Unteachable::Row(why)) if why.contains("stated")));
+    }
+    assert!(chains > 5 && quotes > 5, "{chains} {quotes}");
+}
+
+#[test]
 fn what_cannot_be_taught_says_why() {
     let chat = chat();
     let item = items().remove(0);

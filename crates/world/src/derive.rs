@@ -7,6 +7,7 @@ use crate::fact::{Detail, Fact, Key, Relation, Value};
 use crate::language;
 use crate::names::Entity;
 use crate::question::{Form, Last, Step, described};
+use crate::template;
 
 /// Why facts do not give a question one answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -124,6 +125,22 @@ impl<'a> Index<'a> {
             }
         };
         Ok((answer, evidence))
+    }
+
+    /// What each link of a chain says, in the question's words: `the founder of Hale Tiles is Otto Reed.` Of a last link that is no single
+    /// value nothing is said.
+    pub fn stated(&self, form: &Form) -> Result<Vec<String>, Flaw> {
+        let last = if let Last::Value(last) = form.last { Some(last) } else { None };
+        let (mut at, mut said) = (form.start, Vec::new());
+        for step in form.steps.iter().chain(&last) {
+            let fact = &self.facts[self.one(at, step.relation, step.detail)?];
+            let value = if step.price { fact.price.to_string() } else { fact.value.to_string() };
+            said.push(template::filled(language::STATED, &[("x", &described(*step, &at.name())), ("value", &value)]));
+            if let Value::Entity(next) = fact.value {
+                at = next;
+            }
+        }
+        Ok(said)
     }
 
     fn one(&self, subject: Entity, relation: Relation, detail: Detail) -> Result<usize, Flaw> {

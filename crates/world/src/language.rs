@@ -169,6 +169,8 @@ pub(crate) fn described(relation: Relation, price: bool) -> &'static str {
     }
 }
 
+/// A fact in a question's words.
+pub(crate) const STATED: &str = "{x} is {value}.";
 pub(crate) const ASK_PERSON: &str = "Who is {x}?";
 pub(crate) const ASK_THING: &str = "What is {x}?";
 pub(crate) const ASK_REPEAT: &str = "Write {code} and then repeat what {x} said about the {topic}.";

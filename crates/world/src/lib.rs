@@ -47,11 +47,11 @@ pub use fact::{Detail, Fact, Quote, Relation, Value};
 pub use names::{Entity, Kind, Split, split_of_year};
 pub use planted::{Planted, plant};
 pub use question::{Form, Last, Question, Step, Task};
+pub use random::Random;
 pub use settings::{WorldError, WorldSettings};
 pub use words::{CHAT_TEMPLATE, IM_END, IM_START, PAD, join, tokenizer_json, vocabulary, words};
 
 use plan::{Plan, Planned};
-use random::Random;
 
 /// A maker of documents and questions.
 #[derive(Clone, Debug)]
@@ -129,6 +129,9 @@ impl World {
         if !question.code.is_empty() {
             item.extra.insert("random_string_to_prepend".into(), question.code.clone().into());
         }
+        if self.settings.stated {
+            item.extra.insert("stated".into(), question.stated.clone().into());
+        }
         let (answers, rule, evidence) = (question.answers.clone(), question.rule.into(), question.evidence.clone());
         Item { id: story.id.clone(), answers, rule, hops: question.hops, evidence, ..item }
     }
@@ -190,9 +193,12 @@ impl World {
         let id = self.id(index);
         let questions = std::mem::take(&mut plan.questions);
         let finish = |planned: Planned| {
-            let (answer, evidence) = derive(&plan.placed, &planned.form).expect("planned facts give one answer");
+            let facts = derive::Index::new(&plan.placed);
+            let (answer, evidence) = facts.derive(&planned.form).expect("planned facts give one answer");
+            let mut stated = facts.stated(&planned.form).expect("what an answer follows from can be said");
+            stated.resize(evidence.len(), String::new());
             let evidence = evidence.into_iter().map(|at| Span { doc: id.clone(), start: spans[at].start, end: spans[at].end });
-            finished(planned, answer, evidence.collect())
+            finished(planned, answer, evidence.collect(), stated)
         };
         Ok(Ok(questions.into_iter().map(finish).collect()))
     }
@@ -263,7 +269,7 @@ fn power(base: f64, mut exponent: f64) -> f64 {
     product
 }
 
-fn finished(planned: Planned, derived: String, evidence: Vec<Span>) -> Question {
+fn finished(planned: Planned, derived: String, evidence: Vec<Span>, stated: Vec<String>) -> Question {
     let Planned { task, form, options, code } = planned;
     let number = derived.bytes().all(|byte| byte.is_ascii_digit());
     let (answer, rule) = match task {
@@ -276,7 +282,7 @@ fn finished(planned: Planned, derived: String, evidence: Vec<Span>) -> Question 
         _ => (derived, "contain"),
     };
     let (question, hops) = (form.text(&code), form.hops());
-    Question { task, question, answers: vec![answer], options, rule, code, hops, evidence, form }
+    Question { task, question, answers: vec![answer], options, rule, code, hops, evidence, stated, form }
 }
 
 #[cfg(test)]

@@ -68,6 +68,9 @@ pub struct Question {
     pub hops: u8,
     /// The sentences that the answer follows from, in the order of the chain.
     pub evidence: Vec<Span>,
+    /// What each of them says, in the question's words: `the founder of Hale Tiles is Otto Reed.` Empty for what is to be
+    /// quoted, added or counted: there the sentence speaks for itself.
+    pub stated: Vec<String>,
     /// What it asks for, for [`derive`](crate::derive).
     pub form: Form,
 }

@@ -38,6 +38,9 @@ pub struct WorldSettings {
     /// No sentence but the planned ones has a name with a word of a name that a question leads through, its landmark or trade aside: then
     /// one word tells who is meant. As far as there are other names.
     pub distinct: bool,
+    /// Rows say what each sentence of their evidence says, in the question's words: `the founder of Hale Tiles is Otto Reed.` Nothing
+    /// for one that is to be quoted, added or counted.
+    pub stated: bool,
     /// Whose sentence templates, where not the split's own.
     pub templates: Option<Split>,
 }
@@ -58,6 +61,7 @@ impl Default for WorldSettings {
             ordered: false,
             question_first: false,
             distinct: false,
+            stated: false,
             templates: None,
         }
     }

@@ -332,3 +332,27 @@ fn a_conversation_asks_of_one_document() {
         }
     }
 }
+
+#[test]
+fn a_link_is_stated_in_the_questions_words() {
+    let world = World::new(WorldSettings {
+        hops: [1, 4],
+        stated: true,
+        tasks: vec![Task::MultiHop, Task::Reading],
+        ..WorldSettings::tiny(3, Split::Train)
+    })
+    .unwrap();
+    for index in 0..60 {
+        let item = world.item(index).unwrap();
+        let stated: Vec<&str> = item.extra["stated"].as_array().unwrap().iter().map(|said| said.as_str().unwrap()).collect();
+        assert_eq!(stated.len(), item.evidence.len());
+        // Each link put in for what it describes leads from the question to its answer.
+        let mut question = item.extra["question"].as_str().unwrap().to_string();
+        for said in &stated {
+            let (what, value) = said.strip_suffix('.').unwrap().rsplit_once(" is ").unwrap();
+            assert!(question.contains(what), "{question}: {said}");
+            question = question.replace(what, value);
+        }
+        assert!(question.ends_with(&format!(" is {}?", item.answers[0])), "{question}");
+    }
+}
