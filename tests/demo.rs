@@ -1,4 +1,4 @@
-//! `longhand demo acts` by the real binary, on a model of random weights: what the acts measure, and what cannot be shown.
+//! `longhand demo` by the real binary, on a model of random weights: what the acts measure, and what cannot be shown.
 
 use std::fs;
 use std::process::{Command, Output};
@@ -34,10 +34,31 @@ fn model() -> TempDir {
     folder
 }
 
+/// What stands in the program is the model of the stages: it finds what the window alone does not have.
+#[test]
+fn the_model_in_the_program_reads_past_its_window() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut right = [0; 3];
+    for seed in 1..=6 {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_longhand"));
+        command.args(["demo", "--acts", "2", "--words", "900", "--json", "--seed", &seed.to_string()]).current_dir(folder.path());
+        let output = command.env("XDG_CACHE_HOME", folder.path().join("cache")).env("HF_HUB_OFFLINE", "1").output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+        assert!(said(&output).contains("million parameters, trained by this repository alone"), "{}", said(&output));
+        let text = String::from_utf8_lossy(&output.stdout);
+        let found: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+        for (count, is_right) in right.iter_mut().zip(found["document"]["right"].as_array().unwrap()) {
+            *count += usize::from(is_right.as_bool().unwrap());
+        }
+    }
+    assert!(right[2] >= 4 && right[0] <= 2, "window alone, before and after reinforcement learning: {right:?} of 6");
+    assert_eq!(fs::read_dir(folder.path().join("cache/longhand")).unwrap().count(), 1, "written once");
+}
+
 #[test]
 fn the_acts_measure_what_they_show() {
     let folder = model();
-    let acts = ["demo", "acts", "--model", "model", "--start", "model", "--chunk", "64", "--memory", "32"];
+    let acts = ["demo", "--model", "model", "--start", "model", "--chunk", "64", "--memory", "32"];
     let run = |more: &[&str]| longhand(&[&acts[..], more].concat(), &folder);
     let output =
         run(&["--window", "128", "--acts", "1,2", "--words", "300", "--seed", "3", "--json", "--plant", "Mara Voss sold the mill in 1931"]);
@@ -62,6 +83,7 @@ fn the_acts_measure_what_they_show() {
         (&["--acts", "4"], "--acts are 1, 2 and 3"),
         (&["--words", "5"], "--words is from 200"),
         (&["--window", "1000"], "too few for --window"),
+        (&["--ask", "Who?"], "--plant"),
     ] {
         let output = run(args);
         assert!(output.status.code() == Some(2) && said(&output).contains(why), "{args:?}: {}", said(&output));

@@ -15,7 +15,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("documents", "data"),
     ("reward", "data"),
     ("world", "tokenizer data"),
-    ("synth", "documents reward tokenizer world data"),
+    ("synth", "agent documents reward tokenizer world data"),
     ("train", "model kernels agent reward tokenizer world data"),
     ("eval", "agent reward tokenizer world data"),
     ("server", "agent model tokenizer data"),

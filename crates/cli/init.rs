@@ -15,7 +15,7 @@ use train::rl::recipe::Recipe;
 /// What to start from: a configuration with every key at its default, explained; a tokenizer of your own texts; a new model.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  longhand init train --out my-training.toml\n  longhand init rl --out my-run.toml\n  longhand init tokenizer --text rows.jsonl --size 2048 --out tokenizer.json\n  longhand init model --config config.json --tokenizer tokenizer.json --out new-model"
+    after_help = "Examples:\n  longhand init train --out my-training.toml\n  longhand init rl --out my-run.toml\n  longhand init synth --out synth.toml\n  longhand init tokenizer --text rows.jsonl --size 2048 --out tokenizer.json\n  longhand init model --config config.json --tokenizer tokenizer.json --out new-model"
 )]
 pub struct InitArgs {
     #[command(subcommand)]
@@ -34,6 +34,12 @@ enum What {
     Rl {
         /// Where it goes; what is there stays.
         #[arg(long, value_name = "FILE", default_value = "rl.toml")]
+        out: PathBuf,
+    },
+    /// Of a dataset from your documents.
+    Synth {
+        /// Where it goes; what is there stays.
+        #[arg(long, value_name = "FILE", default_value = "synth.toml")]
         out: PathBuf,
     },
     /// A byte-level BPE vocabulary of your own texts.
@@ -95,6 +101,7 @@ pub fn run(args: &InitArgs) -> Result<()> {
         What::Model(args) => return make_model(args),
         What::Train { out } => (out, Config::TEMPLATE, "model.path and data.file"),
         What::Rl { out } => (out, Recipe::TEMPLATE, "model.path, data.file and train.steps"),
+        What::Synth { out } => (out, crate::synth::config::Config::TEMPLATE, "documents.paths"),
     };
     write_new(out, text)?;
     eprintln!("wrote {}: set {needed}, the rest may stay", out.display());

@@ -36,13 +36,14 @@ mod reproduce;
 mod score;
 mod speeds;
 mod stages;
+mod synth;
 mod train;
 
 use clap::{Parser, Subcommand};
 
 /// Reads documents far past the context window, with a model that runs on this machine.
 #[derive(Parser)]
-#[command(name = "longhand", version, about, after_help = "Example:\n  longhand read report.txt --ask \"What changed in 2019?\"\n\nRead     read, ask, export, demo, chat\nTrain    init, data, train, stages, score, merge, export, advantage, reproduce\nMachine  models, inspect, doctor, bench\nPlumbing generate, logits, grads", help_template = HELP)]
+#[command(name = "longhand", version, about, after_help = "Example:\n  longhand read report.txt --ask \"What changed in 2019?\"\n\nRead     read, ask, export, demo, chat\nTrain    init, synth, data, train, stages, score, merge, export, advantage, reproduce\nMachine  models, inspect, doctor, bench\nPlumbing generate, logits, grads", help_template = HELP)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -70,6 +71,8 @@ enum Verb {
     Merge(merge::MergeArgs),
     /// What a file of training rows holds, and what of it a training would use.
     Data(data::DataArgs),
+    /// Verified long-context questions from your own documents.
+    Synth(synth::SynthArgs),
     /// The stages of a recipe in order, each from the model of the one before, with a table of scores.
     Stages(stages::StagesArgs),
     /// The share of items that a model answers rightly: whole, with notes, truncated, by search.
@@ -132,6 +135,7 @@ fn act(verb: Verb) -> anyhow::Result<()> {
         Verb::Train(args) => train::run(&args),
         Verb::Merge(args) => merge::run(&args),
         Verb::Data(args) => data::run(&args),
+        Verb::Synth(args) => synth::run(&args),
         Verb::Stages(args) => stages::run(&args),
         Verb::Score(args) => score::run(&args),
         Verb::Advantage(args) => advantage::run(&args),

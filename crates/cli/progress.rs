@@ -12,6 +12,11 @@ pub fn tokens(total: u64, what: &str) -> ProgressBar {
     bar(total, what, "{msg} {bar:30} {pos}/{len} tokens, {per_sec}, {eta} left")
 }
 
+/// A bar over rows with time left.
+pub fn rows(total: u64, what: &str) -> ProgressBar {
+    bar(total, what, "{msg} {bar:30} {pos}/{len} rows, {eta} left")
+}
+
 fn bar(total: u64, what: &str, template: &str) -> ProgressBar {
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(total).with_style(style).with_message(what.to_string())

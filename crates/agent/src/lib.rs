@@ -23,7 +23,7 @@ pub use cite::{CheckedQuote, NoteQuote, QuoteFound, Sources, describe, note_quot
 pub use followup::{Evidence, Notes, sections_for};
 pub use outline::claims_of;
 pub use prompts::{NO_MEMORY, NO_PLAN, NOT_HELD, SAME, split_question};
-pub use reader::{Ask, EventSink, Progress, ReadError, Reading, coverage, read, read_all};
+pub use reader::{Ask, EventSink, Progress, ReadError, Reading, coverage, read, read_all, together};
 pub use reply::{NextState, read_update, spoken, strip_thinking};
 pub use retrieve::Passages;
 pub use select::{joined, retrieve, truncate};

@@ -11,7 +11,7 @@ use tokenizer::{Tokenizer, TokenizerError};
 
 pub(crate) use self::thread::Plan;
 use self::thread::Thread;
-use self::together::together;
+pub use self::together::together;
 use crate::settings::{Mode, ReadSettings};
 use crate::tags::{first_tag, neutralise};
 

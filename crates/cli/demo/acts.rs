@@ -1,4 +1,4 @@
-//! `longhand demo acts`: what a model of the stages has learnt, on documents that are made now. Nothing is downloaded.
+//! `longhand demo`: what a model of the stages has learnt, on documents that are made now. Nothing is downloaded.
 
 use std::path::PathBuf;
 use std::time::{Instant, SystemTime};
@@ -12,25 +12,21 @@ use train::sft::ChatFormat;
 use world::Planted;
 
 use super::reading::Loaded;
-use super::{learning, reading};
+use super::{embedded, learning, reading};
 use crate::args::MachineArgs;
 use crate::choose::{self, Candidate, Machine, Task};
+use crate::fetch::cache_home;
 use crate::hub::Hub;
 use crate::load;
 
-/// Three acts: a model learns from rewards, reads one long document, answers twenty questions; beside it the model before reinforcement
-/// learning, and what one window can do.
 #[derive(clap::Args)]
-#[command(
-    after_help = "Examples:\n  longhand demo acts --model tiny-run/stage-4/model --start tiny-run/far/model\n  longhand demo acts --model trained --start untrained --plant \"Mara Voss sold the mill in 1931\""
-)]
 pub struct ActsArgs {
-    /// The trained model.
-    #[arg(long, value_name = "M")]
-    model: String,
-    /// The model before reinforcement learning.
-    #[arg(long, value_name = "M")]
-    start: String,
+    /// Another trained model than the one in the program.
+    #[arg(long, value_name = "M", requires = "start")]
+    model: Option<String>,
+    /// What it was before reinforcement learning.
+    #[arg(long, value_name = "M", requires = "model")]
+    start: Option<String>,
     /// Tokens of a section.
     #[arg(long, value_name = "N", default_value_t = 192)]
     chunk: usize,
@@ -81,9 +77,20 @@ pub fn run(args: &ActsArgs) -> Result<()> {
     let planted = args.plant.as_deref().map(|sentence| planted(args, sentence)).transpose()?;
     let begun = Instant::now();
     let seed = args.seed.unwrap_or_else(fresh);
-    let (trained, start) = (loaded(args, &args.model)?, loaded(args, &args.start)?);
+    let [model, before] = match (&args.model, &args.start) {
+        (Some(model), Some(start)) => [model.clone(), start.clone()],
+        _ => embedded::folders(&cache_home()?)?.map(|folder| folder.display().to_string()),
+    };
+    let (trained, start) = (loaded(args, &model)?, loaded(args, &before)?);
     let parameters = trained.checkpoint.config().parameters();
-    eprintln!("{}, of {} parameters, beside {}.", args.model, grouped(parameters), args.start);
+    match &args.model {
+        Some(_) => eprintln!("{model}, of {} parameters, beside {before}.", grouped(parameters)),
+        None => eprintln!(
+            "A model of {:.1} million parameters, trained by this repository alone on a generated world (configs/stages/tiny.toml), beside itself before \
+             reinforcement learning. It is asked about names: years and amounts that it never heard it mostly gets wrong.",
+            parameters as f64 / 1e6
+        ),
+    }
     eprintln!("Nothing is downloaded. Documents and questions are made now, from seed {seed} (--seed {seed} repeats them).\n");
     let mut found = json!({"seed": seed, "parameters": parameters});
     let acts = |act: u8| args.acts.contains(&act);
@@ -92,7 +99,7 @@ pub fn run(args: &ActsArgs) -> Result<()> {
         let out = args.out.clone().unwrap_or_else(|| PathBuf::from("longhand-runs").join(format!("demo-{seed}")));
         ensure!(!out.join("run").exists(), "{} holds a demonstration already: another --seed or --out, or remove it", out.display());
         std::fs::create_dir_all(&out).with_context(|| format!("cannot make {}: name another with --out", out.display()))?;
-        found["learning"] = learning::act(&args.start, &out, seed, args.machine.threads)?;
+        found["learning"] = learning::act(&before, &out, seed, args.machine.threads)?;
     }
     if acts(2) {
         let what = if planted.is_some() { "your fact somewhere in it" } else { "its question answered somewhere in it" };

@@ -29,8 +29,8 @@ max_new_tokens = 24
 temperature = 1.0
 top_p = 1.0
 [aepo]
-low = 0.1
-high = 0.2
+low = 0.45
+high = 0.75
 [validation]
 every = 12
 file = "held.jsonl"
@@ -57,7 +57,7 @@ pub fn act(model: &str, folder: &Path, seed: u64, threads: Option<usize>) -> Res
     fs::write(&config, text + &threads)?;
 
     let (mut rewards, mut held, mut mismatch, mut masked) = (Vec::new(), Vec::new(), 0f32, 0);
-    eprintln!("  step  reward                 entropy  band 0.10 to 0.20");
+    eprintln!("  step  reward                 entropy  band 0.45 to 0.75");
     let mut see = |event: &TrainEvent| match event {
         TrainEvent::Rl(step) => {
             rewards.push(step.reward);

@@ -38,11 +38,26 @@ pub struct Loaded {
 }
 
 /// The readers in the order of the tables.
-pub const READERS: [&str; 3] = ["window alone", "untrained agent", "trained agent"];
+pub const READERS: [&str; 3] = ["window alone", "agent before", "agent after"];
 
-/// A document of about so many words, with a question or with a sentence put in.
+/// Documents that are looked at for one with a question about names.
+const LOOKED_AT: u64 = 64;
+
+/// A document of about so many words, with a question or with a sentence put in. The question is about names: years and amounts of the
+/// held-out half are single tokens that no lesson had, and three in four of such questions are answered wrongly (EXPERIMENTS.md).
 pub fn document(seed: u64, index: u64, words: usize, planted: Option<(&Planted, u64)>) -> Result<Item> {
-    let mut item = World::new(WorldSettings { hops: [1, 2], ..WorldSettings::told_apart(seed, words) })?.item(index)?;
+    let world = World::new(WorldSettings { hops: [1, 2], ..WorldSettings::told_apart(seed, words) })?;
+    let names = |item: &Item| {
+        let ask = parts(item).map_or(String::new(), |(_, ask)| ask);
+        !ask.contains(|c: char| c.is_ascii_digit()) && !item.answers.iter().any(|answer| answer.contains(|c: char| c.is_ascii_digit()))
+    };
+    let mut item = world.item(index * LOOKED_AT)?;
+    for other in 1..LOOKED_AT {
+        if names(&item) {
+            break;
+        }
+        item = world.item(index * LOOKED_AT + other)?;
+    }
     if let Some((planted, place)) = planted {
         let (text, _) = plant(parts(&item).map_err(anyhow::Error::msg)?.0, &[&planted.sentence], place);
         let before = format!("{}\n<text>\n", planted.question);
@@ -72,7 +87,7 @@ pub fn one(item: &Item, start: &Loaded, trained: &Loaded) -> Result<Value> {
     let style =
         ProgressStyle::with_template("  {bar:24} section {pos} of {len}, {eta} left").unwrap_or_else(|_| ProgressStyle::default_bar());
     let bar = ProgressBar::new(chunks.len() as u64).with_style(style);
-    let mut agents = [Agent::new("untrained", start, &ask)?, Agent::new("trained", trained, &ask)?];
+    let mut agents = [Agent::new("before", start, &ask)?, Agent::new("after", trained, &ask)?];
     for (number, chunk) in chunks.iter().enumerate() {
         for agent in &mut agents {
             agent.section(&text[chunk.start..chunk.end], (number + 1, chunks.len()), &bar)?;
@@ -80,8 +95,8 @@ pub fn one(item: &Item, start: &Loaded, trained: &Loaded) -> Result<Value> {
         bar.inc(1);
     }
     bar.finish_and_clear();
-    let [untrained, read] = agents.each_mut().map(|agent| agent.conclude());
-    let replies = [window, untrained?, read?];
+    let [before, after] = agents.each_mut().map(|agent| agent.conclude());
+    let replies = [window, before?, after?];
     let rule: Rule = item.rule.parse()?;
     let mut right = Vec::new();
     for (name, reply) in READERS.iter().zip(&replies) {
@@ -162,8 +177,8 @@ impl Agent {
         if after != before {
             self.changes += 1;
             let line = match self.changes {
-                n if n <= SHOWN => format!("  {number:>4}/{all} {:<9} {}", self.name, after.replace('\n', " ")),
-                n if n == SHOWN + 1 => format!("  {number:>4}/{all} {:<9} … and so on", self.name),
+                n if n <= SHOWN => format!("  {number:>4}/{all} {:<6} {}", self.name, after.replace('\n', " ")),
+                n if n == SHOWN + 1 => format!("  {number:>4}/{all} {:<6} … and so on", self.name),
                 _ => return Ok(()),
             };
             match bar.is_hidden() {

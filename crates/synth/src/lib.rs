@@ -1,0 +1,55 @@
+//! Documents in, verified multi-hop questions out (§3 of the paper, whose data and code were never published).
+//!
+//! ```text
+//! documents ─► Corpus (classes, filters, near-duplicates) ─► facts ─► Graph ─► walks ─► questions ──┐
+//!                                                              └─► tables ─► SQL ─► questions ──────┼─► context ─► checks ─► rows
+//!                                                              └─► dialogues ─► quotes ─────────────┘                 └─► rejects
+//! ```
+//!
+//! Everything here is a function of its arguments and a seed: no files, no clock, no threads, so that the same corpus and the same seed
+//! give the same rows on every machine and in a browser. A row carries its [`data::Derivation`], and [`audit`] computes it again.
+
+mod ask;
+mod audit;
+mod candidate;
+mod checks;
+mod choice;
+mod context;
+mod corpus;
+mod describe;
+mod dialogue;
+mod fact;
+mod graph;
+mod hash;
+mod measure;
+mod mutate;
+mod near;
+mod overlap;
+mod plan;
+mod row;
+#[cfg(feature = "sql")]
+mod sql;
+#[cfg(feature = "sql")]
+mod table;
+mod trial;
+mod walk;
+
+pub use audit::{Audit, Finding, audit};
+pub use candidate::{Candidate, Reject};
+pub use checks::{Checks, STEPS, Waterfall};
+pub use choice::{multiple_choice, others};
+pub use context::{Context, Shelf, assemble, part_title};
+pub use corpus::{Class, Corpus, CorpusReport, Filters, Source, names_something, parts};
+pub use dialogue::{DialogueSettings, dialogues};
+pub use fact::facts;
+pub use graph::{Feasible, Graph, GraphReport};
+pub use mutate::holds_if;
+pub use overlap::Benchmarks;
+pub use plan::{Ask, Event, Ground, Group, Maker, Outcome, Tried, make};
+pub use row::{item, row_id};
+#[cfg(feature = "sql")]
+pub use sql::{SqlError, run as run_sql};
+#[cfg(feature = "sql")]
+pub use table::{TableSettings, mutated, numeric};
+pub use trial::{Trial, TrialError, TrialSettings};
+pub use walk::{WalkSettings, chains};
