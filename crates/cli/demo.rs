@@ -13,7 +13,7 @@ use anyhow::Result;
 #[derive(clap::Args)]
 #[command(
     args_conflicts_with_subcommands = true,
-    after_help = "Examples:\n  longhand demo\n  longhand demo --plant \"Mara Voss sold the mill in 1931\"\n  longhand demo --acts 2 --words 200000\n  longhand demo --model tiny-run/stage-4/model --start tiny-run/far/model\n  longhand demo speech"
+    after_help = "Examples:\n  longhand demo\n  longhand demo --plant \"Mara Voss sold the mill in 1931\"\n  longhand demo --acts 2 --words 200000\n  longhand demo --model tiny-run/stage-4/model --start tiny-run/steady/model\n  longhand demo speech"
 )]
 pub struct DemoArgs {
     #[command(subcommand)]

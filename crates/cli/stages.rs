@@ -19,7 +19,7 @@ use config::{Action, Score, Stage, Stages};
 
 #[derive(clap::Args)]
 #[command(
-    after_help = "Example:\n  longhand stages configs/stages/tiny.toml --list\n  longhand stages configs/stages/tiny.toml --out tiny-run\n  longhand stages configs/stages/tiny.toml --out tiny-run --pack tiny --start far"
+    after_help = "Example:\n  longhand stages configs/stages/tiny.toml --list\n  longhand stages configs/stages/tiny.toml --out tiny-run\n  longhand stages configs/stages/tiny.toml --out tiny-run --pack tiny --start steady"
 )]
 pub struct StagesArgs {
     /// The stages: configs/stages has some.

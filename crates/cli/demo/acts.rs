@@ -52,7 +52,7 @@ pub struct ActsArgs {
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1,2,3")]
     acts: Vec<u8>,
     /// Words of the long document.
-    #[arg(long, value_name = "N", default_value_t = 24_000)]
+    #[arg(long, value_name = "N", default_value_t = 2_400)]
     words: usize,
     /// Where the learning run goes, with its report; longhand-runs/demo-SEED unless told otherwise.
     #[arg(long, value_name = "DIR")]
