@@ -85,7 +85,8 @@ impl Cache {
         let folder = path.parent().unwrap_or(&self.0.folder);
         fs::create_dir_all(folder)?;
         let reply = serde_json::to_value(reply)?;
-        let record = json!({"version": VERSION, "key": key.to_string(), "model": model, "sha256": checksum(&reply), "reply": reply});
+        let record =
+            json!({"version": VERSION, "key": key.to_string(), "model": model, "sha256": checksum(&reply.to_string()), "reply": reply});
         let mut file = tempfile::Builder::new().prefix(".writing-").tempfile_in(folder)?;
         file.write_all(record.to_string().as_bytes())?;
         file.as_file().sync_all()?;
@@ -173,14 +174,16 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn read(path: &Path, key: &Key) -> Option<ChatReply> {
-    let mut record: Value = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
-    let reply = record.get_mut("reply")?.take();
-    let whole = record["version"] == VERSION && record["key"] == key.to_string() && record["sha256"] == checksum(&reply);
-    if whole { serde_json::from_value(reply).ok() } else { None }
+    let text = fs::read_to_string(path).ok()?;
+    let mut record: Value = serde_json::from_str(&text).ok()?;
+    // The bytes as they were written: a number that is read and written again may end in another digit.
+    let written = text.split_once("\"reply\":")?.1.strip_suffix('}')?;
+    let whole = record["version"] == VERSION && record["key"] == key.to_string() && record["sha256"] == checksum(written);
+    if whole { serde_json::from_value(record.get_mut("reply")?.take()).ok() } else { None }
 }
 
-fn checksum(value: &Value) -> String {
-    hex(&Sha256::digest(value.to_string()))
+fn checksum(reply: &str) -> String {
+    hex(&Sha256::digest(reply))
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -210,3 +210,18 @@ fn a_reply_that_cannot_be_kept_is_given_out_all_the_same() {
     cache.put(&key, "m", &reply).unwrap();
     assert_eq!(cache.get(&key), Some(reply));
 }
+
+/// Digits that a reader of JSON may round another way must not make a kept reply unknown.
+#[test]
+fn log_probabilities_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::open(folder.path()).unwrap();
+    for seed in 0..300_u64 {
+        let logprobs: Vec<f32> =
+            (0..8_u64).map(|at| -1.0 / (1.0 + (seed * 8 + at).wrapping_mul(0x9e37_79b9_7f4a_7c15) as f32 / 1e9)).collect();
+        let reply = ChatReply { text: "a".into(), token_ids: vec![1], logprobs, stop: StopReason::Eos, usage: Usage::default() };
+        let key = Key::new(&seed.to_string(), &request("hi"));
+        cache.put(&key, "m", &reply).unwrap();
+        assert_eq!(cache.get(&key), Some(reply));
+    }
+}
