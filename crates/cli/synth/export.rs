@@ -259,10 +259,12 @@ impl Group<'_> {
         for row in rows {
             let texts = of(row);
             if texts.is_empty() {
-                (defined.push(0), repeated.push(0));
+                defined.push(0);
+                repeated.push(0);
             }
             for (at, text) in texts.into_iter().enumerate() {
-                (defined.push(1), repeated.push(i16::from(at > 0)));
+                defined.push(1);
+                repeated.push(i16::from(at > 0));
                 values.push(ByteArray::from(text.into_bytes()));
             }
         }
@@ -287,6 +289,19 @@ impl Group<'_> {
 mod tests {
     use super::*;
     use parquet::file::reader::{FileReader, SerializedFileReader};
+    use parquet::record::Field;
+
+    /// What another reader of the file would see.
+    fn value(field: &Field) -> Value {
+        match field {
+            Field::Str(text) => text.clone().into(),
+            Field::Int(number) => (*number).into(),
+            Field::Bytes(bytes) => String::from_utf8_lossy(bytes.data()).into_owned().into(),
+            Field::Group(row) => row.get_column_iter().map(|(name, field)| (name.clone(), value(field))).collect(),
+            Field::ListInternal(list) => list.elements().iter().map(value).collect(),
+            other => panic!("{other:?}"),
+        }
+    }
 
     fn written(to: Columns, ending: &str, rows: usize) -> Vec<Value> {
         let folder = tempfile::TempDir::new().unwrap();
@@ -304,7 +319,7 @@ mod tests {
             return text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         }
         let reader = SerializedFileReader::new(File::open(&out).unwrap()).unwrap();
-        reader.get_row_iter(None).unwrap().map(|row| row.unwrap().to_json_value()).collect()
+        reader.get_row_iter(None).unwrap().map(|row| value(&Field::Group(row.unwrap()))).collect()
     }
 
     #[test]

@@ -175,6 +175,7 @@ fn remarks(text: &str) -> bool {
 mod tests {
     use super::*;
 
+    #[allow(clippy::type_complexity)] // what a test looks at
     fn read(text: &str) -> Vec<(&str, Option<(f64, String, Option<i32>)>)> {
         list(text).into_iter().map(|e| (&text[e.start..e.end], e.measure.map(|m| (m.value, m.unit, m.year)))).collect()
     }

@@ -241,6 +241,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    #[allow(clippy::type_complexity)] // what a test looks at
     fn said(value: &str) -> Option<(String, Vec<(f64, Option<i32>)>)> {
         let read = figures(value)?;
         Some((read.unit, read.figures.into_iter().map(|figure| (figure.value, figure.year)).collect()))

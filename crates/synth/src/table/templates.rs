@@ -197,7 +197,7 @@ mod tests {
             };
             let Ok((answer, ask)) = asked(template.name, &columns, kind, seed) else { continue };
             // `a is above 2.5 km`, `b below 35 km`: the rows that fulfil all conditions in the words.
-            let mut inside = vec![true; 5];
+            let mut inside = [true; 5];
             for (name, values) in [("a", a), ("b", b), ("c", c)] {
                 for (words, above) in [(" is above ", true), (" above ", true), (" is below ", false), (" below ", false)] {
                     let Some((_, rest)) = ask.split_once(&format!(" {name}{words}")) else { continue };

@@ -231,7 +231,7 @@ impl<'a> Maker<'a> {
             answers.retain(|other| texts.iter().any(|text| text.contains(&normal(other))));
             answers.insert(0, first);
         }
-        let never: BTreeSet<usize> = description.unread.iter().flat_map(|node| unread(node)).collect();
+        let never: BTreeSet<usize> = description.unread.iter().flat_map(unread).collect();
         if never.iter().any(|document| seen.contains(document)) {
             return reject("unique", format!("a document of the chain may fit the description of {}", title(0)));
         }
