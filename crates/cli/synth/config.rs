@@ -187,10 +187,10 @@ mod tests {
         let table: toml::Table = Config::TEMPLATE.parse().unwrap();
         let keys = |name: &str| table[name].as_table().unwrap().keys().cloned().collect::<Vec<_>>();
         let filters =
-            ["min_tokens", "max_tokens", "max_repeated_lines", "max_repeated_words", "languages", "min_numbers", "near_duplicate"];
+            ["languages", "max_repeated_lines", "max_repeated_words", "max_tokens", "min_numbers", "min_tokens", "near_duplicate"];
         assert_eq!(keys("filters"), filters);
-        assert_eq!(keys("checks"), ["searchable", "benchmarks"]);
-        assert_eq!((keys("trial"), config.trial), (vec!["closed_book".into(), "tries".into(), "reply".into()], TrialSettings::default()));
+        assert_eq!(keys("checks"), ["benchmarks", "searchable"]);
+        assert_eq!((keys("trial"), config.trial), (vec!["closed_book".into(), "reply".into(), "tries".into()], TrialSettings::default()));
     }
 
     #[test]

@@ -300,7 +300,7 @@ mod tests {
     fn documents_cannot_write_into_the_page() {
         let row = json!({
             "id": "r", "task": "reading", "prompt": "Doc 1: T\na <script>x</script> b", "answers": ["<b>"], "rule": "contain", "tokens": 1200,
-            "question": "Who & <i>what</i>?", "documents": [{"id": "d", "title": "T", "sha256": "", "start": 9, "end": 32, "gold": true}],
+            "question": "Who & <i>what</i>?", "documents": [{"id": "d", "title": "T", "sha256": "", "start": 9, "end": 31, "gold": true}],
             "derivation": {"version": 1, "engine": "graph", "paradigm": "multi_fact", "checks": [],
                 "facts": [{"id": "f", "subject": "T", "relation": "<r>", "value": "<script>x</script>", "span": {"doc": "d", "start": 2, "end": 20}}]}
         });
