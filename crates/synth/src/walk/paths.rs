@@ -24,11 +24,7 @@ pub fn random_walk(view: &View, start: usize, hops: usize, random: &mut Random) 
     while path.links.len() < hops {
         let here = path.nodes[path.nodes.len() - 1];
         let fits = |link: &usize| !path.nodes.contains(&view.links[*link].to) && !monotonous(view, &path.links, *link);
-        let onward: Vec<usize> = view.out[here].iter().copied().filter(fits).collect();
-        if onward.is_empty() {
-            return None;
-        }
-        let link = onward[random.below(onward.len())];
+        let link = one_of(&view.out[here], fits, random)?;
         path.links.push(link);
         path.nodes.push(view.links[link].to);
     }
@@ -65,15 +61,17 @@ pub fn towards(view: &View, target: usize, hops: usize, random: &mut Random) -> 
             let Link { to, relation, .. } = view.links[*link];
             relations.contains(&relation) && distance[to] == Some(left) && !monotonous(view, &path.links, *link)
         };
-        let onward: Vec<usize> = view.out[here].iter().copied().filter(nearer).collect();
-        if onward.is_empty() {
-            return None;
-        }
-        let link = onward[random.below(onward.len())];
+        let link = one_of(&view.out[here], nearer, random)?;
         path.links.push(link);
         path.nodes.push(view.links[link].to);
     }
     Some(path)
+}
+
+/// One of the links that may be taken.
+fn one_of(links: &[usize], may: impl Fn(&usize) -> bool, random: &mut Random) -> Option<usize> {
+    let onward: Vec<usize> = links.iter().copied().filter(may).collect();
+    if onward.is_empty() { None } else { Some(onward[random.below(onward.len())]) }
 }
 
 /// A few relations, one of which leads to the target.
