@@ -1,10 +1,12 @@
 //! `longhand data`: what a file of training rows holds, before a training does.
 
 mod copies;
+mod hard;
 mod join;
 mod notes;
 mod rate;
 mod recall;
+mod swap;
 mod world;
 
 use std::io::Write;
@@ -38,10 +40,14 @@ enum What {
     World(world::WorldArgs),
     /// The rows of several files as one.
     Join(join::JoinArgs),
+    /// The rows whose replies a model finds least likely: what is left to learn.
+    Hard(hard::HardArgs),
     /// Random words to be repeated: they teach a model made from nothing to look back.
     Copies(copies::CopiesArgs),
     /// Sentences of random words and questions about them: they teach a model made from nothing to find and to quote.
     Recall(recall::RecallArgs),
+    /// Rows with other words for their numbers: they teach to copy what no lesson has.
+    Swap(swap::SwapArgs),
     /// Lessons in reading with notes, from items whose evidence is known: a row for each turn of the agent.
     Notes(notes::NotesArgs),
 }
@@ -74,8 +80,10 @@ pub fn run(args: &DataArgs) -> Result<()> {
         What::Pick(args) => rate::pick(args),
         What::World(args) => world::run(args),
         What::Join(args) => join::run(args),
+        What::Hard(args) => hard::run(args),
         What::Copies(args) => copies::run(args),
         What::Recall(args) => recall::run(args),
+        What::Swap(args) => swap::run(args),
         What::Notes(args) => notes::run(args),
     }
 }

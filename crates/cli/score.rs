@@ -1,6 +1,6 @@
 //! `longhand score`: the share of items that a model answers rightly, in one of four ways to read.
 
-mod loss;
+pub mod loss;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -108,7 +108,7 @@ impl Share {
 /// Runs the verb.
 pub fn run(args: &ScoreArgs) -> Result<()> {
     if args.loss {
-        let cost = loss::measure(args)?;
+        let cost = loss::costs(&args.items, &args.model, &args.machine)?;
         match args.json {
             true => println!("{}", cost.json()),
             false => cost.say(),
@@ -129,7 +129,7 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
 pub fn of(words: &[String]) -> Result<Value> {
     let args = Alone::try_parse_from(words)?.args;
     if args.loss {
-        return Ok(loss::measure(&args)?.json());
+        return Ok(loss::costs(&args.items, &args.model, &args.machine)?.json());
     }
     let (scored, seconds) = answer(&args)?;
     let found = Found::of(&scored, seconds);

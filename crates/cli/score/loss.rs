@@ -1,4 +1,6 @@
-//! `longhand score --loss`: what the tokens of given replies cost a model, on rows as a training takes them.
+//! `longhand score --loss` and `longhand data hard`: what the tokens of given replies cost a model, on rows as a training takes them.
+
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -7,7 +9,7 @@ use serde_json::{Value, json};
 use train::config::{DataSection, Duplicates, Format, Loss};
 use train::sft::{ChatFormat, Dataset};
 
-use super::ScoreArgs;
+use crate::args::MachineArgs;
 use crate::load;
 
 /// Nats per token of the replies.
@@ -20,17 +22,17 @@ pub struct Cost {
 }
 
 /// Runs every row once.
-pub fn measure(args: &ScoreArgs) -> Result<Cost> {
-    let (model, checkpoint, kv) = load::model(&args.model, &args.machine, Precision::Exact, None)?;
+pub fn costs(file: &Path, model: &str, machine: &MachineArgs) -> Result<Cost> {
+    let (model, checkpoint, kv) = load::model(model, machine, Precision::Exact, None)?;
     let chat = ChatFormat::new(&checkpoint)?;
     let section = DataSection {
-        file: args.items.display().to_string(),
+        file: file.display().to_string(),
         format: Format::Auto,
         max_length: model.max_positions,
         duplicates: Duplicates::Keep,
         loss: Loss::Replies,
     };
-    let data = Dataset::read(&args.items, &chat, &section, |_| {})?;
+    let data = Dataset::read(file, &chat, &section, |_| {})?;
     let style = ProgressStyle::with_template("{bar:24} {pos}/{len} rows  {eta} left");
     let bar = ProgressBar::new(data.examples.len() as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     let begun = std::time::Instant::now();
@@ -45,7 +47,7 @@ pub fn measure(args: &ScoreArgs) -> Result<Cost> {
     }
     bar.finish_and_clear();
     let tokens = each.iter().map(|(_, tokens)| tokens).sum();
-    ensure!(tokens > 0, "{} has no reply to score", args.items.display());
+    ensure!(tokens > 0, "{} has no reply to score", file.display());
     Ok(Cost { rows: each.len(), tokens, each, seconds: begun.elapsed().as_secs_f64() })
 }
 
@@ -55,6 +57,11 @@ impl Cost {
         let mean = self.each.iter().map(|(sum, _)| sum).sum::<f64>() / self.tokens as f64;
         let spread: f64 = self.each.iter().map(|(sum, tokens)| (sum - mean * *tokens as f64).powi(2)).sum();
         (mean, 1.96 * spread.sqrt() / self.tokens as f64)
+    }
+
+    /// -log p of each row's replies, in nats.
+    pub fn rows(&self) -> Vec<f64> {
+        self.each.iter().map(|(sum, _)| *sum).collect()
     }
 
     /// For programs.
