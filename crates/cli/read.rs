@@ -73,11 +73,12 @@ pub struct ReadOptions {
     /// Whole or through memory.
     #[arg(long, value_enum, default_value = "auto")]
     pub mode: ReadMode,
-    /// Ask for one verbatim quote with each note, and drop notes whose quote does not stand there.
+    /// Ask for one verbatim quote with each note, and drop notes whose quote does not stand there. With --short: drop new notes whose names
+    /// and numbers do not stand in the section.
     #[arg(long)]
     pub quotes: bool,
     /// Prompts of a few words, for small models that were trained on them.
-    #[arg(long, conflicts_with = "quotes")]
+    #[arg(long)]
     pub short: bool,
     /// Tokens of room for thinking before each reply; as the model's template says unless told otherwise.
     #[arg(long, value_name = "N")]
@@ -223,7 +224,7 @@ impl<'a> Watcher<'a> {
         let live = std::io::stderr().is_terminal() && !json;
         let index = Cited::new(documents);
         let outline = settings.mode == Mode::Outline;
-        let cited = (0..questions).map(|_| index.afresh().with_quotes(settings.quotes).with_outline(outline)).collect();
+        let cited = (0..questions).map(|_| index.afresh().with_quotes(settings.quotes && !settings.short).with_outline(outline)).collect();
         Self { documents, cited, json, bar: ProgressBar::hidden(), chunks: 0, since: Instant::now(), turns: 0, live, outline }
     }
 
@@ -293,7 +294,7 @@ impl<'a> Watcher<'a> {
             MemoryOutcome::MissingTags => " (not in the form asked for: the whole reply was taken)".into(),
             MemoryOutcome::KeptPrevious => " (empty reply: the memory was kept)".into(),
             MemoryOutcome::Collapsed { removed } => format!(" ({removed} repeated lines dropped)"),
-            MemoryOutcome::Unproven { removed } => format!(" ({removed} notes dropped: their quotes do not stand here)"),
+            MemoryOutcome::Unproven { removed } => format!(" ({removed} notes dropped: what they say does not stand here)"),
             MemoryOutcome::RanOn { tokens } => {
                 format!(" (a memory of {tokens} tokens without an end: only what the question names was added)")
             }

@@ -56,6 +56,9 @@ pub struct ScoreArgs {
     /// Prompts of a few words, for models that were trained on them.
     #[arg(long)]
     short: bool,
+    /// Notes must be proven by the section they come from (`longhand read --quotes`).
+    #[arg(long)]
+    quotes: bool,
     /// Tokens an answer may have.
     #[arg(long, value_name = "N", default_value_t = 256)]
     max_new_tokens: usize,
@@ -63,7 +66,7 @@ pub struct ScoreArgs {
     #[arg(long, value_name = "N", default_value_t = 32)]
     together: usize,
     /// Not replies of its own: what the replies of rows (as a training takes them) cost it, in nats a token.
-    #[arg(long, conflicts_with_all = ["read", "short", "out"])]
+    #[arg(long, conflicts_with_all = ["read", "short", "quotes", "out"])]
     loss: bool,
     /// Every item with its reply and reward, a JSON object a line.
     #[arg(long, value_name = "FILE")]
@@ -189,7 +192,7 @@ fn answer(args: &ScoreArgs) -> Result<(Vec<Scored>, f64)> {
     let (model, checkpoint, kv) = load::model(&args.model, &args.machine, Precision::Exact, None)?;
     let chat = ChatFormat::new(&checkpoint)?;
     let plan = if args.short { 0 } else { args.plan };
-    let memory = Memory { chunk: args.chunk, memory: args.memory, plan, short: args.short };
+    let memory = Memory { chunk: args.chunk, memory: args.memory, plan, short: args.short, quotes: args.quotes };
     let (way, max_new_tokens, together) = (args.read, args.max_new_tokens, args.together);
     let reader = Reader { model: &model, chat: &chat, kv, way, memory, max_new_tokens, together };
     let all = read(&args.items)?;

@@ -40,7 +40,8 @@ pub struct ReadSettings {
     pub answer: usize,
     /// Whole or through memory.
     pub mode: Mode,
-    /// Ask for one verbatim quote a note, and drop notes whose quote does not stand there ([`Mode::Memory`]).
+    /// Ask for one verbatim quote a note, and drop notes whose quote does not stand there ([`Mode::Memory`]). With `short` no quote is asked
+    /// for: a new note is dropped whose names and numbers do not all stand in the section it comes from.
     pub quotes: bool,
     /// Give a model that does not think the first words of each update. The smallest models copy the form alone after them.
     pub begin: bool,

@@ -4,7 +4,7 @@ use data::MemoryOutcome;
 use tokenizer::{Tokenizer, TokenizerError};
 
 use crate::prompts;
-use crate::proven::keep_proven;
+use crate::proven::{keep_named, keep_proven};
 use crate::reply::{NextState, cut_to, read_memory, read_short, read_update, spoken};
 use crate::settings::{Mode, ReadSettings};
 
@@ -63,7 +63,14 @@ pub(crate) fn next(
         _ if settings.short => read_short(said, memory, settings.memory, tokenizer)?,
         _ => read_update(said, (memory, plan), question, settings.memory, tokenizer)?,
     };
-    let next = if settings.quotes { keep_proven(next, memory, section) } else { next };
+    let next = match (settings.quotes, settings.short) {
+        (true, true) => {
+            let next = keep_named(next, memory, section);
+            NextState { memory: cut_to(&next.memory, settings.memory, tokenizer)?, ..next }
+        }
+        (true, false) => keep_proven(next, memory, section),
+        (false, _) => next,
+    };
     Ok(NextState { plan: cut_to(&next.plan, settings.plan, tokenizer)?, ..next })
 }
 

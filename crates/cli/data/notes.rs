@@ -50,7 +50,7 @@ pub fn run(args: &NotesArgs) -> Result<()> {
     ensure!((0.0..=1.0).contains(&args.same), "--same is a share, from 0 to 1, not {}", args.same);
     let (checkpoint, path) = load::checkpoint(&args.model)?;
     let chat = ChatFormat::new(&checkpoint).with_context(|| format!("cannot use {} to make tokens", path.display()))?;
-    let memory = Memory { chunk: args.chunk, memory: args.memory, plan: 0, short: true };
+    let memory = Memory { chunk: args.chunk, memory: args.memory, plan: 0, short: true, quotes: false };
     let name = args.items.display().to_string();
     let bytes = File::open(&args.items).with_context(|| format!("cannot read {name}"))?;
     let file = File::options().write(true).create_new(true).open(&args.out);

@@ -52,7 +52,7 @@ pub struct ActsArgs {
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1,2,3")]
     acts: Vec<u8>,
     /// Words of the long document.
-    #[arg(long, value_name = "N", default_value_t = 2_400)]
+    #[arg(long, value_name = "N", default_value_t = 24_000)]
     words: usize,
     /// Where the learning run goes, with its report; longhand-runs/demo-SEED unless told otherwise.
     #[arg(long, value_name = "DIR")]
@@ -123,7 +123,7 @@ pub fn run(args: &ActsArgs) -> Result<()> {
 fn loaded(args: &ActsArgs, name: &str) -> Result<Loaded> {
     let (model, checkpoint, kv) = load::model(name, &args.machine, Precision::Exact, None)?;
     let chat = ChatFormat::new(&checkpoint)?;
-    let memory = Memory { chunk: args.chunk, memory: args.memory, plan: 0, short: true };
+    let memory = Memory { chunk: args.chunk, memory: args.memory, plan: 0, short: true, quotes: true };
     let room = model.config.max_positions.saturating_sub(args.window.max(args.chunk + 2 * args.memory));
     ensure!(
         room >= ROOM,

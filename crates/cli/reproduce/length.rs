@@ -42,6 +42,9 @@ pub struct LengthArgs {
     /// Prompts of a few words, for models that were trained on them.
     #[arg(long)]
     short: bool,
+    /// Notes must be proven by the section they come from (`longhand read --quotes`).
+    #[arg(long)]
+    quotes: bool,
     /// The facts of a question stand anywhere, not in the order in which a reader needs them.
     #[arg(long)]
     unordered: bool,
@@ -166,6 +169,9 @@ fn words(args: &LengthArgs, reader: &Reader, items: &Path) -> Vec<String> {
     words.extend(["--max-new-tokens", "24", "--together", "24"]);
     if args.short {
         words.push("--short");
+    }
+    if args.quotes {
+        words.push("--quotes");
     }
     words.into_iter().map(String::from).collect()
 }

@@ -8,7 +8,7 @@ use train::rl::memory::{Memory, parts};
 use train::sft::ChatFormat;
 use world::{Split, World, WorldSettings};
 
-const MEMORY: Memory = Memory { chunk: 64, memory: 96, plan: 0, short: true };
+const MEMORY: Memory = Memory { chunk: 64, memory: 96, plan: 0, short: true, quotes: false };
 
 fn chat() -> ChatFormat {
     let tokenizer = Tokenizer::from_json(world::tokenizer_json().as_bytes()).unwrap();

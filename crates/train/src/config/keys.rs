@@ -54,7 +54,7 @@ pub(super) const KEYS: Keys = &[
             "skip_truncated",
         ],
     ),
-    ("memory", &["chunk", "memory", "plan", "short"]),
+    ("memory", &["chunk", "memory", "plan", "short", "quotes"]),
     ("advantage", &["center", "scale"]),
     ("aepo", &["mode", "low", "high"]),
     ("clip", &["unit", "which", "threshold", "quantile", "share"]),

@@ -122,6 +122,7 @@ fn memory(document: &Document<'_>) -> Result<Memory, ConfigError> {
         memory: read_or(get("memory"), default.memory, tokens)?,
         plan: if short { 0 } else { read_or(get("plan"), default.plan, tokens)? },
         short,
+        quotes: read_or(get("quotes"), default.quotes, |e| e.flag())?,
     })
 }
 
@@ -245,9 +246,12 @@ pub(super) fn result_keys(recipe: &Recipe) -> Vec<(&'static str, String)> {
         let nats = |value: Option<f64>| value.map_or("of the first steps".into(), |value| format!("{value:e}"));
         keys.extend([("aepo.low", nats(thresholds.map(|t| t.low))), ("aepo.high", nats(thresholds.map(|t| t.high)))]);
     }
-    if let Some(Memory { chunk: _, memory, plan, short }) = memory {
+    if let Some(Memory { chunk: _, memory, plan, short, quotes }) = memory {
         let numbers = [("memory.memory", memory.to_string()), ("memory.plan", plan.to_string()), ("memory.short", short.to_string())];
         keys.extend(numbers);
+        if *quotes {
+            keys.push(("memory.quotes", "true".into()));
+        }
     }
     keys.push(("clip.unit", name(&UNITS, &clip.map(|clip| clip.unit))));
     if let Some(Clip { which, .. }) = clip {

@@ -25,22 +25,24 @@ pub struct Memory {
     pub plan: usize,
     /// Prompts of a few words, without a plan: for small models.
     pub short: bool,
+    /// Notes must be proven: [`ReadSettings::quotes`].
+    pub quotes: bool,
 }
 
 impl Default for Memory {
     /// The paper's (§2.6, §3).
     fn default() -> Self {
-        Self { chunk: 32 * 1024, memory: 15 * 1024, plan: 1024, short: false }
+        Self { chunk: 32 * 1024, memory: 15 * 1024, plan: 1024, short: false, quotes: false }
     }
 }
 
 impl Memory {
     /// As the agent takes it. `answer`: tokens of the answer.
     pub fn settings(&self, answer: usize) -> ReadSettings {
-        let Self { chunk, memory, plan, short } = *self;
+        let Self { chunk, memory, plan, short, quotes } = *self;
         let window = chunk + 2 * (memory + plan) + answer;
         // A window that holds a turn; training counts its own rows.
-        ReadSettings { chunk, memory, plan, answer, short, mode: Mode::Memory, thinking: 0, ..ReadSettings::for_window(window, false) }
+        ReadSettings { chunk, memory, plan, answer, short, quotes, mode: Mode::Memory, thinking: 0, ..ReadSettings::for_window(window, false) }
     }
 
     /// Tokens that the reply of a turn may have.
