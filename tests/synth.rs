@@ -9,6 +9,13 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+#[path = "synth/agents.rs"]
+mod agents;
+#[path = "../crates/server/tests/common/mod.rs"]
+mod common;
+#[path = "synth/extract.rs"]
+mod extract;
+
 fn longhand(args: &[&str], folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_longhand"));
     command.args(args).current_dir(folder);

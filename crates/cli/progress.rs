@@ -17,6 +17,11 @@ pub fn rows(total: u64, what: &str) -> ProgressBar {
     bar(total, what, "{msg} {bar:30} {pos}/{len} rows, {eta} left")
 }
 
+/// A bar over documents with time left.
+pub fn documents(total: u64, what: &str) -> ProgressBar {
+    bar(total, what, "{msg} {bar:30} {pos}/{len} documents, {eta} left")
+}
+
 fn bar(total: u64, what: &str, template: &str) -> ProgressBar {
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(total).with_style(style).with_message(what.to_string())

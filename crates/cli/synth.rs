@@ -10,9 +10,11 @@
 //! ```
 
 mod audit;
+mod calls;
 pub mod config;
 mod corpus;
 mod export;
+mod extract;
 mod model;
 mod page;
 mod summary;
@@ -22,10 +24,10 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use ::synth::{Ask, Benchmarks, Candidate, Event, Group, Outcome, Reject, Tried, make};
+use ::synth::{Ask, Benchmarks, Call, Candidate, Event, Group, Maker, Outcome, Reject, Tried, agent_cost, make};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::Subcommand;
-use data::Item;
+use data::{ChatRequest, Item};
 use indicatif::ProgressBar;
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -98,7 +100,7 @@ fn synthesise(args: &RunArgs) -> Result<()> {
         return files.show(args.json);
     }
     let benchmarks = config.benchmarks()?;
-    let read = Read::new(&config)?;
+    let mut read = Read::new(&config)?;
     read.show();
     if args.dry_run {
         return dry(&config, &read, &benchmarks, args.json);
@@ -106,16 +108,28 @@ fn synthesise(args: &RunArgs) -> Result<()> {
     ensure!(!read.corpus.sources.is_empty(), "no document was admitted: the reasons stand above, and [filters] sets the bounds");
 
     let begun = Instant::now();
-    let ground = read.ground(&benchmarks);
-    let mut writer = Writer::new(&files, &config)?;
-    let mut failed = None;
     let asked = match &config.model {
         Some(settings) => Some(Asked::open(settings, &config.trial, &args.machine, &args.out, args.replay)?),
         None => None,
     };
+    if let (Some(settings), Some(asked)) = (&config.extract, &asked) {
+        extract::run(settings, &mut read, asked)?;
+    }
+    let ground = read.ground(&benchmarks);
+    let mut writer = Writer::new(&files, &config)?;
+    let mut failed = None;
     let mut ask = asked.as_ref().map(|asked| |tried: Tried| asked.ask(tried));
     let ask = ask.as_mut().map(|ask| ask as &mut Ask);
-    let outcomes = make(&config.questions, &ground, config.checks.searchable, config.seed, ask, &mut |group, event| {
+    let (bar, mut calls) = (writer.bar.clone(), 0);
+    let mut call = asked.as_ref().map(|asked| {
+        move |requests: &[ChatRequest]| {
+            calls += requests.len();
+            bar.set_message(format!("making rows, {calls} calls of agents"));
+            asked.call(requests)
+        }
+    });
+    let call = call.as_mut().map(|call| call as &mut Call);
+    let outcomes = make(&config.questions, &ground, config.checks.searchable, config.seed, ask, call, &mut |group, event| {
         failed = writer.take(&config.questions[group], event).err();
         failed.is_none()
     });
@@ -158,9 +172,21 @@ fn dry(config: &Config, read: &Read, benchmarks: &Benchmarks, as_json: bool) -> 
             Ok(())
         };
         let ground = read.ground(benchmarks);
-        make(&config.questions, &ground, config.checks.searchable, config.seed, Some(&mut count), &mut |_, _| true)
+        // Agents' questions are not there before a model proposed them: what they cost is counted apart.
+        make(&config.questions, &ground, config.checks.searchable, config.seed, Some(&mut count), None, &mut |_, _| true)
             .map_err(anyhow::Error::msg)?;
+        for (number, group) in config.questions.iter().enumerate().filter(|(_, group)| group.engine == Maker::Agents) {
+            let cost = agent_cost(group, number, &ground, config.seed).map_err(anyhow::Error::msg)?;
+            (calls, prompts, replies) = (calls + cost.calls, prompts + cost.prompts, replies + cost.replies);
+            for (question, own, lengths) in cost.rows {
+                let (asked, answered) = config.trial.cost(question, own, &lengths);
+                (calls, prompts, replies) = (calls + answered / config.trial.reply, prompts + asked, replies + answered);
+            }
+        }
     }
+    let facts = extract::cost(config, read)?;
+    // A malformed reply is asked for once more.
+    (calls, prompts, replies) = (calls + 2 * facts.calls, prompts + 2 * facts.prompt_tokens, replies + 2 * facts.reply_tokens);
     if as_json {
         let plans: Vec<_> = plans.iter().map(|(group, says)| json!({"name": group.name(), "wanted": group.count, "says": says})).collect();
         println!(
@@ -171,6 +197,12 @@ fn dry(config: &Config, read: &Read, benchmarks: &Benchmarks, as_json: bool) -> 
     }
     for (group, says) in plans {
         println!("{:<18} {:>6} wanted; {says}", group.name(), group.count);
+    }
+    if facts.calls > 0 {
+        println!(
+            "{} calls, {} tokens of prompts, for facts of documents that state none outright, and as many again if all replies are malformed; what questions of those facts take is not known before",
+            facts.calls, facts.prompt_tokens
+        );
     }
     match config.model {
         None => println!("no model is asked: 0 calls, 0 tokens"),

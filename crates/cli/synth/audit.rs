@@ -5,12 +5,14 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use ::synth::{audit, holds_if};
+use ::synth::{audit, audit_kept, holds_if};
 use anyhow::{Context, Result, ensure};
 use data::{Derivation, Item};
 use serde::Deserialize;
 use serde_json::json;
 use world::Random;
+
+use super::calls::Kept;
 
 /// Findings that are named one by one.
 const NAMED: usize = 20;
@@ -51,8 +53,11 @@ pub fn run(args: &CheckArgs) -> Result<()> {
     let mut ids = BTreeSet::new();
     // relation → values, for changes.
     let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let kept = Kept::beside(&path)?;
     each(&path, &mut |item| {
-        let audit = audit(&item);
+        let mut audit = if kept.any() { audit_kept(&item, &|call| kept.reply(call)) } else { audit(&item) };
+        let said = kept.check(&item, &mut audit.not_run);
+        findings.extend(said.into_iter().map(|problem| (item.id.clone(), problem)));
         rows += 1;
         if !ids.insert(item.id.clone()) {
             findings.push((item.id.clone(), "another row has its id".to_string()));

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ::synth::{Benchmarks, Class, Filters, Group, TrialSettings};
+use ::synth::{Benchmarks, Class, ExtractSettings, Filters, Group, Maker, TrialSettings};
 use anyhow::{Context, Result, anyhow, ensure};
 use serde::Deserialize;
 use serde_json::Value;
@@ -29,6 +29,8 @@ pub struct Config {
     pub checks: CheckSettings,
     /// `[model]`: without one the checks that ask a model are not run, and rows say so.
     pub model: Option<ModelSettings>,
+    /// `[extract]`: with it the model is asked for the facts of documents that state none outright.
+    pub extract: Option<ExtractSettings>,
     /// `[trial]`: how often and how long the model tries.
     #[serde(default)]
     pub trial: TrialSettings,
@@ -142,7 +144,15 @@ impl Config {
         }
         ensure!((0.0..=1.0).contains(&config.checks.searchable), "checks.searchable = {} is no share of 0 to 1", config.checks.searchable);
         config.trial.check().map_err(|why| anyhow!("[trial]: {why}"))?;
+        if let Some(extract) = &config.extract {
+            extract.check().map_err(|why| anyhow!("[extract]: {why}"))?;
+            ensure!(config.model.is_some(), "[extract] asks a model, and there is no [model]: name = \"openai:URL#NAME\" is one");
+        }
         config.questions.iter().try_for_each(|group| group.check().map_err(anyhow::Error::msg))?;
+        let agents = config.questions.iter().find(|group| group.engine == Maker::Agents);
+        if let Some(group) = agents.filter(|_| config.model.is_none()) {
+            return Err(anyhow!("{}: it asks a model, and there is no [model]: name = \"openai:URL#NAME\" is one", group.name()));
+        }
         Ok(config)
     }
 
@@ -178,6 +188,7 @@ fn strings(value: &Value, each: &mut dyn FnMut(&str)) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ::synth::AgentSettings;
 
     #[test]
     fn the_template_is_a_configuration_with_every_key() {
@@ -191,6 +202,27 @@ mod tests {
         assert_eq!(keys("filters"), filters);
         assert_eq!(keys("checks"), ["benchmarks", "searchable"]);
         assert_eq!((keys("trial"), config.trial), (vec!["closed_book".into(), "reply".into(), "tries".into()], TrialSettings::default()));
+    }
+
+    #[test]
+    fn what_the_template_leaves_out_is_explained_with_every_key() {
+        let lines = Config::TEMPLATE.lines().skip_while(|line| *line != "# [extract]").take_while(|line| !line.is_empty());
+        let text: String = lines.map(|line| format!("{}\n", line.trim_start_matches("# "))).collect();
+        let table: toml::Table = text.parse().unwrap();
+        let extract = table["extract"].as_table().unwrap();
+        let keys: Vec<&str> = extract.keys().map(String::as_str).collect();
+        assert_eq!(keys, ["facts", "fields", "max_facts", "reply", "table", "tries"]);
+        assert_eq!(extract.clone().try_into::<ExtractSettings>().unwrap(), ExtractSettings::default());
+    }
+
+    #[test]
+    fn the_templates_agents_are_the_default_ones() {
+        let lines = Config::TEMPLATE.lines().skip_while(|line| !line.starts_with("# [questions.agents]"));
+        let text: String = lines.map(|line| format!("{}\n", line.trim_start_matches("# "))).collect();
+        let table: toml::Table = text.parse().unwrap();
+        let agents = table["questions"]["agents"].as_table().unwrap();
+        assert_eq!(agents.len(), 12);
+        assert_eq!(agents.clone().try_into::<AgentSettings>().unwrap(), AgentSettings::default());
     }
 
     #[test]
@@ -208,6 +240,12 @@ mod tests {
         assert!(with(paths, "engine = \"walks\"\ncount = 5").contains("unknown variant"));
         assert!(with(paths, "engine = \"graph\"\ncount = 5\nhop = 2").contains("unknown field"));
         assert!(with(paths, "engine = \"graph\"\ncount = 5\n[trial]\nclosed_book = 2").contains("at least 4"));
+        assert!(with(paths, "engine = \"graph\"\ncount = 5\n[extract]").contains("there is no [model]"));
+        assert!(with(paths, "engine = \"agents\"\ncount = 5").contains("agents, multi_hop: it asks a model, and there is no [model]"));
+        assert!(with(paths, "engine = \"agents\"\ncount = 5\nagents = {votes = 0}").contains("agents.votes is at least 1"));
+        assert!(with(paths, "engine = \"agents\"\ncount = 5\nagents = {vote = 1}").contains("unknown field"));
+        let nothing = "engine = \"graph\"\ncount = 5\n[model]\nname = \"m\"\n[extract]\nfacts = false";
+        assert!(with(paths, nothing).contains("[extract]: facts = false and table = false ask for nothing"));
         let checks = "engine = \"graph\"\ncount = 5\n[checks]\nsearchable = 30";
         assert!(with(paths, checks).contains("no share"));
     }

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Instant;
 
-use ::synth::{Benchmarks, Class, Corpus, Graph, Ground, Group, Maker, facts, names_something, part_title, parts};
+use ::synth::{Benchmarks, Class, Corpus, Extracted, Extraction, Graph, Ground, Group, Maker, facts, names_something, part_title, parts};
 use anyhow::{Context, Result, anyhow, ensure};
 use data::{Document, Fact, Place};
 use serde_json::{Value, json};
@@ -27,6 +27,10 @@ pub struct Read {
     pub graph: Graph,
     /// What lengths are measured with.
     pub tokenizer: Tokenizer,
+    /// How the model's facts came out, where it was asked for them.
+    pub extraction: Option<Extraction>,
+    /// Of each document admitted the `[[documents]]` that named it, by number.
+    entries: Vec<usize>,
     /// (path, why) of files that could not be opened.
     skipped: Vec<(String, String)>,
     /// It took so long.
@@ -41,9 +45,10 @@ impl Read {
             Some(path) => tokenizer(path)?,
             None => Tokenizer::approximate(),
         };
+        let (corpus, graph) = (Corpus::default(), Graph::default());
         let mut read =
-            Self { corpus: Corpus::default(), facts: Vec::new(), graph: Graph::default(), tokenizer, skipped: Vec::new(), seconds: 0.0 };
-        for entry in &config.documents {
+            Self { corpus, facts: Vec::new(), graph, tokenizer, extraction: None, entries: Vec::new(), skipped: Vec::new(), seconds: 0.0 };
+        for (number, entry) in config.documents.iter().enumerate() {
             for path in &entry.paths {
                 let opened = documents::open(path).map_err(|error| anyhow!("cannot read {}: {error}", path.display()))?;
                 let all = opened.documents.len();
@@ -56,6 +61,7 @@ impl Read {
                     }
                     document.id = id(path, &document.source);
                     read.add(document, entry, config)?;
+                    read.entries.resize(read.corpus.sources.len(), number);
                 }
             }
         }
@@ -85,6 +91,26 @@ impl Read {
         Ok(())
     }
 
+    /// Documents that state no facts outright and are no source code: (place among the sources, number of their `[[documents]]`).
+    pub fn prose(&self) -> Vec<(usize, usize)> {
+        let sources = self.corpus.sources.iter().zip(&self.facts).zip(&self.entries).enumerate();
+        sources.filter(|(_, ((source, facts), _))| facts.is_empty() && !source.document.code).map(|(at, (_, entry))| (at, *entry)).collect()
+    }
+
+    /// Takes what a model found, and links the documents anew.
+    pub fn take(&mut self, found: Extracted) {
+        for (document, facts) in found.facts {
+            self.facts[document] = facts;
+        }
+        self.extraction = Some(found.report);
+        self.graph = Graph::default();
+        for (source, facts) in self.corpus.sources.iter().zip(&self.facts) {
+            self.graph.add(source, facts.clone());
+        }
+        self.extraction.iter().flat_map(Extraction::lines).for_each(|line| eprintln!("{line}"));
+        self.show_links();
+    }
+
     /// For a person.
     pub fn show(&self) {
         let report = self.corpus.report();
@@ -102,6 +128,10 @@ impl Read {
             let example = example.map_or(String::new(), |(id, reject)| format!(" ({id}: {})", reject.reason));
             eprintln!("left out       {count:>6} for {check}{example}");
         }
+        self.show_links();
+    }
+
+    fn show_links(&self) {
         let graph = self.graph.report();
         eprintln!(
             "{} facts, {} entities, {} links of {} kinds; the longest walk found has {}; {} s",
@@ -133,6 +163,10 @@ impl Read {
                 let telling = self.facts.iter().filter(|facts| !facts.is_empty()).count();
                 format!("{telling} documents state facts")
             }
+            Maker::Agents => {
+                let (all, agents) = (self.corpus.sources.len(), &group.agents);
+                format!("clusters of {} of {all} documents, each visited {} times", agents.documents, agents.rounds)
+            }
         }
     }
 
@@ -143,7 +177,7 @@ impl Read {
         let classes: serde_json::Map<String, Value> = (report.classes.iter())
             .map(|(class, (documents, tokens))| (format!("{class:?}").to_lowercase(), json!({"documents": documents, "tokens": tokens})))
             .collect();
-        json!({
+        let mut out = json!({
             "classes": classes,
             "rejected": report.rejected,
             "skipped": self.skipped.len(),
@@ -151,7 +185,11 @@ impl Read {
                 "documents": graph.documents, "entities": graph.entities, "facts": graph.facts, "edges": graph.edges,
                 "relations": graph.relations, "unresolved": graph.unresolved.values().sum::<usize>(), "alone": graph.alone, "longest": graph.longest,
             },
-        })
+        });
+        if let Some(extraction) = &self.extraction {
+            out["extract"] = extraction.json();
+        }
+        out
     }
 
     /// A line for each document, admitted or not.

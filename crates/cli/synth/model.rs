@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use ::synth::{Trial, TrialError, TrialSettings, Tried};
+use ::synth::{Said, Trial, TrialError, TrialSettings, Tried};
+use agent::together;
 use anyhow::{Context, Result, ensure};
 use data::{BoxFuture, ChatError, ChatModel, ChatReply, ChatRequest, Message, OnToken};
 use serde::Deserialize;
@@ -36,6 +37,8 @@ pub struct ModelSettings {
 pub struct Asked {
     model: Box<dyn ChatModel>,
     settings: TrialSettings,
+    /// Whether it can hold its reply to a JSON schema. Others are asked for JSON in words alone.
+    schema: bool,
 }
 
 impl Asked {
@@ -52,9 +55,10 @@ impl Asked {
         } else if settings.name.starts_with("openai:") {
             ensure!(machine.is_default(), "--device, --adapter, --threads, --exact and --kv are for models on this machine");
             let mut client = ClientSettings::parse(&settings.name)?;
-            (client.window, client.cache) = (settings.window, Some(calls.clone()));
+            client.window = settings.window;
             client.budget = Budget { tokens: settings.max_tokens, calls: settings.max_calls };
-            Box::new(Client::connect(client, None)?)
+            // Kept here and not by the client, which shortens requests first: so a call has one key, whether it is made or replayed.
+            Box::new(Cached::new(Client::connect(client, None)?, Cache::open(&calls)?))
         } else {
             let bound = settings.max_calls.is_some() || settings.max_tokens.is_some();
             ensure!(!bound, "max_calls and max_tokens bound what a server may cost; {} runs here", settings.name);
@@ -65,7 +69,36 @@ impl Asked {
             fs::create_dir_all(&calls)?;
             fs::write(calls.join(ABOUT), format!("{:#}\n", json!({"name": model.name(), "window": model.window()})))?;
         }
-        Ok(Self { model, settings: trial.clone() })
+        Ok(Self { model, settings: trial.clone(), schema: settings.name.starts_with("openai:") })
+    }
+
+    /// The model, behind its cache.
+    pub fn model(&self) -> &dyn ChatModel {
+        &*self.model
+    }
+
+    /// Whether it can hold its reply to a JSON schema.
+    pub fn schema(&self) -> bool {
+        self.schema
+    }
+
+    /// The key of a call in the cache.
+    pub fn key(&self) -> impl Fn(&ChatRequest) -> String + Sync + use<> {
+        let name = self.model.name();
+        move |request| Key::new(&name, request).to_string()
+    }
+
+    /// Makes calls, all at once.
+    pub fn call(&self, requests: &[ChatRequest]) -> Vec<Result<Said, ChatError>> {
+        let name = self.model.name();
+        let schema = |request: &ChatRequest| if self.schema { request.schema.clone() } else { None };
+        let requests: Vec<ChatRequest> =
+            requests.iter().map(|request| ChatRequest { schema: schema(request), ..request.clone() }).collect();
+        let mut sinks: Vec<_> = requests.iter().map(|_| |_: &str| {}).collect();
+        let calls = requests.iter().zip(&mut sinks).map(|(request, sink)| self.model.chat(request, sink)).collect();
+        let said = |request: &ChatRequest, reply: ChatReply| Said { call: Key::new(&name, request).to_string(), reply: reply.text };
+        let replies = pollster::block_on(together(calls));
+        requests.iter().zip(replies).map(|(request, reply)| reply.map(|reply| said(request, reply))).collect()
     }
 
     /// Tries a candidate.
@@ -78,9 +111,9 @@ impl Asked {
 }
 
 /// A model that is not there: what is not kept cannot be had.
-struct Absent {
-    name: String,
-    window: usize,
+pub struct Absent {
+    pub name: String,
+    pub window: usize,
 }
 
 impl ChatModel for Absent {

@@ -211,6 +211,21 @@ fn documents(out: &mut String, corpus: &Value) {
         number(&graph["alone"]),
         graph["longest"]
     );
+    let extract = &corpus["extract"];
+    if extract.is_object() {
+        let why: Vec<String> =
+            extract["dropped"].as_object().into_iter().flatten().map(|(why, count)| format!("{} ({count})", escape(why))).collect();
+        let _ = write!(
+            out,
+            "<p>A model found {} facts of {} documents of prose in {} calls, {} of them fields of tables; {} documents had a field without a majority. Not kept: {}.</p>",
+            number(&extract["facts"]),
+            number(&extract["documents"]),
+            number(&extract["calls"]),
+            number(&extract["fields"]),
+            number(&extract["left_out"]),
+            if why.is_empty() { "none".into() } else { why.join(", ") }
+        );
+    }
     let mut relations: Vec<(&String, u64)> =
         graph["relations"].as_object().into_iter().flatten().map(|(name, count)| (name, count.as_u64().unwrap_or(0))).collect();
     relations.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
@@ -305,9 +320,10 @@ mod tests {
                 "facts": [{"id": "f", "subject": "T", "relation": "<r>", "value": "<script>x</script>", "span": {"doc": "d", "start": 2, "end": 20}}]}
         });
         let samples = BTreeMap::from([("reading".to_string(), vec![serde_json::from_value(row).unwrap()])]);
-        let report = json!({"seed": 1, "sha256": "ab", "rows": {"rows": 1_234_567}, "groups": [{"name": "<g>", "waterfall": {"made": 2}}]});
+        let report = json!({"seed": 1, "sha256": "ab", "corpus": {"extract": {"facts": 7, "dropped": {"<q>": 2}}}, "rows": {"rows": 1_234_567}, "groups": [{"name": "<g>", "waterfall": {"made": 2}}]});
         let page = page(&report, &samples);
         assert!(!page.contains("<script") && !page.contains("<i>what") && page.contains("&lt;g&gt;"), "{page}");
+        assert!(page.contains("A model found 7 facts") && page.contains("Not kept: &lt;q&gt; (2)."), "{page}");
         assert!(page.contains("1,234,567") && page.contains("a </span><mark>&lt;script&gt;x&lt;/script&gt;</mark>"), "{page}");
     }
 }

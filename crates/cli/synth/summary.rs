@@ -140,6 +140,13 @@ pub fn card(config: &Config, read: &Read, outcomes: &[Outcome], summary: &Summar
         let left: Vec<String> = report.rejected.iter().map(|(check, count)| format!("{check} ({count})")).collect();
         out += &format!("\nLeft out: {}.\n", left.join(", "));
     }
+    if let (Some(extraction), Some(model)) = (&read.extraction, &config.model) {
+        out += &format!(
+            "\n## Facts made by a model\n\nDocuments that state no facts outright were read by {}. Only what stands in them word for word was kept.\n\n",
+            model.name
+        );
+        extraction.lines().iter().for_each(|line| out += &format!("- {line}\n"));
+    }
     out += "\n## What was checked\n\n";
     for outcome in outcomes {
         out += &format!("### {}: {} of {} rows\n\n```text\n", outcome.name, outcome.kept, outcome.wanted);

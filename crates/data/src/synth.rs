@@ -69,6 +69,9 @@ pub struct Fact {
     pub value: String,
     /// Where: the bytes of `value` in the document's text.
     pub span: Span,
+    /// The key of the model's call that found it, in the dataset's kept calls; none where the document's form says it outright.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<String>,
 }
 
 /// A link from one entity to another.

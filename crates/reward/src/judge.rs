@@ -5,7 +5,7 @@ use std::task::Poll;
 
 use data::{BoxFuture, ChatModel, ChatRequest, MaybeSend, Message, Sampling};
 
-use crate::rules::{Final, after_thinking};
+use crate::rules::{Final, LINES, after_thinking};
 use crate::{Item, RewardSettings};
 
 const PROMPT: &str = include_str!("judge.txt");
@@ -13,8 +13,6 @@ const PROMPT: &str = include_str!("judge.txt");
 const PROBLEM: (usize, usize) = (1000, 3000);
 /// Characters of each answer that are shown.
 const ANSWER: usize = 1000;
-/// Lines of an answer that are shown.
-const LINES: usize = 12;
 
 /// What the judge said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +53,15 @@ pub(crate) async fn ask(model: &dyn ChatModel, prompts: Vec<String>, settings: &
         })
     };
     at_most(settings.judge_at_once.max(1), prompts.into_iter().map(one).collect()).await
+}
+
+/// What a reply to “are these the same answer?” decides, where it decides anything: `[[YES]]` or `[[NO]]`, and not both.
+pub fn same_answer(reply: &str) -> Option<bool> {
+    match verdict(reply) {
+        Verdict::Same => Some(true),
+        Verdict::Different => Some(false),
+        Verdict::Unclear | Verdict::Failed => None,
+    }
 }
 
 /// `[[YES]]` without `[[NO]]` is yes, and the other way round; spaces, case and single brackets do not matter.

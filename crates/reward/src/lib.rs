@@ -23,8 +23,9 @@ mod wire;
 use serde_json::{Map, Value};
 
 pub use failure::Failure;
+pub use judge::same_answer;
 pub use rewarder::{RewardCounts, RewardSettings, Rewarder};
-pub use rules::{Rule, UnknownRule, sequence_ratio};
+pub use rules::{Rule, UnknownRule, final_answer, sequence_ratio};
 pub use source::{Source, SourceError};
 
 /// One reply to be scored.

@@ -16,6 +16,15 @@ pub use sequence::sequence_ratio;
 
 use crate::{Failure, Item};
 
+/// Lines of an answer that another model is shown.
+pub(crate) const LINES: usize = 12;
+
+/// The final answer of a reply in its own words, as every rule reads it: what follows the thinking, and there what follows the last "the
+/// answer is", or else the last lines; twelve at most. None where there is no answer.
+pub fn final_answer(reply: &str) -> Option<String> {
+    Final::of(reply).map(|last| last.lines(LINES)).filter(|said| !said.trim().is_empty())
+}
+
 /// How a reply is compared with the gold answers. Where several are given the best match counts.
 ///
 /// All but [`Mrcr`](Self::Mrcr) look at the final answer only: what follows the thinking, and there what follows the last "the answer

@@ -54,6 +54,13 @@ impl Key {
         hash.update(serde_json::to_vec(request).unwrap_or_default());
         Self(hash.finalize().into())
     }
+
+    /// The key that [`Display`](std::fmt::Display) writes: 64 hexadecimal digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits: Vec<u8> = text.chars().map(|c| c.to_digit(16).map(|digit| digit as u8)).collect::<Option<_>>()?;
+        let bytes: Vec<u8> = digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
+        bytes.try_into().ok().filter(|_| digits.len() == 64).map(Self)
+    }
 }
 
 impl std::fmt::Display for Key {

@@ -51,6 +51,9 @@ fn a_run_that_starts_again_asks_for_nothing_it_has() {
     }
     assert_eq!(server.requests().len(), 6);
     assert_ne!(Key::new("m", &request("hi")), Key::new("n", &request("hi")));
+    let key = Key::new("m", &request("hi"));
+    assert_eq!(Key::parse(&key.to_string()), Some(key));
+    assert!(["", "ab", &"g".repeat(64), &"é".repeat(32), &"0".repeat(65), &"0".repeat(66)].iter().all(|text| Key::parse(text).is_none()));
 }
 
 #[test]

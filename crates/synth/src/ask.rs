@@ -3,7 +3,7 @@
 use world::Random;
 
 use crate::graph::picks::Which;
-use crate::walk::{Compute, Factor};
+use crate::walk::{Cause, Compute, Factor};
 
 /// One fact of a description.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +22,8 @@ pub enum End<'a> {
     Value { relation: &'a str, number: bool, latest: bool },
     /// What the last entity is called.
     Title,
+    /// What caused the last entity, or what it caused.
+    Cause(Cause),
     /// Something computed from the values of one or two (place, relation).
     Computed { compute: Compute, of: Vec<(usize, &'a str)>, latest: bool },
 }
@@ -133,6 +135,15 @@ fn ending(asked: &Asked, name: &dyn Fn(usize) -> String, random: &mut Random) ->
             0 => format!("Which {noun} is {}? {}", name(last), called(noun)),
             _ => format!("What is {} called? {}", name(last), called(noun)),
         },
+        End::Cause(cause) => {
+            let (what, short) = (name(last), "Answer with the words of the document, as short as can be.");
+            match (cause, random.below(2)) {
+                (Cause::Value, 0) => format!("What is said to have caused {what}? {short}"),
+                (Cause::Value, _) => format!("What is given as the cause of {what}? {short}"),
+                (Cause::Subject, 0) => format!("What is {what} said to have led to? {short}"),
+                (Cause::Subject, _) => format!("What is said to have come of {what}? {short}"),
+            }
+        }
         End::Computed { compute, of, latest } => computed(*compute, of, figure(*latest), called(noun), name),
     }
 }

@@ -8,6 +8,7 @@ use data::{Derivation, Fact, Item, Part};
 use serde::de::DeserializeOwned;
 
 use crate::context::{BETWEEN, OWN, heading, whole_title};
+use crate::extract::said_by;
 use crate::graph::edge_id;
 use crate::hash;
 use crate::walk::Compute;
@@ -30,8 +31,21 @@ pub struct Audit {
     pub not_run: Vec<String>,
 }
 
-/// Everything of a row that is not as its derivation says. Reads the row alone: no corpus, no model.
+/// What a kept call replied, by the call's key; none where it is not kept.
+pub type Kept<'a> = dyn Fn(&str) -> Option<String> + 'a;
+
+/// Everything of a row that is not as its derivation says. Reads the row alone: no corpus, no model. That a fact made by a model is what
+/// that model said goes to `not_run`: [`audit_kept`] looks it up.
 pub fn audit(item: &Item) -> Audit {
+    audited(item, None)
+}
+
+/// The same, and of each fact made by a model whether the kept reply of its call states it.
+pub fn audit_kept(item: &Item, kept: &Kept) -> Audit {
+    audited(item, Some(kept))
+}
+
+fn audited(item: &Item, kept: Option<&Kept>) -> Audit {
     let mut audit = Audit::default();
     let mut problems = Vec::new();
     match (read::<Derivation>(item, "derivation"), read::<Vec<Part>>(item, "documents")) {
@@ -40,6 +54,7 @@ pub fn audit(item: &Item) -> Audit {
             let row = Row { item, derivation: &derivation, parts: &parts, facts };
             row.documents(&mut problems);
             row.facts(&mut problems);
+            row.calls(kept, &mut problems, &mut audit.not_run);
             row.links(&mut problems);
             answer::check(&row, &mut problems, &mut audit.not_run);
         }
@@ -154,6 +169,24 @@ impl<'a> Row<'a> {
         }
         if !self.item.evidence.iter().eq(derivation.facts.iter().map(|fact| &fact.span)) {
             problems.push("the evidence is not the places of the facts".into());
+        }
+    }
+
+    /// Facts made by a model are what its calls replied.
+    fn calls(&self, kept: Option<&Kept>, problems: &mut Vec<String>, not_run: &mut Vec<String>) {
+        for fact in &self.derivation.facts {
+            let Some(call) = &fact.call else { continue };
+            let Some(kept) = kept else {
+                return not_run.push("whether the model said the facts it is to have found: its calls are not beside the rows".into());
+            };
+            let said = self.part(&fact.span.doc).and_then(|part| Some((part, self.text(part)?)));
+            match (kept(call), said) {
+                (None, _) => problems.push(format!("fact {} is to be of the call {call}, which is not kept", fact.id)),
+                (Some(reply), Some((part, text))) if !said_by(fact, &reply, text, part) => {
+                    problems.push(format!("the call {call} does not state fact {}", fact.id));
+                }
+                _ => {}
+            }
         }
     }
 

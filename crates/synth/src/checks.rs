@@ -192,6 +192,8 @@ fn present(candidate: &Candidate) -> Outcome {
     };
     match right(candidate).into_iter().find(|answer| held(answer)) {
         Some(_) => Ok((Some(true), String::new())),
+        // What a model puts together from quotes need not stand in one.
+        None if derivation.engine == Engine::Agents => Ok((None, "no quote has the answer: a model put it together".into())),
         None => Err("no fact has the answer".into()),
     }
 }
@@ -221,7 +223,8 @@ fn names(text: &str, title: &str) -> bool {
     text.match_indices(title).any(|(at, found)| ends(at, at + found.len()))
 }
 
-/// Whether the passages that BM25 finds for the question's words hold the last fact; of a table, all its facts.
+/// Whether the passages that BM25 finds for the question's words hold the last fact; of a table, and of a question that a
+/// model made, all its facts.
 fn searched(candidate: &Candidate, context: &Context) -> bool {
     let text = |part: &Part| context.prompt.get(part.start..part.end).unwrap_or_default();
     let documents: Vec<Document> = context.parts.iter().map(|part| Document::plain(part.id.clone(), part.id.clone(), text(part))).collect();
@@ -229,7 +232,7 @@ fn searched(candidate: &Candidate, context: &Context) -> bool {
     let held = |fact: &Fact| best.iter().any(|(span, _)| span.doc == fact.span.doc && (span.start..span.end).contains(&fact.span.start));
     let facts = &candidate.derivation.facts;
     match candidate.derivation.engine {
-        Engine::Table => facts.iter().all(held),
+        Engine::Table | Engine::Agents => facts.iter().all(held),
         _ => facts.last().is_some_and(held),
     }
 }

@@ -64,7 +64,7 @@ impl Said {
         }
         let id = hash::id("fact", [document.id.as_str(), &relation, value, &self.at.start.to_string()]);
         let span = Span { doc: document.id.clone(), start: self.at.start, end: self.at.end };
-        Some(Fact { id, subject, relation, value: value.to_string(), span })
+        Some(Fact { id, subject, relation, value: value.to_string(), span, call: None })
     }
 }
 

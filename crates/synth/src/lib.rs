@@ -3,12 +3,14 @@
 //! ```text
 //! documents ─► Corpus (classes, filters, near-duplicates) ─► facts ─► Graph ─► walks ─► questions ──┐
 //!                                                              └─► tables ─► SQL ─► questions ──────┼─► context ─► checks ─► rows
-//!                                                              └─► dialogues ─► quotes ─────────────┘                 └─► rejects
+//!                                                              └─► dialogues ─► quotes ─────────────┤                 └─► rejects
+//!                                          clusters ─► proposer ─► solvers ─► verifiers ────────────┘
 //! ```
 //!
 //! Everything here is a function of its arguments and a seed: no files, no clock, no threads, so that the same corpus and the same seed
 //! give the same rows on every machine and in a browser. A row carries its [`data::Derivation`], and [`audit`] computes it again.
 
+mod agents;
 mod ask;
 mod audit;
 mod candidate;
@@ -18,6 +20,7 @@ mod context;
 mod corpus;
 mod describe;
 mod dialogue;
+mod extract;
 mod fact;
 mod graph;
 mod hash;
@@ -34,13 +37,15 @@ mod table;
 mod trial;
 mod walk;
 
-pub use audit::{Audit, Finding, audit};
+pub use agents::{AgentCost, AgentSettings, Call, Choice, Said, Task, agent_cost};
+pub use audit::{Audit, Finding, Kept, audit, audit_kept};
 pub use candidate::{Candidate, Reject};
 pub use checks::{Checks, STEPS, Waterfall};
 pub use choice::{multiple_choice, others};
 pub use context::{Context, Shelf, assemble, part_title};
 pub use corpus::{Class, Corpus, CorpusReport, Filters, Source, names_something, parts};
 pub use dialogue::{DialogueSettings, dialogues};
+pub use extract::{ExtractCost, ExtractSettings, Extracted, Extraction, Extractor};
 pub use fact::facts;
 pub use graph::{Feasible, Graph, GraphReport};
 pub use mutate::holds_if;

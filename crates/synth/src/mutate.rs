@@ -79,6 +79,7 @@ mod tests {
             relation: relation.into(),
             value: value.into(),
             span: Span { doc: subject.into(), start: 0, end: value.len() },
+            call: None,
         };
         let edge = Edge {
             id: "e".into(),

@@ -1,13 +1,15 @@
 //! What a dataset is to hold, and how it is made: every engine in turn, every candidate through its context and the checks.
 
+mod group;
+
 use std::collections::BTreeMap;
 
 use data::{ChatError, Fact, Item};
-use serde::Deserialize;
 use serde_json::{Value, json};
 use tokenizer::Tokenizer;
 use world::Random;
 
+use crate::agents::{Agents, Call, Made};
 use crate::candidate::{Candidate, Reject};
 use crate::checks::{Checks, Waterfall};
 use crate::choice::{multiple_choice, others};
@@ -19,101 +21,12 @@ use crate::overlap::Benchmarks;
 use crate::row::{item, row_id};
 use crate::trial::TrialError;
 use crate::walk::{WalkSettings, chains};
+pub use group::{Group, Maker};
 
 /// Rounds of candidates for a group; each makes as many as the one before leaves to be wished for.
 const ROUNDS: u64 = 6;
 /// Candidates that a round makes for each row that is wanted: a third or so is dropped.
-const SPARE: f64 = 1.6;
-
-/// Questions of one kind.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Group {
-    /// What makes them.
-    pub engine: Maker,
-    /// How many rows.
-    pub count: usize,
-    /// The least and the greatest length of a context in tokens. Lengths between are drawn so that each factor of two is as likely as
-    /// another; a question whose own documents need more gets more.
-    #[serde(default = "lengths")]
-    pub lengths: (usize, usize),
-    /// `graph`, `choice`: links between documents. With one the task is `reading`, from two on `multi_hop`.
-    #[serde(default = "two")]
-    pub hops: u8,
-    /// `graph`, `choice`: what the documents are about, as a question calls it: `country`.
-    #[serde(default = "document")]
-    pub noun: String,
-    /// `table`: the least and the most documents that a question compares.
-    #[serde(default = "rows")]
-    pub rows: (usize, usize),
-    /// `dialogue`: the least and the greatest length of a conversation in tokens.
-    #[serde(default = "talk")]
-    pub talk: (usize, usize),
-}
-
-fn lengths() -> (usize, usize) {
-    (4_096, 122_880)
-}
-fn two() -> u8 {
-    2
-}
-fn document() -> String {
-    "document".into()
-}
-fn rows() -> (usize, usize) {
-    (3, 8)
-}
-fn talk() -> (usize, usize) {
-    (1_500, 4_000)
-}
-
-/// What makes a group's questions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Maker {
-    /// Walks over a graph of facts.
-    Graph,
-    /// The same with four options.
-    Choice,
-    /// SQL over a table of many documents' numbers.
-    Table,
-    /// A conversation to be quoted from.
-    Dialogue,
-}
-
-impl Group {
-    /// In a few words: `graph, 3 links`.
-    pub fn name(&self) -> String {
-        match self.engine {
-            Maker::Graph if self.hops == 1 => "graph, 1 link".into(),
-            Maker::Graph => format!("graph, {} links", self.hops),
-            Maker::Choice => format!("choice, {} links", self.hops),
-            Maker::Table => "table".into(),
-            Maker::Dialogue => "dialogue".into(),
-        }
-    }
-
-    /// What is wrong with it, before anything is made.
-    pub fn check(&self) -> Result<(), String> {
-        let name = self.name();
-        let order = |what: &str, (least, most): (usize, usize), from: usize| match least < from || most < least {
-            true => Err(format!("{name}: {what} = [{least}, {most}] is no range from {from} on")),
-            false => Ok(()),
-        };
-        if self.count == 0 {
-            return Err(format!("{name}: count = 0 asks for nothing"));
-        }
-        order("lengths", self.lengths, 256)?;
-        match self.engine {
-            Maker::Graph | Maker::Choice if self.hops == 0 || self.hops > 9 => Err(format!("{name}: hops is 1 to 9")),
-            Maker::Graph | Maker::Choice if self.noun.trim().is_empty() => Err(format!("{name}: noun is empty")),
-            Maker::Table if !cfg!(feature = "sql") => Err(format!("{name}: this program was built without SQLite")),
-            Maker::Table => order("rows", self.rows, 2),
-            Maker::Dialogue => order("talk", self.talk, 200),
-            _ => Ok(()),
-        }
-    }
-}
+pub(crate) const SPARE: f64 = 1.6;
 
 /// What a dataset is made from.
 pub struct Ground<'a> {
@@ -178,8 +91,10 @@ pub type Ask<'a> = dyn FnMut(Tried) -> Result<(), TrialError> + 'a;
 
 /// Makes all groups, in order. Each has random numbers of its own: another group before it changes none of its candidates.
 ///
-/// `ask` tries every candidate that is left on a model; without it the checks that need one are recorded as not run. `searchable` in [0, 1] is the greatest share of rows whose answer a search for the question's words finds. `on` is told of every row
-/// and every candidate that was dropped, in an order that depends on nothing but the arguments; where it says `false` the making stops.
+/// `ask` tries every candidate that is left on a model; without it the checks that need one are recorded as not run. `call` makes the
+/// calls of [`Maker::Agents`]; without it such a group has no row, and says so. `searchable` in [0, 1] is the greatest share of rows whose
+/// answer a search for the question's words finds. `on` is told of every row and every candidate that was dropped, in an order that depends
+/// on nothing but the arguments and the replies; where it says `false` the making stops.
 ///
 /// # Errors
 /// A group that [`Group::check`] refuses, a tokenizer that cannot read a title, a model that gives no reply.
@@ -189,6 +104,7 @@ pub fn make(
     searchable: f64,
     seed: u64,
     mut ask: Option<&mut Ask>,
+    mut call: Option<&mut Call>,
     on: &mut dyn FnMut(usize, Event) -> bool,
 ) -> Result<Vec<Outcome>, String> {
     groups.iter().try_for_each(Group::check)?;
@@ -196,8 +112,8 @@ pub fn make(
     let mut checks = Checks::new(&ground.corpus.sources, ground.facts, ground.benchmarks, searchable);
     let mut outcomes = Vec::new();
     for (number, group) in groups.iter().enumerate() {
-        let mut job = Job { group, number, ground, shelf: &shelf, checks: &mut checks, seed, outcome: Outcome::default() };
-        let go_on = job.run(ask.as_deref_mut(), on)?;
+        let mut job = Job { group, number, ground, shelf: &shelf, checks: &mut checks, seed, agents: None, outcome: Outcome::default() };
+        let go_on = job.run(ask.as_deref_mut(), call.as_deref_mut(), on)?;
         outcomes.push(job.outcome);
         if !go_on {
             break;
@@ -213,11 +129,18 @@ struct Job<'a, 'b> {
     shelf: &'a Shelf<'a>,
     checks: &'b mut Checks<'a>,
     seed: u64,
+    /// Made when they are first asked: they may index the corpus.
+    agents: Option<Agents<'a>>,
     outcome: Outcome,
 }
 
 impl Job<'_, '_> {
-    fn run(&mut self, mut ask: Option<&mut Ask>, on: &mut dyn FnMut(usize, Event) -> bool) -> Result<bool, String> {
+    fn run(
+        &mut self,
+        mut ask: Option<&mut Ask>,
+        mut call: Option<&mut Call>,
+        on: &mut dyn FnMut(usize, Event) -> bool,
+    ) -> Result<bool, String> {
         (self.outcome.name, self.outcome.wanted) = (self.group.name(), self.group.count);
         let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
         for round in 0..ROUNDS {
@@ -226,7 +149,15 @@ impl Job<'_, '_> {
                 break;
             }
             let mut random = Random::new(&[self.seed, self.number as u64, round]);
-            let (made, rejects) = self.candidates((missing as f64 * SPARE).ceil() as usize, &mut random);
+            let Made { kept: made, dropped, tried: rejects } =
+                self.candidates((missing as f64 * SPARE).ceil() as usize, &mut random, call.as_deref_mut())?;
+            for (candidate, reject) in &dropped {
+                *reasons.entry(reject.check.to_string()).or_default() += 1;
+                self.outcome.waterfall.dropped(reject);
+                if !on(self.number, Event::Dropped(candidate, reject)) {
+                    return Ok(false);
+                }
+            }
             for reject in &rejects {
                 self.outcome.waterfall.tried(reject);
                 if !on(self.number, Event::Tried(reject)) {
@@ -266,10 +197,14 @@ impl Job<'_, '_> {
         Ok(true)
     }
 
-    fn candidates(&self, count: usize, random: &mut Random) -> (Vec<Candidate>, Vec<Reject>) {
+    /// Candidates for so many rows.
+    ///
+    /// # Errors
+    /// A model that gives no reply.
+    fn candidates(&mut self, count: usize, random: &mut Random, call: Option<&mut Call>) -> Result<Made, String> {
         let (group, ground) = (self.group, self.ground);
         let walks = WalkSettings { hops: group.hops, count, noun: group.noun.clone() };
-        match group.engine {
+        let (kept, tried) = match group.engine {
             Maker::Graph => chains(ground.graph, &walks, random),
             Maker::Choice => {
                 let (made, mut rejects) = chains(ground.graph, &walks, random);
@@ -294,7 +229,16 @@ impl Job<'_, '_> {
                 let settings = DialogueSettings { count, tokens: group.talk };
                 dialogues(&ground.corpus.sources, ground.facts, &settings, ground.tokenizer, random)
             }
-        }
+            Maker::Agents => {
+                let Some(call) = call else {
+                    return Ok(Made { tried: vec![Reject { check: "model", reason: "no model was given".into() }], ..Made::default() });
+                };
+                let sources = &ground.corpus.sources;
+                let new = || Agents::new(sources, self.shelf, ground.tokenizer, &group.agents, group.lengths);
+                return self.agents.get_or_insert_with(new).propose(count, random, call);
+            }
+        };
+        Ok(Made { kept, tried, dropped: Vec::new() })
     }
 
     /// The candidate in a context of some length, if it passes.
@@ -303,7 +247,8 @@ impl Job<'_, '_> {
     /// Outside: a model that gives no reply. Inside: why it is no row.
     fn row(&mut self, candidate: &mut Candidate, random: &mut Random, ask: Option<&mut Ask>) -> Result<Result<Item, Reject>, String> {
         let mut random = Random::new(&[random.next()]);
-        let context = match self.context(candidate, &mut random).and_then(|context| self.checks.run(candidate, &context).map(|()| context))
+        let context = match drawn(candidate, self.shelf, self.group.lengths, &mut random)
+            .and_then(|context| self.checks.run(candidate, &context).map(|()| context))
         {
             Ok(context) => context,
             Err(reject) => return Ok(Err(reject)),
@@ -327,23 +272,6 @@ impl Job<'_, '_> {
         Ok(Ok(item(candidate, &context, row_id(candidate, &context))))
     }
 
-    /// A context of a length that is drawn; where its own documents do not fit, as long as they need, or longer.
-    fn context(&self, candidate: &Candidate, random: &mut Random) -> Result<Context, Reject> {
-        let (least, most) = self.group.lengths;
-        let draw = |least: usize, random: &mut Random| (least as f64 * (most as f64 / least as f64).powf(random.unit())).round() as usize;
-        let tokens = draw(least, random);
-        match assemble(candidate, self.shelf, tokens, random) {
-            Err(reject) if reject.check == "length" && tokens < most => {
-                let need = self.shelf.need(candidate)?;
-                if need > most {
-                    return Err(reject);
-                }
-                assemble(candidate, self.shelf, draw(need.max(least), random), random)
-            }
-            other => other,
-        }
-    }
-
     /// A context of half or twice the length, where the bounds and the documents allow one.
     fn other(&self, candidate: &Candidate, tokens: usize, random: &mut Random) -> Option<Context> {
         let (least, most) = self.group.lengths;
@@ -361,5 +289,21 @@ impl Job<'_, '_> {
             "{} of {} rows: {why}. The largest plan for these documents is count = {}",
             self.outcome.kept, self.outcome.wanted, self.outcome.kept
         )
+    }
+}
+
+/// A context of a length that is drawn; where its own documents do not fit, as long as they need, or longer.
+pub(crate) fn drawn(candidate: &Candidate, shelf: &Shelf, (least, most): (usize, usize), random: &mut Random) -> Result<Context, Reject> {
+    let draw = |least: usize, random: &mut Random| (least as f64 * (most as f64 / least as f64).powf(random.unit())).round() as usize;
+    let tokens = draw(least, random);
+    match assemble(candidate, shelf, tokens, random) {
+        Err(reject) if reject.check == "length" && tokens < most => {
+            let need = shelf.need(candidate)?;
+            if need > most {
+                return Err(reject);
+            }
+            assemble(candidate, shelf, draw(need.max(least), random), random)
+        }
+        other => other,
     }
 }

@@ -137,7 +137,14 @@ pub(crate) mod tests {
                 text += &format!("{relation}: ");
                 let span = Span { doc: id.clone(), start: text.len(), end: text.len() + value.len() };
                 text += &format!("{value}\n");
-                found.push(Fact { id: format!("fact:{id}:{relation}"), subject: title.clone(), relation: relation.into(), value, span });
+                found.push(Fact {
+                    id: format!("fact:{id}:{relation}"),
+                    subject: title.clone(),
+                    relation: relation.into(),
+                    value,
+                    span,
+                    call: None,
+                });
             }
             sources.push(Source {
                 document: Document::plain(&id, &id, text),

@@ -7,13 +7,15 @@
 //! | `multi_fact` | a value of the end, or what the end is called |
 //! | `temporal` | which of two on the way has the earlier or later year of a relation; how many years lie between two |
 //! | `hypothetical` | a figure, the larger of two, or their difference, if one were twice, half or a tenth more |
+//! | `causal` | what caused the end, or what it caused |
 //!
-//! The paper's fourth paradigm, causal questions, needs prose that gives reasons, and a model that reads it: there are none here.
+//! Causal questions need prose that gives reasons, and a model that read it: they are made of facts that a model found.
 //!
 //! Each answer follows from the derivation alone ([`derive`]) and is the only one in the corpus: the description fits one entity, and
 //! every link singles out one more.
 
 pub(crate) mod answer;
+mod cause;
 mod compute;
 mod derive;
 mod ending;
@@ -25,6 +27,7 @@ use world::Random;
 use crate::candidate::{Candidate, Reject};
 use crate::graph::{Graph, View};
 
+pub(crate) use cause::{Cause, cause};
 pub(crate) use compute::{Compute, Factor};
 pub(crate) use derive::derive;
 

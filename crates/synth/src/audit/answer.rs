@@ -20,7 +20,10 @@ pub fn check(row: &Row, problems: &mut Vec<String>, not_run: &mut Vec<String>) {
             Some(derived) => derived,
             None => return not_run.push("the table, its SQL and the answer: this program has no SQLite".into()),
         },
-        Engine::Agents => return not_run.push("the answer: it came from a model".into()),
+        Engine::Agents => {
+            not_run.push("whether the answer is true of the documents: it came from a model".into());
+            crate::agents::derive(row.derivation, question, &row.item.rule, &row.item.answers)
+        }
     };
     match derived {
         Ok(derived) => answers(row, &derived, problems),

@@ -59,7 +59,7 @@ fn corpus() -> (Vec<Source>, Vec<Vec<Fact>>) {
             let span = Span { doc: format!("d{at}"), start: text.len(), end: text.len() + value.len() };
             text += &format!("{value}\n");
             let id = hash::id("fact", [span.doc.as_str(), relation, &value, &span.start.to_string()]);
-            of_it.push(Fact { id, subject: name.to_string(), relation: relation.into(), value, span });
+            of_it.push(Fact { id, subject: name.to_string(), relation: relation.into(), value, span, call: None });
         }
         sources.push(source(&format!("d{at}"), name, &text));
         facts.push(of_it);

@@ -11,7 +11,7 @@ fn fact(source: &Source, relation: &str, value: &str) -> Fact {
     let start = source.document.text.find(value).unwrap();
     let span = Span { doc: source.document.id.clone(), start, end: start + value.len() };
     let id = hash::id("fact", [span.doc.as_str(), relation, value, &start.to_string()]);
-    Fact { id, subject: source.title.clone(), relation: relation.into(), value: value.into(), span }
+    Fact { id, subject: source.title.clone(), relation: relation.into(), value: value.into(), span, call: None }
 }
 
 fn corpus() -> (Vec<Source>, Vec<Vec<Fact>>) {

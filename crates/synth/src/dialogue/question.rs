@@ -119,7 +119,7 @@ pub fn facts(ask: &Ask, found: &Found, text: &str, turns: &[(Range<usize>, Range
         let value = text[span.clone()].to_string();
         let id = crate::hash::id("fact", [OWN, &relation, &value, &span.start.to_string()]);
         let span = data::Span { doc: OWN.into(), start: span.start, end: span.end };
-        Fact { id, subject: format!("turn {}", at + 1), relation, value, span }
+        Fact { id, subject: format!("turn {}", at + 1), relation, value, span, call: None }
     };
     let mut out = Vec::new();
     if let (Some(at), Some((_, topic))) = (found.before, &ask.before) {

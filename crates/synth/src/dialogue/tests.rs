@@ -20,7 +20,7 @@ fn corpus() -> (Vec<Source>, Vec<Vec<Fact>>) {
             let span = Span { doc: format!("d{at}"), start: text.len(), end: text.len() + value.len() };
             let id = crate::hash::id("fact", [span.doc.as_str(), &relation, &value, &span.start.to_string()]);
             text += &format!("{value}\n");
-            of_it.push(Fact { id, subject: name.to_string(), relation, value, span });
+            of_it.push(Fact { id, subject: name.to_string(), relation, value, span, call: None });
         }
         sources.push(source(&format!("d{at}"), name, &text));
         facts.push(of_it);

@@ -10,7 +10,14 @@ pub fn lines(id: &str, title: &str, rows: &[(&str, &str, &str)]) -> (Source, Vec
         text.push_str(&format!("{relation}: {value}\n"));
         let span = Span { doc: id.into(), start, end: start + value.len() };
         let fact = hash::id("fact", [id, relation, value, &start.to_string()]);
-        facts.push(Fact { id: fact, subject: subject.to_string(), relation: relation.to_string(), value: value.to_string(), span });
+        facts.push(Fact {
+            id: fact,
+            subject: subject.to_string(),
+            relation: relation.to_string(),
+            value: value.to_string(),
+            span,
+            call: None,
+        });
     }
     let document = Document::plain(id, id, text);
     (Source { document, title: title.into(), class: Class::General, tokens: 1, sha256: String::new(), whole: None }, facts)

@@ -217,7 +217,9 @@ fn nodes(graph: &Graph) -> (Vec<usize>, Vec<Node>, BTreeSet<usize>) {
             let mut titled = claims.filter(|claim| claim.by == By::Title && graph.entities[claim.entity].whole).map(|claim| claim.entity);
             titled.next().filter(|_| titled.next().is_none())
         };
-        let by_stem = || graph.stems.get(key).filter(|found| found.len() == 1).map(|found| found[0]);
+        // A table names a document by its file; prose that has the same word means something else.
+        let table = || graph.entities[row].facts.iter().all(|fact| graph.facts[*fact].call.is_none());
+        let by_stem = || graph.stems.get(key).filter(|found| found.len() == 1 && table()).map(|found| found[0]);
         same[row] = by_title().or_else(by_stem).unwrap_or(row);
     }
     let mut node_of = vec![0; same.len()];
@@ -237,9 +239,11 @@ fn nodes(graph: &Graph) -> (Vec<usize>, Vec<Node>, BTreeSet<usize>) {
     let mut firsts = BTreeSet::new();
     for ((node, relation), facts) in facts {
         let document = |fact: &usize| graph.facts[*fact].span.doc.as_str();
+        // A model may have missed the one that stands first.
+        let listed = facts.iter().all(|fact| graph.facts[*fact].call.is_none());
         match &facts[..] {
             [fact] => drop(nodes[node].facts.insert(relation, *fact)),
-            [first, rest @ ..] if rest.iter().all(|fact| document(fact) == document(first)) => drop(firsts.insert(*first)),
+            [first, rest @ ..] if listed && rest.iter().all(|fact| document(fact) == document(first)) => drop(firsts.insert(*first)),
             _ => {}
         }
     }

@@ -122,6 +122,15 @@ pub fn is_null(value: &str) -> bool {
     NULLS.contains(&&*value.trim().to_lowercase())
 }
 
+/// What a value says of a cause or an effect: a name, or a few words such as `heavy rain`. No figure and no year.
+pub fn phrase(value: &str) -> Option<String> {
+    let text = value.trim();
+    let mut capital = text.chars();
+    // As a name but for its first letter.
+    let begun: String = capital.next().into_iter().flat_map(char::to_uppercase).chain(capital).collect();
+    (figure(text).is_none() && name(&begun)).then(|| text.to_string())
+}
+
 /// A few words that name one thing: they begin with a capital.
 fn name(text: &str) -> bool {
     let letters = text.chars().filter(|c| c.is_alphabetic()).count();

@@ -119,7 +119,7 @@ mod tests {
 
     fn fact(subject: &str, value: &str) -> Fact {
         let span = Span { doc: "d".into(), start: 0, end: value.len() };
-        Fact { id: "f".into(), subject: subject.into(), relation: "r".into(), value: value.into(), span }
+        Fact { id: "f".into(), subject: subject.into(), relation: "r".into(), value: value.into(), span, call: None }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use data::{Derivation, Edge, Engine, Fact};
 
-use super::answer::answer;
+use super::answer::{answer, phrase};
 use super::compute::Compute;
 use crate::describe::fits;
 use crate::graph::{names, picks};
@@ -88,7 +88,8 @@ pub fn derive(derivation: &Derivation) -> Result<String, Flaw> {
     match (left.next(), left.next()) {
         (None, _) => Ok(at.to_string()),
         (Some(fact), None) if fact.subject == at => {
-            answer(&fact.value).map(|answer| answer.text).ok_or(Flaw::End("the value is no short answer"))
+            let said = if derivation.paradigm == "causal" { phrase(&fact.value) } else { answer(&fact.value).map(|answer| answer.text) };
+            said.ok_or(Flaw::End("the value is no short answer"))
         }
         (Some(_), None) => Err(Flaw::End("the last fact is of another entity")),
         _ => Err(Flaw::End("there are facts that nothing follows from")),

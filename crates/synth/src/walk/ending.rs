@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use world::Random;
 
-use super::answer::{self, answer};
+use super::answer::{self, answer, phrase};
+use super::cause::cause;
 use super::compute::{Compute, Factor};
 use super::paths::Path;
 use crate::graph::View;
@@ -35,11 +36,23 @@ pub struct Endings<'a> {
     varied: BTreeMap<usize, bool>,
     /// Whether its years do.
     dated: BTreeMap<usize, bool>,
+    /// Nodes with a fact that a model found and that says what caused what; its relation and the fact.
+    causal: BTreeMap<usize, Vec<(usize, usize)>>,
 }
 
 impl<'a> Endings<'a> {
     pub fn new(view: &'a View<'a>) -> Self {
-        Self { view, varied: BTreeMap::new(), dated: BTreeMap::new() }
+        let made = |fact: usize| view.graph.facts[fact].call.is_some();
+        let says =
+            |(relation, fact): (&usize, &usize)| (made(*fact) && cause(view.relation(*relation)).is_some()).then_some((*relation, *fact));
+        let of = |node: usize| (node, view.nodes[node].facts.iter().filter_map(says).collect::<Vec<_>>());
+        let causal = (0..view.nodes.len()).map(of).filter(|(_, facts)| !facts.is_empty()).collect();
+        Self { view, varied: BTreeMap::new(), dated: BTreeMap::new(), causal }
+    }
+
+    /// Whether it can be asked what caused the end of this walk, or what it caused.
+    pub fn causal(&self, path: &Path) -> bool {
+        path.nodes.last().is_some_and(|end| self.causal.contains_key(end))
     }
 
     /// An ending of this paradigm, none of whose relations is in `named`. `text`: the answer is no number.
@@ -47,6 +60,7 @@ impl<'a> Endings<'a> {
         match paradigm {
             "temporal" => self.temporal(path, named, random),
             "hypothetical" => self.hypothetical(path, named, random),
+            "causal" => self.cause(path, named, random),
             _ => self.value(path, named, text, random),
         }
     }
@@ -64,6 +78,15 @@ impl<'a> Endings<'a> {
         let fits = |fact: usize| answer(&self.view.graph.facts[fact].value).is_some_and(|answer| answer.number == number);
         let found: Vec<(usize, usize)> = facts.into_iter().filter(|(_, fact)| fits(*fact)).collect();
         found.into_iter().find(|(relation, _)| self.varied(*relation)).map(|(_, fact)| Ending::Value { fact })
+    }
+
+    /// What caused the end, or what it caused.
+    fn cause(&self, path: &Path, named: &[usize], random: &mut Random) -> Option<Ending> {
+        let facts = self.causal.get(path.nodes.last()?)?;
+        let fits = |fact: usize| phrase(&self.view.graph.facts[fact].value).is_some();
+        let found: Vec<usize> =
+            facts.iter().filter(|(relation, fact)| !named.contains(relation) && fits(*fact)).map(|(_, fact)| *fact).collect();
+        (!found.is_empty()).then(|| Ending::Value { fact: found[random.below(found.len())] })
     }
 
     /// Whether no answer of a relation is so common that it could be guessed.

@@ -6,10 +6,10 @@ use data::{Derivation, Edge, Engine, Obfuscation};
 use reward::Rule;
 use world::Random;
 
-use super::answer::{answer, figure, stands_in};
+use super::answer::{answer, figure, phrase, stands_in};
 use super::ending::{Ending, Endings};
 use super::paths::{Path, random_walk, shortcut, towards};
-use super::{WalkSettings, derive};
+use super::{WalkSettings, cause, derive};
 use crate::ask::{Asked, End, Said, question};
 use crate::candidate::{Candidate, Reject};
 use crate::describe::{Describer, Description};
@@ -22,6 +22,8 @@ const ENDS: usize = 33;
 /// One relation may be asked for once in so many questions, in those of the task `reading` more often: fewer have words for answers.
 const ASKED: usize = 10;
 const ASKED_READING: usize = 4;
+/// How often what an end caused, or what caused it, is asked for where that is known.
+const CAUSAL: f64 = 0.5;
 
 /// Makes candidates one at a time, and remembers what there was.
 pub struct Maker<'a> {
@@ -79,7 +81,9 @@ impl<'a> Maker<'a> {
             return reject("cap", format!("enough questions start at {}", view.nodes[start].title));
         }
         let mut named: Vec<usize> = path.links.iter().map(|link| view.links[*link].relation).collect();
+        let causal = self.endings.causal(&path) && random.chance(CAUSAL);
         let paradigm = match random.unit() {
+            _ if causal => "causal",
             draw if hops < 2 || draw < 0.6 => "multi_fact",
             draw if draw < 0.8 => "temporal",
             _ => "hypothetical",
@@ -145,10 +149,15 @@ impl<'a> Maker<'a> {
             Ending::Title => view.names(end),
             Ending::Value { fact } => {
                 facts.push(*fact);
-                let answer =
-                    answer(&view.graph.facts[*fact].value).ok_or_else(|| Reject { check: "ending", reason: "no short answer".into() })?;
-                number = answer.number;
-                vec![answer.text]
+                let value = view.graph.facts[*fact].value.as_str();
+                let none = || Reject { check: "ending", reason: "no short answer".into() };
+                if paradigm == "causal" {
+                    vec![phrase(value).ok_or_else(none)?]
+                } else {
+                    let answer = answer(value).ok_or_else(none)?;
+                    number = answer.number;
+                    vec![answer.text]
+                }
             }
             Ending::Computed { compute, of } => {
                 facts.extend(of.iter().map(|(_, fact)| *fact));
@@ -262,7 +271,7 @@ impl<'a> Maker<'a> {
             Ok(derived) => return reject("derivation", format!("`{derived}` follows, not `{}`", answers[0])),
             Err(flaw) => return reject("derivation", flaw.to_string()),
         }
-        let text = self.question(&path, &ending, &description, random);
+        let text = self.question(&path, &ending, &description, derivation.paradigm == "causal", random);
         let key = names::key(&text);
         let told = |name: &str| {
             if name.len() > 6 || name.contains(char::is_lowercase) { names::has(&key, &names::key(name)) } else { text.contains(name) }
@@ -293,7 +302,7 @@ impl<'a> Maker<'a> {
         })
     }
 
-    fn question(&self, path: &Path, ending: &Ending, description: &Description, random: &mut Random) -> String {
+    fn question(&self, path: &Path, ending: &Ending, description: &Description, causal: bool, random: &mut Random) -> String {
         let view = self.view;
         let relation = |fact: usize| view.relation(view.graph.relation_of(fact));
         let value = |fact: usize| view.graph.facts[fact].value.as_str();
@@ -305,17 +314,25 @@ impl<'a> Maker<'a> {
         });
         let end = match ending {
             Ending::Title => End::Title,
-            Ending::Value { fact } => {
-                let (number, latest) = answer(value(*fact)).map_or((false, false), |answer| (answer.number, answer.latest));
-                End::Value { relation: relation(*fact), number, latest }
-            }
+            Ending::Value { fact } => match cause(relation(*fact)).filter(|_| causal) {
+                Some(cause) => End::Cause(cause),
+                None => {
+                    let (number, latest) = answer(value(*fact)).map_or((false, false), |answer| (answer.number, answer.latest));
+                    End::Value { relation: relation(*fact), number, latest }
+                }
+            },
             Ending::Computed { compute, of } => End::Computed {
                 compute: *compute,
                 of: of.iter().map(|(place, fact)| (*place, relation(*fact))).collect(),
                 latest: of.iter().any(|(_, fact)| figure(value(*fact)).is_some_and(|figure| figure.latest)),
             },
         };
-        let noun = |node: &usize| if view.nodes[*node].whole { self.settings.noun.as_str() } else { "entry" };
+        let made = |node: &usize| view.nodes[*node].facts.values().any(|fact| view.graph.facts[*fact].call.is_some());
+        let noun = |node: &usize| match view.nodes[*node].whole {
+            true => self.settings.noun.as_str(),
+            false if made(node) => "subject",
+            false => "entry",
+        };
         question(
             &Asked {
                 start: said.collect(),
