@@ -42,7 +42,17 @@ impl Memory {
         let Self { chunk, memory, plan, short, quotes } = *self;
         let window = chunk + 2 * (memory + plan) + answer;
         // A window that holds a turn; training counts its own rows.
-        ReadSettings { chunk, memory, plan, answer, short, quotes, mode: Mode::Memory, thinking: 0, ..ReadSettings::for_window(window, false) }
+        ReadSettings {
+            chunk,
+            memory,
+            plan,
+            answer,
+            short,
+            quotes,
+            mode: Mode::Memory,
+            thinking: 0,
+            ..ReadSettings::for_window(window, false)
+        }
     }
 
     /// Tokens that the reply of a turn may have.
