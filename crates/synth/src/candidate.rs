@@ -1,4 +1,4 @@
-use data::Derivation;
+use data::{Derivation, Engine};
 use serde::Deserialize;
 
 /// A question with its answer and derivation, before it has a context and went through the checks.
@@ -22,6 +22,24 @@ pub struct Candidate {
     pub own: String,
     /// How the answer comes about.
     pub derivation: Derivation,
+}
+
+/// A derivation of which nothing is known yet but what makes it.
+pub(crate) fn empty(engine: Engine, paradigm: String) -> Derivation {
+    Derivation {
+        version: 1,
+        engine,
+        paradigm,
+        facts: Vec::new(),
+        edges: Vec::new(),
+        walk: Vec::new(),
+        obfuscation: Vec::new(),
+        table: None,
+        sql: None,
+        result: None,
+        checks: Vec::new(),
+        transcripts: Vec::new(),
+    }
 }
 
 /// Why something is not in the dataset. Kept, so that a person can see what a corpus lacks.

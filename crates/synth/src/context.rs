@@ -247,8 +247,9 @@ fn nearest(costs: &[usize], of: &[usize], room: usize) -> Vec<usize> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::candidate::empty;
     use crate::corpus::Class;
-    use data::{Derivation, Document, Engine};
+    use data::{Document, Engine};
 
     /// A source as the approximate tokenizer counts it.
     pub(crate) fn source(id: &str, title: &str, text: &str) -> Source {
@@ -268,22 +269,37 @@ pub(crate) mod tests {
             gold: gold.iter().map(|id| id.to_string()).collect(),
             never: Vec::new(),
             own: String::new(),
-            derivation: Derivation {
-                version: 1,
-                engine: Engine::Graph,
-                paradigm: "multi_fact".into(),
-                facts: Vec::new(),
-                edges: Vec::new(),
-                walk: Vec::new(),
-                obfuscation: Vec::new(),
-                table: None,
-                sql: None,
-                result: None,
-                checks: Vec::new(),
-                transcripts: Vec::new(),
-            },
+            derivation: empty(Engine::Graph, "multi_fact".into()),
         }
     }
+
+    /// Names of places that no document outside a test has.
+    pub(crate) const PLACES: [&str; 24] = [
+        "Ahrdale",
+        "Bodwick",
+        "Cherton",
+        "Drauford",
+        "Elbery",
+        "Fulday",
+        "Gerastow",
+        "Havelby",
+        "Innmoor",
+        "Jagstead",
+        "Kocherham",
+        "Lahnsey",
+        "Mainfield",
+        "Naabridge",
+        "Oderhurst",
+        "Peenecote",
+        "Queichley",
+        "Regenmere",
+        "Saalegate",
+        "Tauberden",
+        "Unstrutton",
+        "Vilsworth",
+        "Werraholm",
+        "Zschopauer",
+    ];
 
     fn corpus(count: usize) -> Vec<Source> {
         let text = |at: usize| "Rivers rise in the hills — and more.\n".repeat(3 + at % 17);

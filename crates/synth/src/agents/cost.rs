@@ -1,10 +1,10 @@
 //! What questions cost, before a model is asked.
 
-use data::{ChatRequest, Derivation, Engine};
+use data::{ChatRequest, Engine};
 use world::Random;
 
 use super::{Agents, Solved, Task, prompt};
-use crate::candidate::Candidate;
+use crate::candidate::{Candidate, empty};
 use crate::context::Shelf;
 use crate::plan::{Ground, Group, SPARE, drawn};
 
@@ -56,7 +56,7 @@ pub fn agent_cost(group: &Group, number: usize, ground: &Ground, seed: u64) -> R
             let cluster = &mut clusters[visit.cluster];
             let proposal = agents.proposer(cluster, &mut visit);
             cost.add(2, tokens(&proposal)?, settings.reply);
-            let candidate = placeholder(visit.shown.iter().map(|at| sources[*at].document.id.clone()).collect());
+            let candidate = unasked(visit.shown.iter().map(|at| sources[*at].document.id.clone()).collect());
             if let Ok(context) = drawn(&candidate, &shelf, group.lengths, &mut visit.random) {
                 cost.add(settings.tries, context.tokens, settings.reply);
                 if cluster.task != Task::MultipleChoice {
@@ -76,8 +76,8 @@ pub fn agent_cost(group: &Group, number: usize, ground: &Ground, seed: u64) -> R
     Ok(cost)
 }
 
-/// A question over these documents that nobody has asked yet.
-fn placeholder(gold: Vec<String>) -> Candidate {
+/// A question over these documents that nobody has asked yet, to measure contexts with.
+fn unasked(gold: Vec<String>) -> Candidate {
     Candidate {
         task: "multi_hop".into(),
         question: QUESTION.into(),
@@ -87,19 +87,6 @@ fn placeholder(gold: Vec<String>) -> Candidate {
         gold,
         never: Vec::new(),
         own: String::new(),
-        derivation: Derivation {
-            version: 1,
-            engine: Engine::Agents,
-            paradigm: String::new(),
-            facts: Vec::new(),
-            edges: Vec::new(),
-            walk: Vec::new(),
-            obfuscation: Vec::new(),
-            table: None,
-            sql: None,
-            result: None,
-            checks: Vec::new(),
-            transcripts: Vec::new(),
-        },
+        derivation: empty(Engine::Agents, String::new()),
     }
 }

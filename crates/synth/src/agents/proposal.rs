@@ -8,7 +8,7 @@ use serde::Deserialize;
 use tokenizer::Tokenizer;
 
 use super::{AgentSettings, Task};
-use crate::candidate::{Candidate, Reject};
+use crate::candidate::{Candidate, Reject, empty};
 use crate::corpus::Source;
 use crate::hash;
 use crate::overlap::{normal, words};
@@ -128,20 +128,8 @@ impl Proposal {
             None => Ok(()),
         };
         let detail = format!("{} quotes of {} of {} documents, {loose} but for white space", facts.len(), gold.len(), shown.len());
-        let derivation = Derivation {
-            version: 1,
-            engine: Engine::Agents,
-            paradigm: paradigm(task, kind),
-            edges: Vec::new(),
-            walk: Vec::new(),
-            obfuscation: Vec::new(),
-            table: None,
-            sql: None,
-            result: None,
-            checks: vec![Check { name: "grounding".into(), passed: Some(outcome.is_ok()), detail }],
-            transcripts: Vec::new(),
-            facts,
-        };
+        let checks = vec![Check { name: "grounding".into(), passed: Some(outcome.is_ok()), detail }];
+        let derivation = Derivation { facts, checks, ..empty(Engine::Agents, paradigm(task, kind)) };
         let candidate = Candidate {
             task: task.name().into(),
             question: self.question.clone(),

@@ -1,5 +1,5 @@
 use super::*;
-use crate::context::tests::source;
+use crate::context::tests::{PLACES, source};
 use crate::context::{Shelf, assemble};
 use crate::corpus::Source;
 use crate::dialogue::{DialogueSettings, dialogues};
@@ -15,32 +15,7 @@ use world::Random;
 
 /// Twenty-four places with figures, years, names and neighbours.
 fn corpus() -> (Vec<Source>, Vec<Vec<Fact>>) {
-    let names = [
-        "Ahrdale",
-        "Bodwick",
-        "Cherton",
-        "Drauford",
-        "Elbery",
-        "Fulday",
-        "Gerastow",
-        "Havelby",
-        "Innmoor",
-        "Jagstead",
-        "Kocherham",
-        "Lahnsey",
-        "Mainfield",
-        "Naabridge",
-        "Oderhurst",
-        "Peenecote",
-        "Queichley",
-        "Regenmere",
-        "Saalegate",
-        "Tauberden",
-        "Unstrutton",
-        "Vilsworth",
-        "Werraholm",
-        "Zschopauer",
-    ];
+    let names = PLACES;
     let (mut sources, mut facts) = (Vec::new(), Vec::new());
     for (at, name) in names.iter().enumerate() {
         let other = |step: usize| names[(at + step) % names.len()];

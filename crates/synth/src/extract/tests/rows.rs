@@ -6,6 +6,7 @@ use world::Random;
 
 use super::*;
 use crate::audit::{audit, audit_kept};
+use crate::context::tests::PLACES;
 use crate::context::{Shelf, assemble};
 use crate::graph::Graph;
 use crate::row;
@@ -13,32 +14,7 @@ use crate::walk::{WalkSettings, chains};
 
 /// Prose about twenty-four places, and a model that reads it rightly.
 fn places() -> (Vec<Source>, Script<impl Fn(&ChatRequest) -> String + Send + Sync>) {
-    let names = [
-        "Ahrdale",
-        "Bodwick",
-        "Cherton",
-        "Drauford",
-        "Elbery",
-        "Fulday",
-        "Gerastow",
-        "Havelby",
-        "Innmoor",
-        "Jagstead",
-        "Kocherham",
-        "Lahnsey",
-        "Mainfield",
-        "Naabridge",
-        "Oderhurst",
-        "Peenecote",
-        "Queichley",
-        "Regenmere",
-        "Saalegate",
-        "Tauberden",
-        "Unstrutton",
-        "Vilsworth",
-        "Werraholm",
-        "Zschopauer",
-    ];
+    let names = PLACES;
     let mut sources = Vec::new();
     let mut replies: BTreeMap<String, String> = BTreeMap::new();
     for (at, name) in names.iter().enumerate() {
