@@ -7,6 +7,7 @@ use reward::Rule;
 
 use super::Row;
 use crate::choice::{options, stem};
+#[cfg(feature = "sql")]
 use crate::context::whole_title;
 use crate::overlap::normal;
 
