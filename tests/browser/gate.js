@@ -1,5 +1,5 @@
 // Runs in the page that `cargo xtask web-gate` opens: tries everything and posts what it saw. The judging is in crates/xtask.
-import init, * as longhand from "/pkg/longhand_web.js";
+import init, * as longhand from "/pkg/longhand-web.js";
 
 const post = (report) => fetch("/report", { method: "POST", body: JSON.stringify(report) });
 

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::browser::{Browser, Server};
+use crate::browser::Browser;
+use crate::server::{Route, Server};
 use crate::stages::Outcome;
 use crate::{shell, wasm};
 
@@ -36,8 +37,11 @@ fn drive(gate: &mut Gate) -> Result<(), String> {
     let folder = shell::target_dir().join("web-gate");
     wasm::bindgen(&wasm::build()?, &folder.join("pkg"))?;
     let root = shell::root();
-    let routes = vec![("/pkg/", folder.join("pkg")), ("/golden/", root.join("tests/golden")), ("/", root.join("tests/browser"))];
-    let server = Server::start(routes)?;
+    let server = Server::start(vec![
+        Route::new("/pkg/", folder.join("pkg")),
+        Route::new("/golden/", root.join("tests/golden")),
+        Route::new("/", root.join("tests/browser")),
+    ])?;
     let start = Instant::now();
     let mut browser = Browser::open(&format!("{}/gate.html", server.address), &folder)?;
     let mut heard = start;

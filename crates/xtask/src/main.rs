@@ -1,22 +1,31 @@
 //! The project's own tools, as `cargo xtask VERB`: set-up of a fresh machine, the test command, the browser gate, the web build.
 
+mod app;
 mod browser;
+mod driver;
 mod gate;
+mod http;
+mod page;
+mod server;
 mod setup;
 mod shell;
 mod stages;
 mod wasm;
+mod web;
 
 use std::process::ExitCode;
 
 const HELP: &str = "\
 cargo xtask VERB
 
-  setup [--yes] [--only vulkan|wasm|browser|rust]
+  setup [--yes] [--only rust|vulkan|wasm|browser|axe]
                       install what the tests need and this machine lacks, after saying what, how big and how long
   test [--yes] [--only STAGE,…]
-                      every test: setup, format, lint, test, wasm, browser; only when named: cube
+                      every test: setup, format, lint, test, wasm, browser, app; only when named: cube
   web-gate            build web/ and check every shader and a known answer in headless Chromium
+  web-app [--only SCENARIO,…] [--screens]
+                      build web/ and use it as a person would, in headless Chromium; --screens renews docs/screens
+  web [--dev]         build web/ as a package for npm in web/package; --dev quickly, and large
   trunk               build web/ with Trunk into web/dist, as it is published
 
 --yes answers every question with yes; so does the variable CI.";
@@ -34,6 +43,8 @@ fn main() -> ExitCode {
         "setup" => setup::run(&options),
         "test" => stages::run(&options),
         "web-gate" => gate::run(),
+        "web-app" => app::run(&options),
+        "web" => web::run(&options),
         "trunk" => wasm::trunk(&options),
         _ => {
             println!("{HELP}");
@@ -44,31 +55,39 @@ fn main() -> ExitCode {
 }
 
 /// The command line.
+#[derive(Default)]
 pub(crate) struct Options {
     verb: String,
     /// Install without asking.
     yes: bool,
-    /// Parts of `setup` or stages of `test`; empty means all.
+    /// Parts of `setup`, stages of `test` or scenarios of `web-app`; empty means all.
     only: Vec<String>,
+    /// `web`: quickly, and large.
+    dev: bool,
+    /// `web-app`: renew the pictures in docs/screens.
+    screens: bool,
 }
 
 impl Options {
     fn parse(arguments: &[String]) -> Result<Self, String> {
-        let mut options = Self { verb: "help".into(), yes: std::env::var_os("CI").is_some(), only: Vec::new() };
+        let mut options = Self { verb: "help".into(), yes: std::env::var_os("CI").is_some(), ..Self::default() };
         let mut rest = arguments.iter();
         match rest.next().map(String::as_str) {
             None | Some("help" | "-h" | "--help") => return Ok(options),
-            Some(verb @ ("setup" | "test" | "web-gate" | "trunk")) => options.verb = verb.into(),
+            Some(verb @ ("setup" | "test" | "web-gate" | "web-app" | "web" | "trunk")) => options.verb = verb.into(),
             Some(other) => return Err(format!("there is no verb '{other}'")),
         }
         let known: &[&str] = match options.verb.as_str() {
             "setup" => &setup::PARTS,
             "test" => &stages::STAGES,
+            "web-app" => &app::NAMES,
             _ => &[],
         };
         while let Some(argument) = rest.next() {
             match argument.as_str() {
                 "--yes" | "-y" => options.yes = true,
+                "--dev" if options.verb == "web" => options.dev = true,
+                "--screens" if options.verb == "web-app" => options.screens = true,
                 "--only" => {
                     let names = rest.next().ok_or("--only needs a name")?;
                     for name in names.split(',') {
@@ -117,6 +136,8 @@ mod tests {
         assert!(parse("instal").is_err());
         assert!(parse("setup --only lint").is_err());
         assert!(parse("test --fast").is_err());
+        assert!(parse("web --dev").unwrap().dev && parse("test --dev").is_err());
+        assert!(parse("web-app --only opens --screens").unwrap().wants("opens") && parse("web-app --only closes").is_err());
         assert!(parse("test --only").is_err());
     }
 }

@@ -4,10 +4,10 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::{Options, browser, shell, wasm};
+use crate::{Options, app, browser, shell, wasm};
 
 /// The parts a machine may lack.
-pub const PARTS: [&str; 4] = ["rust", "vulkan", "wasm", "browser"];
+pub const PARTS: [&str; 5] = ["rust", "vulkan", "wasm", "browser", "axe"];
 
 /// Older drivers run our shaders several times slower.
 const GOOD_MESA: u32 = 24;
@@ -27,6 +27,8 @@ enum Way {
         backports: bool,
     },
     Command(Vec<&'static str>),
+    /// A function of ours, and what a person types to have it run.
+    Own(fn() -> bool, &'static str),
     /// Nothing we can run: what a person does.
     Hand(&'static str),
 }
@@ -124,21 +126,38 @@ fn check(part: &'static str, system: &System) -> Option<Step> {
                 Some(Step { part, what: "Rust's standard library for the browser (wasm32)".into(), cost, ways })
             }
         },
-        "browser" => match browser::find() {
-            Some(path) => {
-                found(path.display().to_string());
+        "browser" => match (browser::find(), browser::find_driver()) {
+            (Some(path), Some(driver)) => {
+                found(format!("{}, {}", path.display(), driver.display()));
                 None
             }
-            None => {
+            (path, _) => {
                 let ways = match (system.apt, system.is_debian) {
-                    (true, true) => vec![Way::Apt { packages: &["chromium"], backports: false }],
-                    (true, false) => vec![Way::Apt { packages: &["chromium-browser"], backports: false }],
-                    _ => vec![Way::Hand("install Chromium, Chrome or Edge, or name one in the variable CHROMIUM")],
+                    (true, true) => vec![Way::Apt { packages: &["chromium", "chromium-driver"], backports: false }],
+                    (true, false) => vec![Way::Apt { packages: &["chromium-browser", "chromium-chromedriver"], backports: false }],
+                    _ => vec![Way::Hand(
+                        "install Chromium, Chrome or Edge and the chromedriver of its version, or name them in the variables CHROMIUM and CHROMEDRIVER",
+                    )],
                 };
-                let what = "Chromium, in which the shaders and the page are checked".into();
-                Some(Step { part, what, cost: "about 110 MB to fetch, 450 MB on disk, under a minute", ways })
+                let what = match path {
+                    Some(_) => "chromedriver, through which the page is used as a person would",
+                    None => "Chromium and its chromedriver, in which the shaders and the page are checked",
+                };
+                Some(Step { part, what: what.into(), cost: "about 120 MB to fetch, 480 MB on disk, under a minute", ways })
             }
         },
+        "axe" if app::axe_is_there() => {
+            found(format!("axe-core {}", app::AXE_VERSION));
+            None
+        }
+        "axe" if shell::which("npm").is_none() => {
+            found("not needed: without npm the page's accessibility is not checked".into());
+            None
+        }
+        "axe" => {
+            let ways = vec![Way::Own(app::fetch_axe, "cargo xtask setup --only axe --yes")];
+            Some(Step { part, what: "axe-core, which checks the page's accessibility".into(), cost: "about 1 MB, seconds", ways })
+        }
         _ => unreachable!("a part of PARTS"),
     }
 }
@@ -153,6 +172,7 @@ fn install(step: &Step, system: &System) -> bool {
             }
             shell::run(&mut apt(&["update"])) && shell::run(&mut apt(&install_words(packages, *backports, system)))
         }
+        Way::Own(run, _) => run(),
         Way::Hand(_) => false,
     })
 }
@@ -166,7 +186,7 @@ fn by_hand(step: &Step, system: &System) {
         }
         match way {
             Way::Command(words) => println!("  {}", words.join(" ")),
-            Way::Hand(what) => println!("  {what}"),
+            Way::Hand(what) | Way::Own(_, what) => println!("  {what}"),
             Way::Apt { packages, backports } => {
                 let mut lines = vec![
                     format!("{sudo}apt-get update"),

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{Options, gate, setup, shell, wasm};
+use crate::{Options, app, gate, setup, shell, wasm};
 
 /// The stages in order.
-pub const STAGES: [&str; 7] = ["setup", "format", "lint", "test", "wasm", "browser", "cube"];
+pub const STAGES: [&str; 8] = ["setup", "format", "lint", "test", "wasm", "browser", "app", "cube"];
 
 /// Runs only when it is named: minutes of building for a feature that is off.
 const ON_REQUEST: &str = "cube";
@@ -37,13 +37,15 @@ pub fn run(options: &Options) -> bool {
         let begin = Instant::now();
         let outcome = match stage {
             "setup" => {
-                Outcome::of(setup::run(&Options { verb: "setup".into(), yes: options.yes, only: Vec::new() }), "something is not installed")
+                let all = Options { verb: "setup".into(), yes: options.yes, ..Options::default() };
+                Outcome::of(setup::run(&all), "something is not installed")
             }
             "format" => Outcome::of(shell::run(shell::cargo().args(["fmt", "--all", "--check"])), "cargo fmt --all --check"),
             "lint" => Outcome::of(lint(), "cargo clippy"),
             "test" => test(&["--workspace"]),
             "wasm" => Outcome::of(wasm::build().is_ok(), "the wasm32 build"),
             "browser" => gate::check(),
+            "app" => app::check(&Options { verb: "web-app".into(), ..Options::default() }),
             "cube" => test(&["-p", "longhand-kernels", "--features", "cube", "--test", "cube"]),
             _ => unreachable!("a stage of STAGES"),
         };

@@ -106,30 +106,39 @@ fn is_at_least(version: &str, least: (u32, u32)) -> bool {
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= least
 }
 
-/// Builds every crate of the browser's set; the path of the page's module.
+/// Builds every crate of the browser's set in the dev profile; the path of the page's module. Every stage that needs a quick module
+/// calls this, so that all share what it built.
 pub fn build() -> Result<PathBuf, String> {
-    let toolchain = Toolchain::find().ok_or("no Rust here builds for wasm32: run `cargo xtask setup --only wasm`")?;
-    let mut command = toolchain.cargo();
-    command.args(["build", "--target", TARGET, "--lib"]);
-    for name in CRATES {
-        command.args(["--package", name]);
-    }
-    if !shell::run(&mut command) {
-        return Err("the build for wasm32 failed".into());
-    }
-    Ok(shell::target_dir().join(TARGET).join("debug/longhand_web.wasm"))
+    let packages: Vec<&str> = CRATES.iter().flat_map(|name| ["--package", name]).collect();
+    compile(&packages, "debug")
 }
 
-/// Writes the JavaScript that loads `module`, and the finished module, into `folder`.
+/// Builds the page's module in the `web` profile, as it is published.
+pub fn build_small() -> Result<PathBuf, String> {
+    compile(&["--package", "longhand-web", "--profile", "web"], "web")
+}
+
+fn compile(what: &[&str], folder: &str) -> Result<PathBuf, String> {
+    let toolchain = Toolchain::find().ok_or("no Rust here builds for wasm32: run `cargo xtask setup --only wasm`")?;
+    if !shell::run(toolchain.cargo().args(["build", "--target", TARGET, "--lib"]).args(what)) {
+        return Err("the build for wasm32 failed".into());
+    }
+    Ok(shell::target_dir().join(TARGET).join(folder).join("longhand_web.wasm"))
+}
+
+/// Writes the finished module `longhand-web_bg.wasm` and the JavaScript that loads it, `longhand-web.js`, into `folder`; what was there
+/// is gone. They are the names that Trunk gives.
 pub fn bindgen(module: &Path, folder: &Path) -> Result<(), String> {
+    let _ = std::fs::remove_dir_all(folder);
     let mut command = shell::cargo();
-    command.args(["run", "--quiet", "--package", "xtask", "--features", "bindgen", "--bin", "bindgen", "--"]).arg(module).arg(folder);
+    command.args(["run", "--quiet", "--package", "xtask", "--features", "bindgen", "--bin", "bindgen", "--"]);
+    command.arg(module).arg(folder).arg("longhand-web");
     shell::run(&mut command).then_some(()).ok_or_else(|| "wasm-bindgen failed".into())
 }
 
 /// `cargo xtask trunk`: the page as it is published.
 pub fn trunk(options: &Options) -> bool {
-    let wasm_only = Options { verb: "setup".into(), yes: options.yes, only: vec!["wasm".into()] };
+    let wasm_only = Options { verb: "setup".into(), yes: options.yes, only: vec!["wasm".into()], ..Options::default() };
     if !setup::run(&wasm_only) {
         return false;
     }

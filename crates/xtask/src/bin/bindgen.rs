@@ -1,17 +1,20 @@
-//! `bindgen IN.wasm OUT_DIR`: writes the JavaScript beside a wasm module, as wasm-bindgen's own command does, from its library.
+//! `bindgen IN.wasm OUT_DIR NAME`: writes the finished module NAME_bg.wasm and its JavaScript NAME.js, as wasm-bindgen's own command
+//! does, from its library.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use anyhow::{Context, bail};
 
 fn main() -> anyhow::Result<()> {
-    let arguments: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
-    let [input, out_dir] = arguments.as_slice() else {
-        bail!("usage: bindgen IN.wasm OUT_DIR");
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [input, out_dir, name] = arguments.as_slice() else {
+        bail!("usage: bindgen IN.wasm OUT_DIR NAME");
     };
+    let (input, out_dir) = (Path::new(input), Path::new(out_dir));
     std::fs::create_dir_all(out_dir).with_context(|| format!("creating {}", out_dir.display()))?;
     wasm_bindgen_cli_support::Bindgen::new()
         .input_path(input)
+        .out_name(name)
         .web(true)?
         .typescript(false)
         .omit_default_module_path(false)

@@ -1,0 +1,95 @@
+//! Accessibility by axe-core's rules. Its one file is fetched with npm by `cargo xtask setup` and stays under `target`.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use super::Scene;
+use crate::shell;
+
+/// The version that is fetched.
+pub const VERSION: &str = "4.14.1";
+
+/// What npm calls its integrity: the archive's SHA-512.
+const INTEGRITY: &str = "sha512-FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ==";
+
+fn file() -> PathBuf {
+    shell::target_dir().join("axe").join(VERSION).join("package/axe.min.js")
+}
+
+/// Whether it was fetched.
+pub fn is_there() -> bool {
+    file().is_file()
+}
+
+/// Fetches the package with npm, which checks its archive, and unpacks the one file.
+pub fn fetch() -> bool {
+    let folder = shell::target_dir().join("axe").join(VERSION);
+    if let Err(problem) = std::fs::create_dir_all(&folder) {
+        println!("{}: {problem}", folder.display());
+        return false;
+    }
+    let mut command = Command::new("npm");
+    command.args(["pack", &format!("axe-core@{VERSION}"), "--json", "--pack-destination"]).arg(&folder);
+    println!("$ {}", shell::describe(&command));
+    let said = command.stdin(Stdio::null()).output();
+    let said = said.ok().filter(|done| done.status.success()).and_then(|done| serde_json::from_slice::<Value>(&done.stdout).ok());
+    // Newer npm gives an object by name where older gave a list.
+    let package = said.map(|said| [&said[0], &said["axe-core"], &said].into_iter().find(|one| one["integrity"].is_string()).cloned());
+    let Some(Some(package)) = package else {
+        println!("npm did not fetch axe-core");
+        return false;
+    };
+    if package["integrity"] != INTEGRITY {
+        println!("axe-core {VERSION} is not the one we know: {}", package["integrity"]);
+        return false;
+    }
+    let archive = folder.join(package["filename"].as_str().unwrap_or_default());
+    shell::run(Command::new("tar").arg("-xzf").arg(archive).arg("-C").arg(&folder).arg("package/axe.min.js")) && is_there()
+}
+
+impl Scene {
+    /// Whether axe-core finds nothing wrong with the page as it stands, what is inside open shadow roots included.
+    pub fn is_accessible(&self, state: &str) -> Result<(), String> {
+        let Ok(source) = std::fs::read_to_string(file()) else {
+            self.skip(&format!("accessibility of {state}: no axe-core (`cargo xtask setup --only axe`)"));
+            return Ok(());
+        };
+        let load = format!("{source}; window.axe = window.axe ?? axe;");
+        self.driver().script(&load, &[])?;
+        let found = self.driver().script_async("return await axe.run(document, { resultTypes: ['violations'] })", &[])?;
+        judge(&found).map_err(|problems| format!("accessibility of {state}: {problems}"))
+    }
+}
+
+/// The rules that were broken, and where. A result without rules that held is a fault of its own.
+fn judge(found: &Value) -> Result<(), String> {
+    let list = |name: &str| found[name].as_array().cloned().unwrap_or_default();
+    if list("passes").is_empty() {
+        return Err("axe-core checked nothing".into());
+    }
+    let line = |rule: &Value| {
+        let places: Vec<String> = rule["nodes"].as_array().into_iter().flatten().map(|node| node["target"].to_string()).collect();
+        format!("{}: {} at {}", rule["id"].as_str().unwrap_or("?"), rule["help"].as_str().unwrap_or_default(), places.join(", "))
+    };
+    let lines: Vec<String> = list("violations").iter().map(line).collect();
+    if lines.is_empty() { Ok(()) } else { Err(lines.join("; ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn broken_rules_are_told_and_an_empty_result_is_no_result() {
+        judge(&json!({ "passes": [{ "id": "region" }], "violations": [] })).unwrap();
+        let broken = json!({ "id": "button-name", "help": "Buttons must have text", "nodes": [{ "target": ["button"] }] });
+        let told = judge(&json!({ "passes": [{ "id": "region" }], "violations": [broken] })).unwrap_err();
+        assert_eq!(told, "button-name: Buttons must have text at [\"button\"]");
+        assert!(judge(&json!({ "passes": [], "violations": [] })).is_err());
+        assert!(judge(&Value::Null).is_err());
+    }
+}

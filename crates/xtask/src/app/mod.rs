@@ -1,0 +1,97 @@
+//! The app in a real browser: one function per scenario, each in a browser of its own with an empty profile. What a scenario
+//! relies on is broken on purpose as well, and must then be noticed.
+
+mod axe;
+mod driven;
+mod opens;
+mod scene;
+
+use std::path::Path;
+use std::time::Instant;
+
+use crate::stages::Outcome;
+use crate::{Options, page, shell, wasm};
+
+pub use axe::fetch as fetch_axe;
+pub use axe::{VERSION as AXE_VERSION, is_there as axe_is_there};
+pub use scene::Scene;
+
+/// What one scenario does.
+type Play = fn(&mut Scene) -> Result<(), String>;
+
+/// Every scenario, in order.
+const SCENARIOS: [(&str, Play); 3] = [("driven", driven::run), ("opens", opens::run), ("strict", opens::strict)];
+
+/// Their names.
+pub const NAMES: [&str; SCENARIOS.len()] = {
+    let mut names = [""; SCENARIOS.len()];
+    let mut index = 0;
+    while index < names.len() {
+        names[index] = SCENARIOS[index].0;
+        index += 1;
+    }
+    names
+};
+
+/// What a strict page allows: its own files, no inline script or style, no code from strings; of WebAssembly only the compiling.
+pub const STRICT: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'; \
+                          style-src 'self'; img-src 'self' data: blob:";
+
+/// `cargo xtask web-app [--only NAME]`.
+pub fn run(options: &Options) -> bool {
+    let outcome = check(options);
+    println!();
+    outcome.failures.iter().for_each(|failure| println!("failed: {failure}"));
+    println!("{} passed, {} failed", outcome.passed, outcome.failures.len());
+    outcome.failures.is_empty()
+}
+
+/// Builds the app and plays every scenario that `options` leaves in.
+pub fn check(options: &Options) -> Outcome {
+    let mut outcome = Outcome::default();
+    let folder = shell::target_dir().join("web-app");
+    // The tools' own scenario needs no app.
+    let needs_app = NAMES.iter().any(|name| *name != "driven" && options.wants(name));
+    if needs_app && let Err(problem) = build(&folder) {
+        outcome.failures.push(problem);
+        return outcome;
+    }
+    for (name, scenario) in SCENARIOS.into_iter().filter(|(name, _)| options.wants(name)) {
+        let start = Instant::now();
+        let played = Scene::start(name, &folder, options.screens).and_then(|mut scene| {
+            let played = scenario(&mut scene);
+            let (caught, skipped) = scene.counts();
+            outcome.passed += caught;
+            outcome.skipped += skipped;
+            played.map_err(|problem| scene.report(&problem))
+        });
+        match played {
+            Ok(()) => {
+                println!("app: {name}: ok ({:.1} s)", start.elapsed().as_secs_f64());
+                outcome.passed += 1;
+            }
+            Err(problem) => {
+                println!("app: {name}: FAILED ({:.1} s): {problem}", start.elapsed().as_secs_f64());
+                outcome.failures.push(format!("{name}: {problem}"));
+            }
+        }
+    }
+    outcome
+}
+
+/// The page in `folder/page`, around the module that the stages `wasm` and `browser` built.
+fn build(folder: &Path) -> Result<(), String> {
+    let bound = folder.join("module");
+    wasm::bindgen(&wasm::build()?, &bound)?;
+    page::lay_out(&bound, &folder.join("page"))
+}
+
+/// An error that shows both, unless they are equal.
+pub fn same<A: PartialEq<B> + std::fmt::Debug, B: std::fmt::Debug>(what: &str, found: A, expected: B) -> Result<(), String> {
+    if found == expected { Ok(()) } else { Err(format!("{what}: found {found:?}, expected {expected:?}")) }
+}
+
+/// An error unless it holds.
+pub fn holds(what: &str, holds: bool) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(format!("not so: {what}")) }
+}
