@@ -12,7 +12,7 @@ pub const TARGET: &str = "wasm32-unknown-unknown";
 pub const DEBIAN_PACKAGES: [&str; 5] = ["rustc-web", "cargo-web", "rust-web-src", "rust-web-llvm", "lld-22"];
 
 /// Crates that must build for the browser.
-const CRATES: [&str; 9] = [
+const CRATES: [&str; 10] = [
     "longhand-data",
     "longhand-documents",
     "longhand-tokenizer",
@@ -20,6 +20,7 @@ const CRATES: [&str; 9] = [
     "longhand-model",
     "longhand-agent",
     "longhand-reward",
+    "longhand-synth",
     "longhand-world",
     "longhand-web",
 ];

@@ -2,6 +2,9 @@
 //!
 //! What is written by hand lies in `web/embed`; `package.json` there is complete but for the version.
 
+#[cfg(test)]
+mod described;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 

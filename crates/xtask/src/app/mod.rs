@@ -3,6 +3,7 @@
 
 mod axe;
 mod driven;
+mod embedded;
 mod opens;
 mod scene;
 
@@ -10,7 +11,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use crate::stages::Outcome;
-use crate::{Options, page, shell, wasm};
+use crate::{Options, page, shell, wasm, web};
 
 pub use axe::fetch as fetch_axe;
 pub use axe::{VERSION as AXE_VERSION, is_there as axe_is_there};
@@ -20,7 +21,8 @@ pub use scene::Scene;
 type Play = fn(&mut Scene) -> Result<(), String>;
 
 /// Every scenario, in order.
-const SCENARIOS: [(&str, Play); 3] = [("driven", driven::run), ("opens", opens::run), ("strict", opens::strict)];
+const SCENARIOS: [(&str, Play); 4] =
+    [("driven", driven::run), ("opens", opens::run), ("strict", opens::strict), ("embedded", embedded::run)];
 
 /// Their names.
 pub const NAMES: [&str; SCENARIOS.len()] = {
@@ -79,11 +81,12 @@ pub fn check(options: &Options) -> Outcome {
     outcome
 }
 
-/// The page in `folder/page`, around the module that the stages `wasm` and `browser` built.
+/// The page in `folder/page` and the package in `folder/package`, around the module that the stages `wasm` and `browser` built.
 fn build(folder: &Path) -> Result<(), String> {
     let bound = folder.join("module");
     wasm::bindgen(&wasm::build()?, &bound)?;
-    page::lay_out(&bound, &folder.join("page"))
+    page::lay_out(&bound, &folder.join("page"))?;
+    web::lay_out(&bound, &folder.join("package"), "0.0.0")
 }
 
 /// An error that shows both, unless they are equal.

@@ -25,16 +25,23 @@ pub struct Scene {
 
 impl Scene {
     /// A browser with an empty profile. The app is at `/`; under `/strict/` it has the policy `app::STRICT`, under `/refusing/` one that
-    /// allows no WebAssembly, under `/broken/` its module is missing; the driver's own page is at `/driver/`.
+    /// allows no WebAssembly, under `/broken/` its module is missing; pages with the element are at `/embed/` (strict) and `/refused/`;
+    /// the driver's own page is at `/driver/`.
     pub fn start(name: &'static str, folder: &Path, keeps_screens: bool) -> Result<Self, String> {
-        let page = folder.join("page");
-        let policy = "Content-Security-Policy";
+        let (page, package) = (folder.join("page"), folder.join("package"));
+        let (driven, embedding) = (shell::root().join("tests/browser/driver"), shell::root().join("tests/browser/embed"));
+        let under = |policy: &str, start: &str, folder: &Path| Route::new(start, folder).with("Content-Security-Policy", policy);
+        let refusing = app::STRICT.replace(" 'wasm-unsafe-eval'", "");
         let server = Server::start(vec![
-            Route::new("/strict/", &page).with(policy, app::STRICT),
-            Route::new("/refusing/", &page).with(policy, &app::STRICT.replace(" 'wasm-unsafe-eval'", "")),
+            under(app::STRICT, "/strict/", &page),
+            under(&refusing, "/refusing/", &page),
             Route::new("/broken/longhand-web_bg.wasm", folder.join("nothing")),
             Route::new("/broken/", &page),
-            Route::new("/driver/", shell::root().join("tests/browser/driver")).with(policy, app::STRICT),
+            under(app::STRICT, "/embed/package/", &package),
+            under(app::STRICT, "/embed/", &embedding),
+            under(&refusing, "/refused/package/", &package),
+            under(&refusing, "/refused/", &embedding),
+            under(app::STRICT, "/driver/", &driven),
             Route::new("/", &page),
         ])?;
         let profile = folder.join("profiles").join(name);
@@ -123,6 +130,13 @@ impl Scene {
     pub fn console(&self) -> Result<Vec<String>, String> {
         self.console.borrow_mut().extend(self.driver().console()?);
         Ok(self.console.borrow().clone())
+    }
+
+    /// Leaves out of the console those of its new lines that the page did not cause.
+    pub fn forget_console(&self, not_the_pages: impl Fn(&str) -> bool) -> Result<(), String> {
+        let new = self.driver().console()?;
+        self.console.borrow_mut().extend(new.into_iter().filter(|line| !not_the_pages(line)));
+        Ok(())
     }
 
     /// Keeps the window's picture: in the app's folder under `target`, and with `--screens` in `docs/screens`.
