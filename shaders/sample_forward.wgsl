@@ -2,6 +2,8 @@
 // What is kept is all keys ≥ a threshold, found bit by bit on order-preserving integer keys; nothing is sorted.
 // The cut lies midway between the smallest kept logit and the largest dropped one.
 // A NaN logit, +inf or nothing above -1e30 gives id 0xffffffff, which the host turns into an error.
+// MASKED: only rows with a mask, each among the tokens that its mask allows. Of the full vocabulary are then the log-probability and the
+// entropy alone.
 
 #import "shared/grid.wgsl"
 #import "shared/softmax_fold.wgsl"
@@ -22,14 +24,18 @@ struct Choice {
     top_p: f32,
     min_p: f32,
     draw: f32,  // uniform in [0, 1)
+    masked: u32, // 1: the row has a mask
     pad0: u32,
-    pad1: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> logits: array<f32>;
 @group(0) @binding(2) var<storage, read> choices: array<Choice>;
 @group(0) @binding(3) var<storage, read_write> packed: array<u32>; // [rows, WORDS]: id, logprob, entropy, cut, mass, nucleus logprob
+
+#if MASKED
+@group(0) @binding(4) var<storage, read> masks: array<u32>; // [rows, ceil(columns / 32)]: bit id % 32 of word id / 32
+#endif
 
 const NOBODY: u32 = 0xffffffffu;
 const WORDS: u32 = 6u;
@@ -51,6 +57,14 @@ fn z_at(row: u32, id: u32, scale: f32) -> f32 {
 fn logit_at(row: u32, id: u32) -> f32 {
     let z = logits[row * params.columns + id];
     return select(z, 0.0, z == 0.0);
+}
+
+fn allowed(row: u32, id: u32) -> bool {
+#if MASKED
+    return ((masks[row * ((params.columns + 31u) / 32u) + id / 32u] >> (id % 32u)) & 1u) == 1u;
+#else
+    return true;
+#endif
 }
 
 // Larger floats have larger keys. No key is 0 but that of a NaN.
@@ -115,7 +129,7 @@ fn measure(row: u32, scale: f32, m: f32, threshold: u32, mass: bool, local: u32)
     var sum = 0.0;
     for (var id = local; id < params.columns; id += 256u) {
         let z = z_at(row, id, scale);
-        if key_of(z) >= threshold {
+        if allowed(row, id) && key_of(z) >= threshold {
             if mass {
                 sum += exp(below(z, m));
             } else {
@@ -150,6 +164,11 @@ fn main(
     }
     let choice = choices[row];
     let scale = choice.inverse_temperature;
+#if MASKED
+    if choice.masked == 0u {
+        return;
+    }
+#endif
     if local == 0u {
         broken = 0u;
     }
@@ -170,7 +189,9 @@ fn main(
                 broken = 1u;
             }
             fold.m = max(fold.m, z);
-            best = max(best, key_of(z));
+            if allowed(row, id) {
+                best = max(best, key_of(z));
+            }
         }
         for (var id = tile; id < end; id++) {
             fold = fold_add(fold, z_at(row, id, scale));
@@ -178,7 +199,13 @@ fn main(
         mine = fold_merge(mine, fold);
     }
     let all = fold_runs(mine, local);
-    if local == 0u && all.m <= ABSENT {
+#if MASKED
+    // The largest logit that may be drawn: shares are taken of it, or they would vanish where all that is allowed lies far below.
+    let top = value_of(max(largest(best, local), LOWEST));
+#else
+    let top = all.m;
+#endif
+    if local == 0u && top <= ABSENT {
         broken = 1u;
     }
     if workgroupUniformLoad(&broken) != 0u {
@@ -193,11 +220,11 @@ fn main(
         threshold = largest(best, local);
     }
     if choice.top_k > 0u && choice.top_k < params.columns {
-        threshold = search(row, scale, all.m, f32(choice.top_k), false, local);
+        threshold = search(row, scale, top, f32(choice.top_k), false, local);
     }
     if choice.top_p < 1.0 {
-        let goal = choice.top_p * measure(row, scale, all.m, threshold, true, local);
-        threshold = max(threshold, search(row, scale, all.m, goal, true, local));
+        let goal = choice.top_p * measure(row, scale, top, threshold, true, local);
+        threshold = max(threshold, search(row, scale, top, goal, true, local));
     }
 
     // What is kept: its mass in each thread's run of ids, its smallest logit, the largest of the others.
@@ -207,19 +234,42 @@ fn main(
     var dropped = 0u;
     for (var id = first; id < last; id++) {
         let z = z_at(row, id, scale);
-        let e = exp(below(z, all.m));
+        let e = exp(below(z, top));
         let key = key_of(logit_at(row, id));
-        if key_of(z) >= threshold && e >= choice.min_p {
-            sum += e;
-            last_kept = id;
-            smallest = max(smallest, ~key);
-        } else {
-            dropped = max(dropped, key);
+        if allowed(row, id) {
+            if key_of(z) >= threshold && e >= choice.min_p {
+                sum += e;
+                last_kept = id;
+                smallest = max(smallest, ~key);
+            } else {
+                dropped = max(dropped, key);
+            }
         }
     }
     let cut_bits = cut_between(~largest(smallest, local), largest(dropped, local));
     let cut = bitcast<f32>(cut_bits);
 
+#if MASKED
+    // The kept have a fold of their own, which does not vanish beside a larger logit that is not allowed.
+    var kept_run = empty_fold();
+    for (var tile = first; tile < last; tile += FOLD_TILE) {
+        let end = min(tile + FOLD_TILE, last);
+        var kept = empty_fold();
+        for (var id = tile; id < end; id++) {
+            if allowed(row, id) && !(logits[row * params.columns + id] < cut) {
+                kept.m = max(kept.m, z_at(row, id, scale));
+            }
+        }
+        for (var id = tile; id < end; id++) {
+            if allowed(row, id) && !(logits[row * params.columns + id] < cut) {
+                kept = fold_add(kept, z_at(row, id, scale));
+            }
+        }
+        kept_run = fold_merge(kept_run, kept);
+    }
+    workgroupBarrier();
+    let kept = fold_runs(kept_run, local);
+#else
     // The canonical fold of the kept, as the head has it.
     var kept_run = empty_kept();
     for (var tile = first; tile < last; tile += FOLD_TILE) {
@@ -236,6 +286,7 @@ fn main(
         kept_run = kept_merge(kept_run, kept);
     }
     let kept = kept_runs(kept_run, local);
+#endif
 
     // The draw, ascending ids: a run of ids a thread, then along the run that holds it.
     sums[local] = sum;
@@ -264,8 +315,8 @@ fn main(
     var id = last_ids[chosen_run];
     for (var i = chosen_run * run; i < id; i++) {
         let z = z_at(row, i, scale);
-        let e = exp(below(z, all.m));
-        if key_of(z) >= threshold && e >= choice.min_p {
+        let e = exp(below(z, top));
+        if allowed(row, i) && key_of(z) >= threshold && e >= choice.min_p {
             before += e;
             if before > goal {
                 id = i;
@@ -277,6 +328,11 @@ fn main(
     packed[row * WORDS + 1u] = bitcast<u32>(z - fold_lse(all));
     packed[row * WORDS + 2u] = bitcast<u32>(fold_entropy(all));
     packed[row * WORDS + 3u] = cut_bits;
+#if MASKED
+    packed[row * WORDS + 4u] = bitcast<u32>(min(exp(fold_lse(kept) - fold_lse(all)), 1.0));
+    packed[row * WORDS + 5u] = bitcast<u32>(min(z - fold_lse(kept), 0.0));
+#else
     packed[row * WORDS + 4u] = bitcast<u32>(kept_mass(all, kept));
     packed[row * WORDS + 5u] = bitcast<u32>(z - fold_lse(all) - kept_shift(all, kept, z));
+#endif
 }

@@ -7,6 +7,11 @@
 //! What is kept is an upper set of logits. `cut` tells it: the tokens whose logit is not below it. It lies midway between the smallest
 //! kept and the largest dropped logit, so that a recomputation with other roundings tells them apart as well. `nucleus_logprob` is the
 //! log-probability among the kept, the head's own [with that cut](crate::head). Greedy keeps the largest logit and its equals.
+//!
+//! A row may have a mask ([`forward_masked`]): the tokens it may draw. It comes before everything: top-k, top-p and min-p count among the
+//! allowed tokens as if there were no others, and so do `cut` and `nucleus_logprob`. `logprob` and `entropy` stay those of the full
+//! vocabulary, and `mass` is the kept tokens' share of it: what the model would have said, whatever it was allowed. Rows without a mask
+//! have the bits they have without the others.
 
 mod cpu;
 pub(crate) mod gpu;
@@ -88,6 +93,8 @@ pub struct SampleOutput {
     pub packed: Tensor,
     /// Words [R, 8]: each row's parameters, uploaded for the GPU by every call.
     pub(crate) choices: Tensor,
+    /// Words [R, ⌈V/32⌉]: each row's mask on the GPU, from the first call that has one.
+    pub(crate) masks: Option<Tensor>,
 }
 
 /// The id a GPU reports for a row that has no answer; the CPU returns the error at once.
@@ -98,7 +105,8 @@ pub(crate) const CHOICE_WORDS: usize = 8;
 impl SampleOutput {
     /// Room for `rows` rows.
     pub fn new(device: &Device, rows: usize) -> Result<Self> {
-        Ok(Self { packed: device.zeros(&[rows, Drawn::WORDS], DType::U32)?, choices: device.zeros(&[rows, CHOICE_WORDS], DType::U32)? })
+        let packed = device.zeros(&[rows, Drawn::WORDS], DType::U32)?;
+        Ok(Self { packed, choices: device.zeros(&[rows, CHOICE_WORDS], DType::U32)?, masks: None })
     }
 
     /// The tokens of the first `rows` rows. Errors with the row whose logits had a NaN, an infinity or nothing finite.
@@ -114,17 +122,62 @@ impl SampleOutput {
 
 /// Samples `params.len()` rows.
 pub fn forward(device: &Device, logits: &Tensor, params: &[SampleParams], out: &mut SampleOutput) -> Result<()> {
+    forward_masked(device, logits, params, &vec![None; params.len()], out)
+}
+
+/// Words of a mask over `vocab` tokens.
+pub fn mask_words(vocab: usize) -> usize {
+    vocab.div_ceil(32)
+}
+
+/// Samples `params.len()` rows, each among the tokens its mask allows: [⌈V/32⌉] words, bit `id % 32` of word `id / 32`; `None` allows all.
+/// A mask that allows no token is an error.
+pub fn forward_masked(
+    device: &Device,
+    logits: &Tensor,
+    params: &[SampleParams],
+    masks: &[Option<&[u32]>],
+    out: &mut SampleOutput,
+) -> Result<()> {
     const OP: &str = "sample";
-    let rows = params.len();
-    logits.expect(OP, "logits", DType::F32, rows, logits.width())?;
+    let (rows, vocab) = (params.len(), logits.width());
+    logits.expect(OP, "logits", DType::F32, rows, vocab)?;
     out.packed.expect(OP, "out", DType::U32, rows, Drawn::WORDS)?;
     for p in params {
         if !(p.temperature >= 0.0 && p.top_p > 0.0 && p.top_p <= 1.0 && p.min_p >= 0.0 && p.min_p <= 1.0) {
             return Err(KernelError::Value { op: OP, message: format!("{p:?} is out of range") });
         }
     }
-    match device {
-        Device::Cpu(device) => cpu::forward(device, logits, params, out),
-        Device::Gpu(device) => gpu::forward(device, logits, params, out),
+    if masks.len() != rows {
+        return Err(KernelError::shape(OP, format!("{} masks for {rows} rows", masks.len())));
     }
+    for (row, mask) in masks.iter().enumerate().filter_map(|(row, mask)| Some((row, (*mask)?))) {
+        if mask.len() != mask_words(vocab) {
+            return Err(KernelError::shape(
+                OP,
+                format!("the mask of row {row} has {} words, {vocab} tokens take {}", mask.len(), mask_words(vocab)),
+            ));
+        }
+        // Bits past the vocabulary allow nothing.
+        let last = u32::MAX >> ((32 - vocab % 32) % 32);
+        let (tail, whole) = mask.split_last().unwrap_or((&0, &[]));
+        if tail & last == 0 && whole.iter().all(|word| *word == 0) {
+            return Err(KernelError::Value { op: OP, message: format!("row {row}: its mask allows no token") });
+        }
+    }
+    match device {
+        Device::Cpu(device) => cpu::forward(device, logits, params, masks, out),
+        Device::Gpu(gpu) => {
+            if masks.iter().any(Option::is_some) && out.masks.as_ref().is_none_or(|room| room.width() != mask_words(vocab)) {
+                out.masks = Some(device.zeros(&[out.packed.shape()[0], mask_words(vocab)], DType::U32)?);
+            }
+            gpu::forward(gpu, logits, params, masks, out)
+        }
+    }
+}
+
+/// Whether a mask allows `id`.
+#[inline(always)]
+fn allows(mask: &[u32], id: usize) -> bool {
+    mask[id / 32] >> (id % 32) & 1 == 1
 }

@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 
-use super::{Drawn, SampleParams, uniform};
+use super::{Drawn, SampleParams, allows, uniform};
 use crate::cpu::CpuDevice;
 use crate::cpu::exp::exp;
 use crate::cpu::lanes::multiversion;
@@ -16,9 +16,17 @@ const OP: &str = "sample";
 thread_local! {
     /// A row's e^((z - top) / τ).
     static MASS: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    /// A masked row's logits, -∞ where a token is not allowed.
+    static ALLOWED: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
-pub fn forward(device: &CpuDevice, logits: &Tensor, params: &[SampleParams], out: &mut super::SampleOutput) -> Result<()> {
+pub fn forward(
+    device: &CpuDevice,
+    logits: &Tensor,
+    params: &[SampleParams],
+    masks: &[Option<&[u32]>],
+    out: &mut super::SampleOutput,
+) -> Result<()> {
     let width = logits.width();
     let logits = logits.f32s(OP)?;
     let mut results = vec![Ok(Drawn::default()); params.len()];
@@ -29,7 +37,13 @@ pub fn forward(device: &CpuDevice, logits: &Tensor, params: &[SampleParams], out
             let result = unsafe { shared.slice(row..row + 1) };
             result[0] = MASS.with_borrow_mut(|mass| {
                 mass.resize(width, 0.0);
-                sample(device.simd(), &logits[row * width..][..width], &params[row], mass)
+                let logits = &logits[row * width..][..width];
+                match masks[row] {
+                    None => sample(device.simd(), logits, &params[row], mass),
+                    Some(mask) => {
+                        ALLOWED.with_borrow_mut(|allowed| sample_masked(device.simd(), logits, mask, &params[row], mass, allowed))
+                    }
+                }
             });
         }
     });
@@ -151,6 +165,31 @@ fn sample(level: Level, logits: &[f32], params: &SampleParams, mass: &mut [f32])
     let said = crate::head::cpu::distribution(level, logits, temperature, cut, id);
     let (logprob, entropy, nucleus_logprob) = (said.logprob, said.entropy, said.kept_logprob);
     Ok(Drawn { id: id as u32, logprob, entropy, cut, mass: said.mass, nucleus_logprob })
+}
+
+/// One row's token among those its mask allows: the draw as if the others' logits were -∞, what it says of the full vocabulary from
+/// the logits as they are.
+fn sample_masked(
+    level: Level,
+    logits: &[f32],
+    mask: &[u32],
+    params: &SampleParams,
+    mass: &mut [f32],
+    allowed: &mut Vec<f32>,
+) -> std::result::Result<Drawn, String> {
+    // A logit that is no number is a fault of the model's, whether it may be drawn or not.
+    let (top, nan) = survey(level, logits);
+    if nan || top == f32::INFINITY {
+        return Err(if nan { "a logit is NaN".into() } else { "the largest logit is inf".to_string() });
+    }
+    allowed.clear();
+    allowed.extend(logits.iter().enumerate().map(|(id, &z)| if allows(mask, id) { z } else { f32::NEG_INFINITY }));
+    let among = sample(level, allowed, params, mass).map_err(|message| format!("of the tokens its mask allows, {message}"))?;
+    let temperature = if params.temperature == 0.0 { 1.0 } else { params.temperature };
+    let all = crate::head::cpu::distribution(level, logits, temperature, f32::MIN, among.id as usize);
+    // log p over all less log p among the kept is the log of the kept tokens' share.
+    let mass = (f64::from(all.logprob) - f64::from(among.nucleus_logprob)).exp().min(1.0) as f32;
+    Ok(Drawn { logprob: all.logprob, entropy: all.entropy, mass, ..among })
 }
 
 /// The drawn id and the smallest key that is kept.
