@@ -5,6 +5,7 @@
 //! - [`StreamDecoder`] turns ids into text as they are sampled, never cutting a character.
 //! - [`ChatTemplate`] renders a model's own Jinja template as Transformers does; [`ChatTemplate::encode`] is the way to a prompt's ids
 //!   when the messages carry text nobody vouches for.
+//! - [`Tokenizer::spellings`] says what each token adds to a text.
 //! - [`train_bpe`] makes a vocabulary from texts.
 //! - [`chunks`] tiles a document in pieces of at most so many tokens, cut where a reader would; [`chunks_at`] where it is told.
 //!
@@ -18,6 +19,7 @@ mod gguf;
 mod library;
 mod pieces;
 mod sentencepiece;
+mod spelling;
 mod split;
 mod stream;
 mod template;

@@ -63,7 +63,7 @@ pub(crate) fn build(vocab: GgufVocab, types: Vec<TokenType>) -> Result<Tokenizer
 }
 
 /// `<0x0A>` → 10.
-fn byte_of(token: &str) -> Option<u8> {
+pub(crate) fn byte_of(token: &str) -> Option<u8> {
     u8::from_str_radix(token.strip_prefix("<0x")?.strip_suffix('>').filter(|hex| hex.len() == 2)?, 16).ok()
 }
 

@@ -2,7 +2,8 @@ use crate::tokenizer::{Detokenizer, Tokenizer};
 use crate::{Result, TokenizerError};
 
 /// Turns ids into text one by one: [`push`](Self::push) returns the text that became complete, and the returned texts joined are
-/// [`Tokenizer::decode`] of all ids, special tokens skipped.
+/// [`Tokenizer::decode`] of all ids, special tokens skipped. (Where the last character was never completed, byte tokens before it may be
+/// shown as the characters they were, which a library's decoder takes back.)
 pub struct StreamDecoder {
     tokenizer: Tokenizer,
     /// Bytes of a character whose last token has not come.
@@ -46,8 +47,14 @@ impl StreamDecoder {
     /// What is left of a character that was never completed: one U+FFFD, or nothing.
     pub fn finish(&mut self) -> Result<String> {
         let mut rest = String::from_utf8_lossy(&std::mem::take(&mut self.pending)).into_owned();
-        if self.window.emitted < self.window.ids.len() {
-            rest.push_str(&self.window_text()?);
+        let Window { ids, emitted } = &self.window;
+        if *emitted < ids.len() {
+            let (before, all) = (self.tokenizer.decode(&ids[..*emitted], true)?, self.tokenizer.decode(ids, true)?);
+            match all.strip_prefix(before.as_str()) {
+                Some(text) => rest.push_str(text),
+                // A character that breaks off spoils those that byte tokens wrote before it, which were given already.
+                None => rest.push_str(&self.tokenizer.decode(&ids[*emitted..], true)?),
+            }
         }
         self.window = Window::default();
         self.at_start = true;
@@ -56,24 +63,21 @@ impl StreamDecoder {
 
     fn push_window(&mut self, id: u32) -> Result<String> {
         self.window.ids.push(id);
-        let text = self.window_text()?;
-        // A replacement character at the end may be the first bytes of a character.
-        if text.ends_with('\u{fffd}') || text.is_empty() {
-            return Ok(String::new());
-        }
-        // Keep what was just emitted as the context of what comes.
-        self.window.ids.drain(..self.window.emitted);
-        self.window.emitted = self.window.ids.len();
-        Ok(text)
-    }
-
-    /// The text of the window's ids not emitted yet, seen after the emitted ones.
-    fn window_text(&self) -> Result<String> {
         let before = self.tokenizer.decode(&self.window.ids[..self.window.emitted], true)?;
         let all = self.tokenizer.decode(&self.window.ids, true)?;
-        all.strip_prefix(before.as_str())
-            .map(str::to_owned)
-            .ok_or_else(|| TokenizerError::Decode("the decoder rewrites text it has already given".into()))
+        // A replacement character at the end may be the first bytes of a character; until it is there, whole characters that byte tokens
+        // wrote before it are replacement characters too.
+        if all.ends_with('\u{fffd}') {
+            return Ok(String::new());
+        }
+        let text = all.strip_prefix(before.as_str());
+        let text = text.ok_or_else(|| TokenizerError::Decode("the decoder rewrites text it has already given".into()))?;
+        if !text.is_empty() {
+            // Keep what was just emitted as the context of what comes.
+            self.window.ids.drain(..self.window.emitted);
+            self.window.emitted = self.window.ids.len();
+        }
+        Ok(text.to_owned())
     }
 }
 

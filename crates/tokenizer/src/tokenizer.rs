@@ -15,7 +15,7 @@ use crate::{Result, StreamDecoder, TokenizerError};
 
 /// Text ⇄ ids. Cheap to clone, shared between threads.
 #[derive(Clone)]
-pub struct Tokenizer(Arc<Inner>);
+pub struct Tokenizer(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
     pub engine: Engine,
