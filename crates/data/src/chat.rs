@@ -121,7 +121,9 @@ pub struct ChatRequest {
     /// The reply ends before the first of these.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stop: Vec<String>,
-    /// The reply is JSON of this form. A model that cannot hold itself to one refuses the request.
+    /// The reply is JSON of this form, unless `max_tokens` cut it ([`StopReason::Length`]); a beginning by the assistant is the JSON's. A
+    /// model that cannot hold itself to one refuses the request. The local engine holds to every schema that it takes, and refuses one
+    /// with a keyword it does not know, or together with stop texts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<JsonSchema>,
 }

@@ -5,13 +5,15 @@
 
 use std::collections::HashMap;
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex as StdMutex, PoisonError};
+use std::sync::{Arc, Mutex as StdMutex, OnceLock, PoisonError};
 use std::task::Poll;
 
 use async_lock::Mutex;
-use data::{BoxFuture, ChatError, ChatModel, ChatReply, ChatRequest, Message, OnToken, Role, StopReason, Usage};
+use data::{BoxFuture, ChatError, ChatModel, ChatReply, ChatRequest, JsonSchema, Message, OnToken, Role, StopReason, Usage};
+use serde_json::Value;
 use tokenizer::{ChatTemplate, TemplateOptions, Tokenizer};
 
+use crate::constrain::{Constraint, Vocabulary};
 use crate::engine::{Engine, EngineSettings, Request, Token};
 use crate::error::{ModelError, Result};
 use crate::source::Checkpoint;
@@ -30,7 +32,14 @@ pub struct ChatEngine {
     shared: Mutex<Shared>,
     /// Sequences whose calls have ended or were dropped.
     left: StdMutex<Vec<u64>>,
+    /// The vocabulary by its bytes, from the first reply that is held to a schema; or why there is none.
+    vocabulary: OnceLock<std::result::Result<Arc<Vocabulary>, String>>,
+    /// Schemas asked for before.
+    schemas: StdMutex<Vec<(Value, Constraint)>>,
 }
+
+/// Schemas that are kept ready; a program asks for few.
+const SCHEMAS: usize = 16;
 
 /// The engine, and the tokens of calls that were not polled when they came.
 struct Shared {
@@ -102,7 +111,8 @@ impl ChatEngine {
         let thinks = template_source.is_some_and(|source| source.contains("<think>"));
         let shared = Mutex::new(Shared { engine: Engine::new(model, settings)?, outbox: HashMap::new() });
         let left = StdMutex::default();
-        Ok(Self { name: described, window: settings.window, vocab, tokenizer, template, thinks, stop_ids, shared, left })
+        let (window, vocabulary, schemas) = (settings.window, OnceLock::new(), StdMutex::default());
+        Ok(Self { name: described, window, vocab, tokenizer, template, thinks, stop_ids, shared, left, vocabulary, schemas })
     }
 
     /// The tokenizer.
@@ -115,8 +125,46 @@ impl ChatEngine {
         self.thinks
     }
 
-    fn prompt(&self, messages: &[Message]) -> std::result::Result<Vec<u32>, ChatError> {
-        let options = TemplateOptions { add_generation_prompt: true, enable_thinking: None };
+    /// Whether it can hold replies to a JSON schema: its tokens stand for bytes, and JSON's own are among them.
+    pub fn holds_schemas(&self) -> bool {
+        self.vocabulary().is_ok()
+    }
+
+    fn vocabulary(&self) -> std::result::Result<Arc<Vocabulary>, String> {
+        let make = || Vocabulary::new(&self.tokenizer, self.vocab).map(Arc::new).map_err(|error| error.to_string());
+        self.vocabulary.get_or_init(make).clone()
+    }
+
+    /// What the reply to `request` is held to, from where it goes on.
+    fn constraint(&self, request: &ChatRequest) -> std::result::Result<Option<Constraint>, ChatError> {
+        let Some(JsonSchema { schema, .. }) = &request.schema else { return Ok(None) };
+        if !request.stop.is_empty() {
+            return Err(ChatError::Invalid("a stop text would cut a reply that is held to a schema".into()));
+        }
+        let invalid = |error: ModelError| ChatError::Invalid(error.to_string());
+        let mut schemas = self.schemas.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = schemas.iter().position(|(known, _)| known == schema);
+        let mut constraint = match known {
+            Some(at) => schemas[at].1.clone(),
+            None => {
+                let constraint = Constraint::new(self.vocabulary().map_err(ChatError::Invalid)?, schema).map_err(invalid)?;
+                if schemas.len() >= SCHEMAS {
+                    schemas.remove(0);
+                }
+                schemas.push((schema.clone(), constraint.clone()));
+                constraint
+            }
+        };
+        if let Some(Message { role: Role::Assistant, content }) = request.messages.last() {
+            constraint.begin(content).map_err(invalid)?;
+        }
+        Ok(Some(constraint))
+    }
+
+    fn prompt(&self, messages: &[Message], held: bool) -> std::result::Result<Vec<u32>, ChatError> {
+        // A reply that is held to a schema has no room for thoughts.
+        let enable_thinking = if held && self.thinks { Some(false) } else { None };
+        let options = TemplateOptions { add_generation_prompt: true, enable_thinking };
         let invalid = |error: tokenizer::TokenizerError| ChatError::Invalid(error.to_string());
         let (turns, begun) = match messages {
             [turns @ .., last] if last.role == Role::Assistant => (turns, Some(&last.content)),
@@ -134,10 +182,8 @@ impl ChatEngine {
     }
 
     async fn run(&self, request: &ChatRequest, on_text: OnToken<'_>) -> std::result::Result<ChatReply, ChatError> {
-        if request.schema.is_some() {
-            return Err(ChatError::Invalid("the local engine cannot hold a reply to a JSON schema: use a server that can".into()));
-        }
-        let prompt = self.prompt(&request.messages)?;
+        let constraint = self.constraint(request)?;
+        let prompt = self.prompt(&request.messages, constraint.is_some())?;
         let prompt_tokens = prompt.len();
         if prompt_tokens >= self.window {
             return Err(ChatError::TooLong { prompt: prompt_tokens, window: self.window });
@@ -148,7 +194,7 @@ impl ChatEngine {
             let mut shared = self.shared.lock().await;
             shared.forget(&self.left);
             let request = Request { prompt, max_new_tokens, sampling: request.sampling, stop_ids: self.stop_ids.clone() };
-            Turn { id: shared.engine.submit(request).map_err(failed)?, left: &self.left }
+            Turn { id: shared.engine.submit_constrained(request, constraint).map_err(failed)?, left: &self.left }
         };
         let mut decoder = self.tokenizer.decoder();
         let (mut shown, mut stopped) = (0, false);
@@ -216,7 +262,7 @@ impl ChatModel for ChatEngine {
     }
 
     fn count_prompt(&self, messages: &[Message]) -> std::result::Result<usize, ChatError> {
-        Ok(self.prompt(messages)?.len())
+        Ok(self.prompt(messages, false)?.len())
     }
 
     fn chat<'a>(&'a self, request: &'a ChatRequest, on_text: OnToken<'a>) -> BoxFuture<'a, std::result::Result<ChatReply, ChatError>> {

@@ -9,6 +9,7 @@ use kernels::attention::{Batch, KvCache, KvDType, KvShape, PAGE_TOKENS, Span};
 use kernels::sample::{self, Drawn, SampleOutput, SampleParams};
 use kernels::{DType, Tensor, embedding};
 
+use crate::constrain::Constraint;
 use crate::error::{ModelError, Result};
 use crate::forward::Workspace;
 use crate::pages::PagePool;
@@ -60,11 +61,11 @@ pub struct Token {
     pub sequence: u64,
     /// Its id.
     pub id: u32,
-    /// Log-probability at the sampling temperature over the full vocabulary.
+    /// Log-probability at the sampling temperature over the full vocabulary, whatever a constraint allowed.
     pub logprob: f32,
     /// Entropy of that distribution, nats.
     pub entropy: f32,
-    /// What sampling kept: the tokens whose logit is not below it ([`kernels::sample`]).
+    /// What sampling kept: the tokens whose logit is not below it, of those a constraint allows ([`kernels::sample`]).
     pub cut: f32,
     /// Their share of the full distribution.
     pub mass: f32,
@@ -108,6 +109,8 @@ struct Sequence {
     cached: usize,
     pages: Vec<u32>,
     request: Request,
+    /// The form the reply is held to, as far as it has come.
+    constraint: Option<Constraint>,
 }
 
 /// The rows of one step.
@@ -179,6 +182,12 @@ impl Engine {
 
     /// Queues a prompt; its tokens come out of [`Engine::step`] under the returned number.
     pub fn submit(&mut self, request: Request) -> Result<u64> {
+        self.submit_constrained(request, None)
+    }
+
+    /// As [`Engine::submit`], for a reply that is held to a form. It ends with one of the request's stop tokens where the form is complete,
+    /// and nowhere else. Requests themselves have no constraint, so that what training draws never has one.
+    pub fn submit_constrained(&mut self, request: Request, constraint: Option<Constraint>) -> Result<u64> {
         let vocab = self.model.config.vocab;
         if let Some((index, id)) = request.prompt.iter().enumerate().find(|&(_, &id)| id as usize >= vocab) {
             return Err(ModelError::Request(format!("token {id} at position {index} is out of range: the vocabulary has {vocab}")));
@@ -193,6 +202,13 @@ impl Engine {
         {
             return Err(ModelError::TooLong { prompt: request.prompt.len(), new: request.max_new_tokens, window: self.settings.window });
         }
+        if let Some(constraint) = &constraint {
+            let width = constraint.vocabulary().width();
+            if width != vocab {
+                return Err(ModelError::Request(format!("a constraint over {width} tokens, the model has {vocab}")));
+            }
+            constraint.check_stops(&request.stop_ids)?;
+        }
         let id = self.next_id;
         self.next_id += 1;
         self.waiting.push_back(Sequence {
@@ -202,6 +218,7 @@ impl Engine {
             cached: 0,
             pages: Vec::new(),
             request,
+            constraint,
         });
         Ok(id)
     }
@@ -259,7 +276,9 @@ impl Engine {
             embedding::gather(device, &self.space.normed, &index, &mut self.picked, rows.len())?;
             model.logits(&self.picked, &mut self.logits, rows.len())?;
             let params: Vec<SampleParams> = finishing.iter().map(|&(number, _)| self.running[number].params()).collect();
-            sample::forward(device, &self.logits, &params, &mut self.output)?;
+            let masks: Vec<Option<Vec<u32>>> = finishing.iter().map(|&(number, _)| self.running[number].mask()).collect();
+            let masks: Vec<Option<&[u32]>> = masks.iter().map(Option::as_deref).collect();
+            sample::forward_masked(device, &self.logits, &params, &masks, &mut self.output)?;
             drawn = self.output.read(device, rows.len()).await?;
         } else {
             device.submit()?;
@@ -269,7 +288,8 @@ impl Engine {
             routes.keep(&words, stride, &batch.spans);
         }
         self.advance(&owners, &batch);
-        let tokens = finishing.iter().zip(drawn).map(|(&(number, _), drawn)| self.running[number].accept(drawn)).collect::<Vec<_>>();
+        let accepted = finishing.iter().zip(drawn).map(|(&(number, _), drawn)| self.running[number].accept(drawn));
+        let tokens = accepted.collect::<Result<Vec<_>>>()?;
         self.retire(&tokens);
         Ok(tokens)
     }
@@ -355,15 +375,24 @@ impl Engine {
     }
 
     /// Runs prompts to their ends in one continuous batch. Results in the order of `requests`.
-    pub async fn generate_all(&mut self, requests: Vec<Request>, mut on_token: impl FnMut(usize, &Token)) -> Result<Vec<Generated>> {
+    pub async fn generate_all(&mut self, requests: Vec<Request>, on_token: impl FnMut(usize, &Token)) -> Result<Vec<Generated>> {
+        self.generate_constrained(requests.into_iter().map(|request| (request, None)).collect(), on_token).await
+    }
+
+    /// As [`Engine::generate_all`], for replies of which some are held to a form ([`Engine::submit_constrained`]).
+    pub async fn generate_constrained(
+        &mut self,
+        requests: Vec<(Request, Option<Constraint>)>,
+        mut on_token: impl FnMut(usize, &Token),
+    ) -> Result<Vec<Generated>> {
         let mut results: Vec<Generated> = vec![Generated::default(); requests.len()];
         let mut numbers = Vec::new();
-        for (index, request) in requests.into_iter().enumerate() {
+        for (index, (request, constraint)) in requests.into_iter().enumerate() {
             if request.max_new_tokens == 0 {
                 results[index].stop = Some(data::StopReason::Length);
                 continue;
             }
-            match self.submit(request) {
+            match self.submit_constrained(request, constraint) {
                 Ok(number) => numbers.push((number, index)),
                 Err(error) => {
                     numbers.iter().for_each(|&(number, _)| self.cancel(number));
@@ -425,14 +454,22 @@ impl Sequence {
         }
     }
 
-    fn accept(&mut self, drawn: Drawn) -> Token {
+    /// The tokens its reply may go on with.
+    fn mask(&self) -> Option<Vec<u32>> {
+        Some(self.constraint.as_ref()?.mask(&self.request.stop_ids))
+    }
+
+    fn accept(&mut self, drawn: Drawn) -> Result<Token> {
         let Drawn { id, logprob, entropy, cut, mass, nucleus_logprob } = drawn;
         let stop = if self.request.stop_ids.contains(&id) {
             Some(data::StopReason::Eos)
         } else {
+            if let Some(constraint) = &mut self.constraint {
+                constraint.accept(id)?;
+            }
             self.tokens.push(id);
             (self.tokens.len() - self.prompt >= self.request.max_new_tokens).then_some(data::StopReason::Length)
         };
-        Token { sequence: self.id, id, logprob, entropy, cut, mass, nucleus_logprob, stop }
+        Ok(Token { sequence: self.id, id, logprob, entropy, cut, mass, nucleus_logprob, stop })
     }
 }

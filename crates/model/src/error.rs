@@ -97,6 +97,14 @@ pub enum ModelError {
     /// A request that cannot be served as it is.
     #[error("{0}")]
     Request(String),
+    /// A JSON schema that a reply cannot be held to.
+    #[error("the JSON schema, at {place}: {message}")]
+    Schema {
+        /// Where in it.
+        place: String,
+        /// What is wrong there.
+        message: String,
+    },
     /// Prompt and reply do not fit the window.
     #[error("{prompt} prompt tokens and {new} new ones do not fit the window of {window}: shorten the prompt or raise the window")]
     TooLong {

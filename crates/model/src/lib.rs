@@ -2,6 +2,7 @@
 
 pub mod chat;
 pub mod config;
+pub mod constrain;
 pub mod engine;
 pub mod error;
 pub mod forward;
@@ -20,6 +21,7 @@ pub mod weights;
 
 pub use chat::ChatEngine;
 pub use config::{Architecture, ModelConfig, MoeConfig, RopeScaling};
+pub use constrain::{Constraint, Vocabulary};
 pub use engine::{Engine, EngineSettings, Generated, Request, Token};
 pub use error::{ModelError, Result};
 pub use source::{Checkpoint, Role, TensorData, TensorInfo, TensorParts};
