@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use data::{ChatRequest, Message, Sampling, StopReason};
 use kernels::Precision;
-use model::{Engine, EngineSettings, Request};
+use model::{Constraint, Engine, EngineSettings, Request, Vocabulary};
 use serde_json::json;
 
 use crate::args::{Case, ModelArgs, NamedArgs};
@@ -56,7 +56,7 @@ impl SamplingArgs {
 /// Continues token ids (only config.json and weights are needed) or a text.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  longhand generate --model ./Qwen3-0.6B --ids case.json --greedy --max-new-tokens 32 --json\n  longhand generate --model ./Qwen3-0.6B --prompt \"The capital of France is\""
+    after_help = "Examples:\n  longhand generate --model ./Qwen3-0.6B --ids case.json --greedy --max-new-tokens 32 --json\n  longhand generate --model ./Qwen3-0.6B --prompt \"The capital of France is\"\n  longhand generate --model ./Qwen3-0.6B --prompt \"The largest city of Japan and its people: \" --json-schema city.json\n\nwith city.json:\n  {\"type\": \"object\", \"properties\": {\"city\": {\"type\": \"string\", \"maxLength\": 40}, \"people\": {\"type\": \"integer\"}},\n   \"required\": [\"city\", \"people\"], \"additionalProperties\": false}"
 )]
 pub struct GenerateArgs {
     #[command(flatten)]
@@ -84,6 +84,11 @@ pub struct GenerateArgs {
     /// Recompute the whole sequence for every token instead of caching keys and values.
     #[arg(long)]
     no_cache: bool,
+    /// Hold the reply to JSON of this JSON Schema: object (`properties` in their order, `required`, `additionalProperties`), array (`items`,
+    /// `minItems`, `maxItems`), string (`minLength`, `maxLength`), number, integer, boolean, null, `enum`, `const`, `anyOf`, `oneOf`,
+    /// `$ref`. Another keyword is an error. The reply is whole unless --max-new-tokens cuts it.
+    #[arg(long, value_name = "FILE.json", conflicts_with_all = ["ignore_eos", "no_cache"])]
+    json_schema: Option<PathBuf>,
 }
 
 /// Runs `generate`.
@@ -91,8 +96,19 @@ pub fn run(args: &GenerateArgs) -> Result<()> {
     let case = args.ids.as_ref().map(Case::read).transpose()?;
     let (checkpoint, path) = load::checkpoint(&args.model.model)?;
     let entry = catalog::identify(&args.model.model, &path, checkpoint.config())?;
+    let tokenizer = || model::TextParts::new(&checkpoint).map(|parts| parts.tokenizer);
     let text_tokenizer = match &args.prompt {
-        Some(_) => Some(model::TextParts::new(&checkpoint).context("a text prompt needs the model's tokenizer; --ids does not")?.tokenizer),
+        Some(_) => Some(tokenizer().context("a text prompt needs the model's tokenizer; --ids does not")?),
+        None => None,
+    };
+    let constraint = match &args.json_schema {
+        Some(path) => {
+            let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+            let schema = serde_json::from_str(&text).with_context(|| format!("{} is no JSON", path.display()))?;
+            let tokenizer = tokenizer().context("--json-schema needs the model's tokenizer")?;
+            let vocabulary = Vocabulary::new(&tokenizer, checkpoint.config().vocab)?;
+            Some(Constraint::new(vocabulary.into(), &schema).with_context(|| format!("cannot hold a reply to {}", path.display()))?)
+        }
         None => None,
     };
     let prompt = match (&case, &args.prompt, &text_tokenizer) {
@@ -120,12 +136,13 @@ pub fn run(args: &GenerateArgs) -> Result<()> {
     } else {
         let request = Request { prompt, max_new_tokens: args.max_new_tokens, sampling, stop_ids };
         let mut shown = Ok(());
-        let generated = pollster::block_on(engine.generate(request, |token| {
+        let generated = pollster::block_on(engine.generate_constrained(vec![(request, constraint)], |_, token| {
             if token.stop != Some(StopReason::Eos) && shown.is_ok() {
                 shown = show(token.id);
             }
         }))?;
         shown?;
+        let generated = generated.into_iter().next().unwrap_or_default();
         (generated.ids, generated.stop.unwrap_or(StopReason::Length))
     };
     if args.json || text_tokenizer.is_none() {

@@ -37,7 +37,8 @@ pub struct ModelSettings {
 pub struct Asked {
     model: Box<dyn ChatModel>,
     settings: TrialSettings,
-    /// Whether it can hold its reply to a JSON schema. Others are asked for JSON in words alone.
+    /// Whether it can hold its reply to a JSON schema. Others are asked for JSON in words alone. A call's key has the schema in it or not,
+    /// so that a replay must know what was sent.
     schema: bool,
 }
 
@@ -45,12 +46,15 @@ impl Asked {
     /// Opens what the configuration names; with `replay` nothing but the calls that are kept.
     pub fn open(settings: &ModelSettings, trial: &TrialSettings, machine: &MachineArgs, out: &Path, replay: bool) -> Result<Self> {
         let calls = out.join(CALLS);
+        let mut schema = settings.name.starts_with("openai:");
         let model: Box<dyn ChatModel> = if replay {
             let path = calls.join(ABOUT);
             let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}: no call is kept there", path.display()))?;
             let about: Value = serde_json::from_str(&text).with_context(|| format!("{} is no JSON", path.display()))?;
             let name = about["name"].as_str().with_context(|| format!("{} has no name", path.display()))?.to_string();
             let window = about["window"].as_u64().with_context(|| format!("{} has no window", path.display()))? as usize;
+            // Calls kept before this was written down were sent with a schema to servers alone.
+            schema = about["schema"].as_bool().unwrap_or(schema);
             Box::new(Cached::new(Absent { name, window }, Cache::open(&calls)?))
         } else if settings.name.starts_with("openai:") {
             ensure!(machine.is_default(), "--device, --adapter, --threads, --exact and --kv are for models on this machine");
@@ -63,13 +67,15 @@ impl Asked {
             let bound = settings.max_calls.is_some() || settings.max_tokens.is_some();
             ensure!(!bound, "max_calls and max_tokens bound what a server may cost; {} runs here", settings.name);
             let engine = load::chat(&settings.name, machine, settings.window, trial.tries.max(trial.closed_book))?;
+            schema = engine.holds_schemas();
             Box::new(Cached::new(engine, Cache::open(&calls)?))
         };
         if !replay {
             fs::create_dir_all(&calls)?;
-            fs::write(calls.join(ABOUT), format!("{:#}\n", json!({"name": model.name(), "window": model.window()})))?;
+            let about = json!({"name": model.name(), "window": model.window(), "schema": schema});
+            fs::write(calls.join(ABOUT), format!("{about:#}\n"))?;
         }
-        Ok(Self { model, settings: trial.clone(), schema: settings.name.starts_with("openai:") })
+        Ok(Self { model, settings: trial.clone(), schema })
     }
 
     /// The model, behind its cache.

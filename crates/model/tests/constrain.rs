@@ -250,6 +250,8 @@ fn texts_are_taken_or_refused() {
         (&json!({"enum": [1, 10, 105]}), "10", Some(true)),
         (&json!({"enum": [1, 10, 105]}), "105", Some(true)),
         (&json!({"enum": [1, 10, 105]}), "11", None),
+        (&json!({"type": "array", "items": {"enum": [1, 10, 105]}}), "[1,10, 105,1 ]", Some(true)),
+        (&json!({"type": "array", "items": {"enum": [1, 10, 105]}}), "[1 0", None),
         (&json!({"const": {"a": [1, null]}}), r#"{"a":[1,null]}"#, Some(true)),
         (&json!({"type": "string", "minLength": 2}), r#""\n""#, None),
         (&json!({"type": "string", "minLength": 2}), r#""\ud83d\ude00a""#, Some(true)),

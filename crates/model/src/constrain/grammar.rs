@@ -120,12 +120,12 @@ impl Grammar {
 
     /// Every byte of keys and fixed values.
     pub fn literal_bytes(&self) -> impl Iterator<Item = u8> {
-        let literals = |node| match node {
-            &Node::Literals { ref texts, .. } => Some(texts),
+        let literals = self.nodes.iter().filter_map(|node| match node {
+            Node::Literals { texts, .. } => Some(texts),
             Node::Object { keys, .. } => Some(keys),
             _ => None,
-        };
-        self.nodes.iter().filter_map(literals).flat_map(Literals::bytes)
+        });
+        literals.flat_map(Literals::bytes)
     }
 }
 
