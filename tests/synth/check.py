@@ -22,6 +22,10 @@ SCALES = {"thousand": 1e3, "million": 1e6, "billion": 1e9, "trillion": 1e12}
 NUMBER = re.compile(r"(?<![\w.,])([-−]?)[^\w\s(),;.]{0,2}((?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)(?:\s*(thousand|million|billion|trillion)\b)?")
 FACTORS = {"twice": 2.0, "half": 0.5, "tenth_more": 1.1}
 RANKS = ("only", "first", "largest", "smallest")
+# A link from a fact's value to whom it is about, where a model found the fact.
+BACK = "back"
+LEADING = "the in at on by to from with for of into near under".split()
+FIRMS = "a an the inc incorporated ltd limited llc corp corporation co plc gmbh ag sa".split()
 
 
 def digest(parts):
@@ -241,17 +245,48 @@ def means(names, edge, alias):
     return any(spellings(name) & called or name.replace(".", "") in short for name in names)
 
 
+def bare(name):
+    """A name of prose as it is compared: without what stands before it, a possessive and what says that it is a firm."""
+    words = plain(re.sub(r"['’]s$", "", turned(name.strip()))).split()
+    while len(words) > 1 and words[0] in LEADING:
+        words = words[1:]
+    return " ".join(word for word in words if word not in FIRMS) or " ".join(words)
+
+
+def turned(name):
+    """`Smith, John` the other way round."""
+    head, comma, tail = name.partition(",")
+    firm = all(word in FIRMS for word in plain(tail).split())
+    return f"{tail} {head}" if comma and "," not in tail and not firm and len(tail.split()) <= 3 else name
+
+
+def alike(one, other):
+    return bare(one) == bare(other)
+
+
 # Engines: each gives its problems and the answer that follows, as texts any of which may be said, or a number
 
 
 def chain(row):
     derivation, problems = row.derivation, []
     edge_of = {edge["id"]: edge for edge in derivation.get("edges", [])}
-    begun = {row.facts[vague["fact"]]["subject"] for vague in derivation.get("obfuscation", []) if vague["fact"] in row.facts}
+    begun = []
+    for vague in derivation.get("obfuscation", []):
+        fact = row.facts.get(vague["fact"])
+        if fact is None:
+            continue
+        told = begins(fact, vague)
+        if told is None:
+            problems.append(f"“{vague['to']}” does not tell of “{vague['from']}” what its fact says")
+        elif not any(told == other or fact.get("call") and alike(told, other) for other in begun):
+            begun.append(told)
     used = {vague["fact"] for vague in derivation.get("obfuscation", [])}
     if len(begun) != 1:
-        return [f"the descriptions are of {len(begun)} entities"], None
+        return [*problems, f"the descriptions are of {len(begun)} entities"], None
     at, said, computed = begun.pop(), None, False
+    first = edge_of.get(next(iter(derivation.get("walk", [])), None))
+    if first and all(row.facts[fact].get("call") for fact in first["facts"] if fact in row.facts) and alike(at, first["from"]):
+        at = first["from"]
     visited = {at}
     for step in derivation.get("walk", []):
         edge = edge_of.get(step)
@@ -259,7 +294,7 @@ def chain(row):
             return problems, None
         of = [row.facts[fact] for fact in edge["facts"]]
         used.update(edge["facts"])
-        if edge["which"] not in RANKS:
+        if edge["which"] not in (*RANKS, BACK):
             computed = True
             if any(fact["subject"] not in visited for fact in of):
                 problems.append(f"{edge['which']}: a fact is of what the walk does not pass")
@@ -272,22 +307,40 @@ def chain(row):
         row.count("links")
         if edge["from"] != at:
             problems.append(f"edge {step} leaves {edge['from']}, and the walk is at {at}")
-        if of[0]["subject"] != edge["from"] or plain(of[0]["relation"]) != plain(edge["relation"]):
+        subject, value = (edge["to"], edge["from"]) if edge["which"] == BACK else (edge["from"], edge["to"])
+        if of[0]["subject"] != subject or plain(of[0]["relation"]) != plain(edge["relation"]):
             problems.append(f"edge {step} is of another entity or relation than its fact")
         if len(of) > 1 and of[1]["subject"] != edge["to"]:
             problems.append(f"edge {step}: the other name is not of {edge['to']}")
-        if not means(ranked(of[0]["value"], edge["which"]), edge, of[1] if len(of) > 1 else None):
-            problems.append(f"“{edge['to']}” does not stand as the {edge['which']} of “{of[0]['value']}”")
+        prose = of[0].get("call") and len(of) == 1 and alike(of[0]["value"], value)
+        if not prose and (edge["which"] == BACK or not means(ranked(of[0]["value"], edge["which"]), edge, of[1] if len(of) > 1 else None)):
+            problems.append(f"“{value}” does not stand as the {edge['which']} of “{of[0]['value']}”")
         at = edge["to"]
         visited.add(at)
     left = [fact for fact in derivation["facts"] if fact["id"] not in used]
     if computed:
         return problems, said
+    if len(left) == 2 and all(fact["subject"] == at and fact.get("call") for fact in left):
+        return problems, ("both", left[0]["value"], left[1]["value"])
     if len(left) > 1 or left and left[0]["subject"] != at:
         problems.append("the facts that are left are not one fact of the chain's end")
     elif left:
         return problems, ("in", left[0]["value"])
     return problems, [at]
+
+
+def begins(fact, vague):
+    """Whom a description tells of: of facts of prose either end, by the other, which stands in its words with the relation's."""
+    if vague["kind"] != "entity" or not fact.get("call"):
+        return fact["subject"]
+    words = set(plain(vague["to"]).split())
+    for hidden, other in ((fact["subject"], fact["value"]), (fact["value"], fact["subject"])):
+        named = set(bare(other).split()) <= set(bare(vague["to"]).split()) | words
+        # A cause is told of in other words than the relation's.
+        caused = "is said to have" in vague["to"] or vague["to"].endswith("is said to have led")
+        if vague["from"] == hidden and named and (caused or words & set(plain(fact["relation"]).split())):
+            return hidden
+    return None
 
 
 def years(value):
@@ -459,6 +512,9 @@ def follows(given, said):
         found = amounts(given)
         # Answers are given to four significant digits.
         return bool(found) and close(found[0][0], said, 6e-4)
+    if isinstance(said, tuple) and said[0] == "both":
+        parts = given.split(", ", 1)
+        return len(parts) == 2 and all(follows(part, ("in", value)) for part, value in zip(parts, said[1:]))
     if isinstance(said, tuple):
         return bool(re.search(rf"(?<!\w){re.escape(given)}(?!\w)", said[1]))
     return given in said

@@ -107,13 +107,35 @@ def computed(which, relation, answer, rule):
     return {**made, "rule": rule}
 
 
+def prose(which="back", value="N'Djamena", two=False):
+    """Chad, whose capital is told, from its long form back to it; then one or two of its facts. A model found them all."""
+    told = fact("c", "capital", value)
+    link = fact("c", "long form", "Republic of Chad")
+    last = [fact("c", "founded", "11 August 1960")] + ([fact("c", "area", "1,284,000 sq km")] if two else [])
+    for of in [told, link, *last]:
+        of["call"] = "c"
+    start = {"fact": told["id"], "kind": "entity", "from": value, "to": "given under \"capital\" for The Chad"}
+    edges = [edge(value, "capital", which, "The Chad", [told])]
+    question = "Let A be the entity given under \"capital\" for The Chad. In which year was the one that has it founded?"
+    answer = "1960, 1,284,000 sq km" if two else "1960"
+    made = row("graph", question, answer, "contain", [told, *last], "c", edges=edges, walk=[edges[0]["id"]], obfuscation=[start])
+    # It names its document, which is not what is looked at here.
+    made["documents"][1]["title"] = "Sheet"
+    made["prompt"] = made["prompt"].replace("Doc 2: The Chad", "Doc 2: Sheet")
+    shift = len("The Chad") - len("Sheet")
+    for part in made["documents"][1:]:
+        part["start"] -= shift
+        part["end"] -= shift
+    return made
+
+
 def found(made):
     return list(check.check(check.Row(made, collections.Counter())))
 
 
 class Check(unittest.TestCase):
     def test_rows_as_they_should_be(self):
-        for made in [chain(), table(), talk(), choice()]:
+        for made in [chain(), table(), talk(), choice(), prose(), prose(two=True)]:
             self.assertEqual(found(made), [], made["question"])
         for which, relation, answer in [("earlier", "founded", "Togo"), ("later", "founded", "The Chad"), ("years_between", "founded", "66"),
                                         ("larger_if_half", "area", "The Chad"), ("difference_if_twice", "area", "2.511 million")]:
@@ -138,6 +160,11 @@ class Check(unittest.TestCase):
             (chain, lambda r: (r.update(prompt=r["prompt"].replace("What is", "In Mali, what is"), question=r["question"].replace("What is", "In Mali, what is"))), "names “Mali”"),
             (lambda: chain("smallest"), lambda r: None, "does not stand as the smallest"),
             (lambda: chain("first"), lambda r: None, "does not stand as the first"),
+            (lambda: prose("only"), lambda r: None, "another entity or relation"),
+            (prose, lambda r: r["derivation"]["obfuscation"][0].update({"from": "The Chad"}), "does not tell of"),
+            (prose, lambda r: r["derivation"]["facts"][0].pop("call"), "does not stand as the back"),
+            (prose, lambda r: r.update(answers=["1961"]), "follows"),
+            (lambda: prose(two=True), lambda r: r.update(answers=["1960, 1,284,001 sq km"]), "follows"),
             (table, lambda r: r["derivation"]["table"]["rows"][0][1].update(value=1284001), "is no number of"),
             (table, lambda r: r["derivation"]["table"]["rows"][0][0].update(value="Niger"), "of no document"),
             (table, lambda r: r["derivation"]["table"]["rows"][0][1].update(fact="fact:0"), "follows from no fact"),

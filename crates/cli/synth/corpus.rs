@@ -142,6 +142,12 @@ impl Read {
             graph.longest,
             self.seconds.round()
         );
+        if let Some(prose) = graph.prose {
+            eprintln!(
+                "facts of prose name {} entities; {} of them lead from one to another and to nobody else; the longest walk over them has {}",
+                prose.entities, prose.links, prose.longest
+            );
+        }
     }
 
     /// What rows are made from.
@@ -186,6 +192,9 @@ impl Read {
                 "relations": graph.relations, "unresolved": graph.unresolved.values().sum::<usize>(), "alone": graph.alone, "longest": graph.longest,
             },
         });
+        if let Some(prose) = graph.prose {
+            out["graph"]["prose"] = json!({"entities": prose.entities, "links": prose.links, "longest": prose.longest});
+        }
         if let Some(extraction) = &self.extraction {
             out["extract"] = extraction.json();
         }

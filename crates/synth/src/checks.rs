@@ -14,6 +14,7 @@ use crate::choice::{options, stem};
 use crate::context::{Context, OWN, whole_title};
 use crate::corpus::Source;
 use crate::overlap::{Benchmarks, normal};
+use crate::prose;
 use crate::walk::Compute;
 
 pub use waterfall::Waterfall;
@@ -58,6 +59,14 @@ pub struct Checks<'a> {
 
 type Outcome = Result<(Option<bool>, String), String>;
 
+/// What a candidate that passed counts for, once it is a row.
+#[derive(Debug)]
+pub struct Passed {
+    question: String,
+    answers: String,
+    found: bool,
+}
+
 impl<'a> Checks<'a> {
     /// `facts[i]` are those of `sources[i]`. `searchable` in [0, 1]: beyond this share rows that a search finds are dropped; 1 keeps all.
     pub fn new(sources: &'a [Source], facts: &'a [Vec<Fact>], benchmarks: &'a Benchmarks, searchable: f64) -> Self {
@@ -67,8 +76,8 @@ impl<'a> Checks<'a> {
     }
 
     /// Runs all checks up to the first that fails. Each leaves its record in the derivation; those that ask a model are recorded as not
-    /// run. A candidate that passes counts as a row for those after it.
-    pub fn run(&mut self, candidate: &mut Candidate, context: &Context) -> Result<(), Reject> {
+    /// run. What passes counts for those after it when it is [kept](Self::keep): a model may drop it still.
+    pub fn run(&self, candidate: &mut Candidate, context: &Context) -> Result<Passed, Reject> {
         let (question, answers) = (said(candidate, stem(&candidate.question)), answered(candidate));
         let mut found = false;
         for name in STEPS {
@@ -94,11 +103,15 @@ impl<'a> Checks<'a> {
             let (passed, detail) = outcome.map_err(|reason| Reject { check: name, reason })?;
             candidate.derivation.checks.push(Check { name: name.into(), passed, detail });
         }
-        self.questions.insert(question);
-        self.answers.insert(answers);
+        Ok(Passed { question, answers, found })
+    }
+
+    /// Counts a row: none after it may ask the same, and its share of what a search finds is used.
+    pub fn keep(&mut self, passed: Passed) {
+        self.questions.insert(passed.question);
+        self.answers.insert(passed.answers);
         self.kept += 1;
-        self.found += usize::from(found);
-        Ok(())
+        self.found += usize::from(passed.found);
     }
 
     /// (rows that passed, those of them whose answer a search finds).
@@ -114,6 +127,7 @@ impl<'a> Checks<'a> {
                     fact.relation == other.relation
                         && normal(&fact.subject) == normal(&other.subject)
                         && normal(&fact.value) != normal(&other.value)
+                        && !prose::apart(fact, other)
                 });
                 if let Some(fact) = same {
                     return Err(format!("{} has another “{}” of “{}”", part.id, fact.relation, fact.subject));
@@ -190,8 +204,10 @@ fn present(candidate: &Candidate) -> Outcome {
         derivation.facts.iter().any(|fact| normal(&fact.value).contains(&answer) || normal(&fact.subject) == answer)
             || derivation.edges.iter().any(|edge| normal(&edge.to) == answer)
     };
+    let two = prose::pair(&candidate.answers);
     match right(candidate).into_iter().find(|answer| held(answer)) {
         Some(_) => Ok((Some(true), String::new())),
+        None if two.len() > 1 && two.iter().all(|part| held(part)) => Ok((Some(true), "in two facts".into())),
         // What a model puts together from quotes need not stand in one.
         None if derivation.engine == Engine::Agents => Ok((None, "no quote has the answer: a model put it together".into())),
         None => Err("no fact has the answer".into()),

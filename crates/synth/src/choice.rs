@@ -11,6 +11,7 @@ use crate::candidate::{Candidate, Reject};
 use crate::graph::Graph;
 use crate::measure::{Measure, measures};
 use crate::overlap::{normal, words};
+use crate::prose;
 use crate::walk::answer::answer;
 
 /// The options' letters.
@@ -24,6 +25,10 @@ const NEAREST: usize = 9;
 /// the last fact's relation has elsewhere.
 pub fn others(candidate: &Candidate, graph: &Graph) -> Vec<String> {
     let derivation = &candidate.derivation;
+    // Of two facts asked for together no other pair is known.
+    if prose::pair(&candidate.answers).len() > 1 {
+        return Vec::new();
+    }
     let (Some(right), Some(last)) = (candidate.answers.first(), derivation.facts.last()) else { return Vec::new() };
     if !derivation.edges.iter().any(|edge| edge.to == *right || edge.from == *right) {
         return graph.elsewhere(last);

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use world::Random;
 
 use crate::graph::{View, names};
-use form::{Form, Reading};
+use form::Reading;
 
-pub(crate) use form::fits;
+pub(crate) use form::{Form, fits, forms, read as reading};
 pub(crate) use spell::exact;
 
 /// Facts of a description.

@@ -25,6 +25,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokenizer::Tokenizer;
 
+pub(crate) use cluster::{entity_key, relation_key};
 pub(crate) use kept::said_by;
 
 use reply::Dropped;

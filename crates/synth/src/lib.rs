@@ -29,6 +29,7 @@ mod mutate;
 mod near;
 mod overlap;
 mod plan;
+mod prose;
 mod row;
 #[cfg(feature = "sql")]
 mod sql;
@@ -40,7 +41,7 @@ mod walk;
 pub use agents::{AgentCost, AgentSettings, Call, Choice, Said, Task, agent_cost};
 pub use audit::{Audit, Finding, Kept, audit, audit_kept};
 pub use candidate::{Candidate, Reject};
-pub use checks::{Checks, STEPS, Waterfall};
+pub use checks::{Checks, Passed, STEPS, Waterfall};
 pub use choice::{multiple_choice, others};
 pub use context::{Context, Shelf, assemble, part_title};
 pub use corpus::{Class, Corpus, CorpusReport, Filters, Source, names_something, parts};
@@ -51,6 +52,7 @@ pub use graph::{Feasible, Graph, GraphReport};
 pub use mutate::holds_if;
 pub use overlap::Benchmarks;
 pub use plan::{Ask, Event, Ground, Group, Maker, Outcome, Tried, make};
+pub use prose::Woven;
 pub use row::{item, row_id};
 #[cfg(feature = "sql")]
 pub use sql::{SqlError, run as run_sql};

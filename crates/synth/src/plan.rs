@@ -247,10 +247,10 @@ impl Job<'_, '_> {
     /// Outside: a model that gives no reply. Inside: why it is no row.
     fn row(&mut self, candidate: &mut Candidate, random: &mut Random, ask: Option<&mut Ask>) -> Result<Result<Item, Reject>, String> {
         let mut random = Random::new(&[random.next()]);
-        let context = match drawn(candidate, self.shelf, self.group.lengths, &mut random)
-            .and_then(|context| self.checks.run(candidate, &context).map(|()| context))
+        let (context, passed) = match drawn(candidate, self.shelf, self.group.lengths, &mut random)
+            .and_then(|context| self.checks.run(candidate, &context).map(|passed| (context, passed)))
         {
-            Ok(context) => context,
+            Ok(passed) => passed,
             Err(reject) => return Ok(Err(reject)),
         };
         if let Some(ask) = ask {
@@ -269,6 +269,7 @@ impl Job<'_, '_> {
                 Err(TrialError::Model(error)) => return Err(error.to_string()),
             }
         }
+        self.checks.keep(passed);
         Ok(Ok(item(candidate, &context, row_id(candidate, &context))))
     }
 
@@ -307,3 +308,7 @@ pub(crate) fn drawn(candidate: &Candidate, shelf: &Shelf, (least, most): (usize,
         other => other,
     }
 }
+
+#[cfg(test)]
+#[path = "plan/tests.rs"]
+mod tests;

@@ -9,7 +9,7 @@
 //! | `hypothetical` | a figure, the larger of two, or their difference, if one were twice, half or a tenth more |
 //! | `causal` | what caused the end, or what it caused |
 //!
-//! Causal questions need prose that gives reasons, and a model that read it: they are made of facts that a model found.
+//! Facts of prose are sparse, and have walks, descriptions and endings of their own ([`crate::prose`]). Causal questions need prose that gives reasons, and a model that read it: they are made of facts that a model found.
 //!
 //! Each answer follows from the derivation alone ([`derive`]) and is the only one in the corpus: the description fits one entity, and
 //! every link singles out one more.
@@ -26,6 +26,7 @@ use world::Random;
 
 use crate::candidate::{Candidate, Reject};
 use crate::graph::{Graph, View};
+use crate::prose;
 
 pub(crate) use cause::{Cause, cause};
 pub(crate) use compute::{Compute, Factor};
@@ -53,7 +54,25 @@ const TRIES: usize = 30;
 
 /// Questions with chains of this many links, and why others were not made: one reject for each try that failed. The tries are bounded, so
 /// fewer questions may come back than were asked for.
+///
+/// Facts that a model found are walked over in their own way too ([`prose`]): by turns, and where one way gives too few the other gives more.
 pub fn chains(graph: &Graph, settings: &WalkSettings, random: &mut Random) -> (Vec<Candidate>, Vec<Reject>) {
+    if !prose::any(graph) || settings.hops == 0 {
+        return over_links(graph, settings, random);
+    }
+    let (told, rejects) = prose::chains(graph, settings, random);
+    let (linked, others) = over_links(graph, settings, random);
+    // That one way has no such walks is no news where the other has.
+    let says = |made: &[Candidate], reject: &Reject| reject.check != "path" || made.is_empty();
+    let kept = rejects.into_iter().filter(|reject| says(&linked, reject));
+    let rejects = kept.chain(others.into_iter().filter(|reject| says(&told, reject))).collect();
+    let (mut told, mut linked) = (told.into_iter(), linked.into_iter());
+    let by_turns = std::iter::from_fn(|| Some([told.next(), linked.next()])).take_while(|two| two.iter().any(Option::is_some));
+    (by_turns.flatten().flatten().take(settings.count).collect(), rejects)
+}
+
+/// Chains over names in the values of structured facts, and of such facts of prose as many share.
+fn over_links(graph: &Graph, settings: &WalkSettings, random: &mut Random) -> (Vec<Candidate>, Vec<Reject>) {
     let feasible = graph.feasible(settings.hops, 1);
     if let Some(short) = feasible.short {
         return (Vec::new(), vec![Reject { check: "path", reason: format!("no walk of {} links: {short}", settings.hops) }]);

@@ -128,7 +128,8 @@ fn a_row_is_kept_once_and_searchable_rows_up_to_their_share() {
     let mut run = |question: &str, answer: &str| {
         let mut candidate = asked(&bench.facts, question, answer);
         let context = bench.context(&candidate);
-        checks.run(&mut candidate, &context).map_err(|reject| (reject.check, reject.reason))
+        let passed = checks.run(&mut candidate, &context).map_err(|reject| (reject.check, reject.reason));
+        passed.map(|passed| checks.keep(passed))
     };
     run(QUESTION, "Fitri").unwrap();
     assert_eq!(run("which LAKE has the neighbour of the place with bamako", "fitri").unwrap_err().1, "the question was asked before");
@@ -141,7 +142,8 @@ fn a_row_is_kept_once_and_searchable_rows_up_to_their_share() {
         candidate.derivation.facts.remove(number % 2);
         candidate.derivation.facts[0].id = number.to_string();
         let context = bench.context(&candidate);
-        checks.run(&mut candidate, &context).map_err(|reject| reject.check)
+        let passed = checks.run(&mut candidate, &context).map_err(|reject| reject.check);
+        passed.map(|passed| checks.keep(passed))
     };
     // The words that stand beside Fitri, and words that stand everywhere.
     let (near, far) = ("Which lake beside Ndjamena", "Which water and stones");
@@ -149,4 +151,23 @@ fn a_row_is_kept_once_and_searchable_rows_up_to_their_share() {
     (1..4).for_each(|number| run(number, far).unwrap());
     assert_eq!((run(4, near), run(5, near)), (Ok(()), Err("search")));
     assert_eq!(checks.searches(), (4, 1));
+}
+
+#[test]
+fn what_a_model_drops_afterwards_counts_for_nothing() {
+    let bench = Bench::new();
+    let mut checks = bench.checks();
+    let try_it = |checks: &Checks, question: &str| {
+        let mut candidate = asked(&bench.facts, question, "Fitri");
+        let context = bench.context(&candidate);
+        checks.run(&mut candidate, &context).map_err(|reject| reject.check)
+    };
+    // It passes here, a model drops it, and it comes again.
+    for _ in 0..3 {
+        try_it(&checks, QUESTION).unwrap();
+    }
+    assert_eq!(checks.searches(), (0, 0));
+    let passed = try_it(&checks, QUESTION).unwrap();
+    checks.keep(passed);
+    assert_eq!((try_it(&checks, QUESTION).unwrap_err(), checks.searches().0), ("duplicate", 1));
 }

@@ -23,7 +23,7 @@ impl<'a> Text<'a> {
         Self { text, flat: OnceCell::new(), key: OnceCell::new() }
     }
 
-    /// The bytes of `value` in the first place where `quote` stands: letter by letter, else with every run of white space as one. The value
+    /// The bytes of `value` in the first place where `quote` stands with it: letter by letter, else with every run of white space as one. The value
     /// begins and ends where words and numbers do: `5` does not stand in `1985`, nor in `5.3`.
     ///
     /// # Errors
@@ -36,7 +36,8 @@ impl<'a> Text<'a> {
         if value.is_empty() || value.len() > MAX_VALUE {
             return Err("value");
         }
-        let at = match self.text.find(quote).and_then(|start| within(self.text, start..start + quote.len(), value)) {
+        let quoted = self.text.match_indices(quote).map(|(start, _)| start..start + quote.len());
+        let at = match quoted.into_iter().find_map(|range| within(self.text, range, value)) {
             Some(at) => at,
             None => self.loosely(quote, value)?,
         };
@@ -50,8 +51,9 @@ impl<'a> Text<'a> {
     fn loosely(&self, quote: &str, value: &str) -> Result<Range<usize>, &'static str> {
         let (flat, places) = self.flat.get_or_init(|| flat(self.text));
         let (quote, value) = (one_line(quote), one_line(value));
-        let start = flat.find(&quote).ok_or("quote")?;
-        let at = within(flat, start..start + quote.len(), &value).ok_or("value")?;
+        let mut quoted = flat.match_indices(&quote).map(|(start, _)| start..start + quote.len()).peekable();
+        quoted.peek().ok_or("quote")?;
+        let at = quoted.find_map(|range| within(flat, range, &value)).ok_or("value")?;
         // A value neither begins nor ends with white space: its last byte is one of the text's own.
         match (places.get(at.start), places.get(at.end.wrapping_sub(1))) {
             (Some(start), Some(last)) => Ok(*start..last + 1),

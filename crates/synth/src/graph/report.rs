@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Graph, View};
+use crate::prose::{Woven, woven};
 
 /// Steps that a search for walks may take before it stops with what it found.
 const STEPS: usize = 500_000;
@@ -28,6 +29,8 @@ pub struct GraphReport {
     pub alone: usize,
     /// Links of the longest walk that was found over entities of which none comes twice; 12 is not looked beyond.
     pub longest: usize,
+    /// What the facts that a model found give beyond that; none where there are none.
+    pub prose: Option<Woven>,
 }
 
 /// Whether chains of some length can be made.
@@ -58,6 +61,7 @@ impl Graph {
             alone: (0..view.nodes.len()).filter(|node| view.out[*node].is_empty() && view.into[*node].is_empty()).count(),
             longest: (1..=LONGEST).take_while(|links| count(&view, *links, 1).0 > 0).count(),
             unresolved: view.unresolved,
+            prose: woven(self),
         }
     }
 

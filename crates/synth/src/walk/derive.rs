@@ -8,6 +8,7 @@ use super::answer::{answer, phrase};
 use super::compute::Compute;
 use crate::describe::fits;
 use crate::graph::{names, picks};
+use crate::prose;
 
 /// Why a derivation leads to no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,14 +49,27 @@ pub fn derive(derivation: &Derivation) -> Result<String, Flaw> {
     for step in &derivation.obfuscation {
         let said = fact(&step.fact)?;
         used.insert(&said.id);
-        if step.from != said.value || !fits(&said.value, &step.to) {
-            return Err(Flaw::Description { said: step.to.clone(), value: said.value.clone() });
-        }
-        if at.replace(&said.subject).is_some_and(|before| before != said.subject) {
+        let flaw = || Flaw::Description { said: step.to.clone(), value: said.value.clone() };
+        // Facts of prose tell of either end by the other.
+        let of = match said.call.is_some() && step.kind == "entity" {
+            true => prose::described(said, step).ok_or_else(flaw)?,
+            false if step.from != said.value || !fits(&said.value, &step.to) => return Err(flaw()),
+            false => &said.subject,
+        };
+        let one = |before: &str| before == of || said.call.is_some() && prose::same(before, of);
+        if at.replace(of).is_some_and(|before| !one(before)) {
             return Err(Flaw::End("the descriptions are of different entities"));
         }
     }
     let mut at = at.ok_or(Flaw::End("nothing is described"))?;
+    // Prose may have the name in another spelling than the walk.
+    let found = |id: &String| facts.get(id.as_str()).is_some_and(|fact| fact.call.is_some());
+    if let Some(first) = derivation.walk.first().and_then(|id| edges.get(id.as_str()))
+        && derivation.obfuscation.iter().all(|step| found(&step.fact))
+        && prose::same(at, &first.from)
+    {
+        at = &first.from;
+    }
     let mut visited = vec![at];
     let mut computed = None;
     for id in &derivation.walk {
@@ -84,14 +98,19 @@ pub fn derive(derivation: &Derivation) -> Result<String, Flaw> {
     if let Some(answer) = computed {
         return Ok(answer);
     }
-    let mut left = derivation.facts.iter().filter(|fact| !used.contains(fact.id.as_str()));
-    match (left.next(), left.next()) {
-        (None, _) => Ok(at.to_string()),
-        (Some(fact), None) if fact.subject == at => {
-            let said = if derivation.paradigm == "causal" { phrase(&fact.value) } else { answer(&fact.value).map(|answer| answer.text) };
-            said.ok_or(Flaw::End("the value is no short answer"))
-        }
-        (Some(_), None) => Err(Flaw::End("the last fact is of another entity")),
+    let said = |fact: &Fact| {
+        let said = match fact.call {
+            Some(_) => prose::answered(fact),
+            None if derivation.paradigm == "causal" => phrase(&fact.value),
+            None => answer(&fact.value).map(|answer| answer.text),
+        };
+        said.ok_or(Flaw::End("the value is no short answer"))
+    };
+    match derivation.facts.iter().filter(|fact| !used.contains(fact.id.as_str())).collect::<Vec<_>>()[..] {
+        [] => Ok(at.to_string()),
+        [fact] if fact.subject == at => said(fact),
+        [_] => Err(Flaw::End("the last fact is of another entity")),
+        [one, other] if prose::is_two(one, other, at) => Ok(format!("{}, {}", said(one)?, said(other)?)),
         _ => Err(Flaw::End("there are facts that nothing follows from")),
     }
 }
@@ -103,8 +122,14 @@ fn links(edge: &Edge, said: &[&Fact]) -> Result<(), &'static str> {
         [naming, alias] => (naming, Some(alias)),
         _ => return Err("it takes one fact, or two"),
     };
+    if edge.which == prose::BACK {
+        return if alias.is_none() { prose::back(edge, naming) } else { Err("it takes one fact") };
+    }
     if naming.subject != edge.from || names::key(&naming.relation) != names::key(&edge.relation) {
         return Err("the fact is of another entity or relation");
+    }
+    if naming.call.is_some() && alias.is_none() && edge.which == "only" && prose::links(edge, naming) {
+        return Ok(());
     }
     let name = picks::picked(&naming.value, &edge.which).ok_or("no name is singled out")?;
     let meant = names::mention(&name);
