@@ -138,6 +138,47 @@ fn later_questions_come_from_the_notes_or_from_the_sections_that_speak_of_them()
 }
 
 #[test]
+fn a_packed_read_is_asked_further_and_keeps_what_was_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    std::fs::write(at.join("town.txt"), town()).unwrap();
+    let server = Server::start(reader);
+    let model = format!("openai:{}#m", server.url);
+    let read =
+        longhand(at, &[&["read", "town.txt", "--model", &model, "--ask", "Who sold the mill?", "--mode", "memory"], &SIZES[..]].concat());
+    assert!(read.status.success(), "{}", said(&read).1);
+    assert!(longhand(at, &["export", "kept", "--longhand", "kept.longhand"]).status.success());
+    std::fs::remove_dir_all(at.join("kept")).unwrap();
+    let file = at.join("kept.longhand");
+    let kept = || agent::report::unpack(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    let before = kept();
+    let ask = |question: &str, more: &[&str]| longhand(at, &[&["ask", "kept.longhand", question, "--model", &model], more].concat());
+
+    let (out, err) = said(&ask("In which year was the mill sold by Mara Voss?", &[]));
+    assert!(out.contains("sold in 1931 by Mara Voss. [quoted: line 1]") && err.contains("nothing was read again"), "{out}{err}");
+    let (out, err) = said(&ask("When did the school burn down?", &["--reread", "--sections", "1"]));
+    assert!(out.contains("The school burned down on 3 May 1952. [quoted: line 7]"), "{out}{err}");
+    let after = kept();
+    assert_eq!((&after.documents, &after.logs[..1]), (&before.documents, &before.logs[..]));
+    let added: Vec<(&str, bool, usize)> =
+        after.logs[1..].iter().map(|log| (log.name.split('-').next().unwrap(), log.later, log.events.len())).collect();
+    // Began, answered; began, what was chosen, a section, answered.
+    assert_eq!(added, [("asks/ask", true, 2), ("asks/reread", true, 4)]);
+
+    // The same question again is the same log, and costs nothing.
+    let paid = calls(&server);
+    let (out, _) = said(&ask("When did the school burn down?", &["--reread", "--sections", "1"]));
+    assert!(out.contains("The school burned down on 3 May 1952."), "{out}");
+    assert_eq!((calls(&server), kept()), (paid, after.clone()));
+    // What the notes do not hold is not kept as an answer.
+    let (out, err) = said(&ask("Who is Mara Voss?", &[]));
+    assert!(err.contains("it is not shown"), "{out}{err}");
+    assert_eq!((calls(&server), kept()), (paid + 1, after));
+    let names: Vec<_> = std::fs::read_dir(at).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(!names.iter().any(|name| name.to_string_lossy().ends_with(".part")) && !at.join("asks").exists(), "{names:?}");
+}
+
+#[test]
 fn without_a_question_the_document_is_outlined() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();

@@ -402,6 +402,35 @@ fn a_read_that_stopped_half_way_is_shown_as_such() {
 }
 
 #[test]
+fn a_packed_read_is_exported_as_its_directory_is() {
+    let folder = tempfile::tempdir().unwrap();
+    kept(folder.path());
+    log(folder.path().join("asks/1.jsonl"), &[started("Later?", 0, "ask"), answer("The mill at Ouse was sold in 1931.")]);
+    let file = folder.path().join("my-read.longhand");
+    let output = export(&[folder.path().to_str().unwrap(), "--longhand", file.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!((html(&file), markdown(&file), json(&file)), (html(folder.path()), markdown(folder.path()), json(folder.path())));
+    // Packed from the packed it is the same, and through standard output too.
+    let again = export(&[file.to_str().unwrap(), "--longhand", "-"]);
+    let text = fs::read_to_string(&file).unwrap();
+    assert_eq!(String::from_utf8(again.stdout).unwrap(), text);
+    assert!(text.starts_with("{\"longhand\":\"read\",\"version\":1,"), "{text}");
+    let names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert!(!names.iter().any(|name| name.ends_with(".part")), "{names:?}");
+    let refused = |text: &str, words: &str| {
+        fs::write(&file, text).unwrap();
+        let output = export(&[file.to_str().unwrap(), "--html", "-"]);
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{message}");
+        assert!(message.contains("my-read.longhand") && message.contains(words), "{message}");
+    };
+    refused(&text.replacen("\"version\":1", "\"version\":2", 1), "newer");
+    refused(&text[..text.len() / 2], "cut off");
+    refused(&text.replacen("\"event\":\"chunk\"", "\"event\":\"dance\"", 1), "line 5: unknown variant `dance`");
+    refused("hello", "no kept read");
+}
+
+#[test]
 fn what_is_no_kept_read_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().to_str().unwrap().to_string();

@@ -2,17 +2,16 @@
 
 use std::path::PathBuf;
 
+use agent::report::{Cited, Kept};
 use agent::{Ask, Evidence, Mode, Notes, ReadSettings, Sources};
 use anyhow::{Context, Result, bail, ensure};
 use data::{Document, ReadEvent, Span, Support};
 use serde_json::json;
 
 use crate::args::ModelArgs;
-use crate::cited::Cited;
 use crate::generate::SamplingArgs;
-use crate::kept::Kept;
 use crate::mind::Opened;
-use crate::{log, mind, read};
+use crate::{kept, mind, read};
 
 /// Answers from the notes of a kept read where they hold the evidence. Otherwise names the sections it would read again, and how long that
 /// takes, and waits for `--reread`.
@@ -21,7 +20,7 @@ use crate::{log, mind, read};
     after_help = "Examples:\n  longhand ask my-read \"Who signed it?\" --model ./Qwen3-4B\n  longhand ask my-read \"Who signed it?\" --model ./Qwen3-4B --reread"
 )]
 pub struct AskArgs {
-    /// The directory given to `read --save`.
+    /// The directory given to `read --save`, or a file of `export --longhand`.
     #[arg(value_name = "RUN")]
     run: PathBuf,
     /// The question.
@@ -46,7 +45,7 @@ pub struct AskArgs {
 pub fn run(args: &AskArgs) -> Result<()> {
     ensure!(!args.question.trim().is_empty(), "the question is empty");
     ensure!(args.sections > 0, "--sections must be at least 1");
-    let kept = Kept::open(&args.run)?;
+    let kept = kept::open(&args.run)?;
     let evidence =
         Notes::gather(kept.logs.iter().map(|log| log.events.as_slice())).evidence(&args.question, &Sources::new(&kept.documents));
     if !args.json {
@@ -64,14 +63,12 @@ pub fn run(args: &AskArgs) -> Result<()> {
 /// Answers from the notes; `false` where the model finds nothing there, or nothing it says has a source.
 fn answer(args: &AskArgs, kept: &Kept, evidence: &Evidence) -> Result<bool> {
     let (opened, settings) = open(args, kept)?;
-    let path = path(args, "ask")?;
-    let (mut sink, past) = log::open(&path)?;
+    let (mut sink, past) = kept::later(&args.run, kept, log_name(args, "ask"))?;
     let notes = evidence.text();
     let ask = Ask { notes: &notes, ..Ask::new(&args.question, &past, &mut sink) };
     let outcome = read::run_all(&opened.mind(), &kept.documents, vec![ask], &settings, false);
-    drop(sink);
     opened.say_spent();
-    let (readings, _) = outcome.with_context(|| format!("the question stays open; its log is {}", path.display()))?;
+    let (readings, _) = outcome.with_context(|| format!("the question stays open; its log is {}", sink.path().display()))?;
     let reading = &readings[0];
     let mut cited = Cited::new(&kept.documents);
     cited.add(kept.read());
@@ -79,7 +76,7 @@ fn answer(args: &AskArgs, kept: &Kept, evidence: &Evidence) -> Result<bool> {
     let sourced = citations.iter().any(|citation| matches!(citation.support, Support::Quoted | Support::Supported { .. }));
     if reading.answer.contains(agent::NOT_HELD) || !sourced {
         // Kept, it would be shown as an answer and count as a note.
-        std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        sink.forget()?;
         eprintln!(
             "{}",
             match sourced {
@@ -135,14 +132,13 @@ fn propose(args: &AskArgs, kept: &Kept, evidence: &Evidence) -> Result<()> {
 fn reread(args: &AskArgs, kept: &Kept, evidence: &Evidence) -> Result<()> {
     let sections = chosen(args, kept)?;
     let (opened, settings) = open(args, kept)?;
-    let path = path(args, "reread")?;
-    let (mut sink, past) = log::open(&path)?;
+    let (mut sink, past) = kept::later(&args.run, kept, log_name(args, "reread"))?;
     let notes = evidence.text();
     let ask = Ask { sections: &sections, notes: &notes, ..Ask::new(&args.question, &past, &mut sink) };
     let outcome = read::run_all(&opened.mind(), &kept.documents, vec![ask], &settings, args.json);
     opened.say_spent();
     let (readings, mut watcher) =
-        outcome.with_context(|| format!("the read stopped; run the same command again to go on from {}", path.display()))?;
+        outcome.with_context(|| format!("the read stopped; run the same command again to go on from {}", sink.path().display()))?;
     // What the notes say may come from any part that was read before.
     watcher.cited[0].add(kept.read());
     watcher.say(0, &readings[0], &kept.documents);
@@ -179,14 +175,12 @@ fn open(args: &AskArgs, kept: &Kept) -> Result<(Opened, ReadSettings)> {
     Ok((opened, settings))
 }
 
-/// The log of this question: the same question, the same file.
-fn path(args: &AskArgs, kind: &str) -> Result<PathBuf> {
+/// The name of this question's log: the same question, the same log.
+fn log_name(args: &AskArgs, kind: &str) -> String {
     use sha2::{Digest, Sha256};
     let digest = Sha256::digest(format!("{kind}\n{}\n{}", args.question, args.sections));
     let name: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-    let asks = args.run.join("asks");
-    std::fs::create_dir_all(&asks).with_context(|| format!("cannot make {}", asks.display()))?;
-    Ok(asks.join(format!("{kind}-{name}.jsonl")))
+    format!("asks/{kind}-{name}.jsonl")
 }
 
 /// Document tokens of sections that the logs know.

@@ -1,26 +1,22 @@
-//! `longhand export`: a kept read as one page that needs nothing else, as Markdown, or as JSON. A model with `--to` is `export_model.rs`'s.
-
-mod json;
-mod markdown;
-mod page;
-mod report;
+//! `longhand export`: a kept read as one page that needs nothing else, as Markdown, as JSON, or packed into one file. A model with `--to` is
+//! `export_model.rs`'s.
 
 use std::path::{Path, PathBuf};
 
+use agent::report::{self, Report};
 use anyhow::{Context, Result, ensure};
 
-use self::report::Report;
-use crate::export_model;
+use crate::{export_model, kept};
 
-/// Writes a read that was kept with `read --save` as a page, Markdown or JSON: every question that was asked of it, no model needed. With
-/// --to, writes a model as safetensors or GGUF, with a model card beside it.
+/// Writes a read that was kept with `read --save` as a page, Markdown, JSON or one file to pass on: every question that was asked of it, no
+/// model needed. With --to, writes a model as safetensors or GGUF, with a model card beside it.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  longhand export my-read --html my-read.html\n  longhand export my-read --md -\n  longhand export qwen3-0.6b --adapter my-adapter --to gguf --type q4_k --out mine.gguf"
+    after_help = "Examples:\n  longhand export my-read --html my-read.html\n  longhand export my-read --md -\n  longhand export my-read --longhand my-read.longhand\n  longhand export qwen3-0.6b --adapter my-adapter --to gguf --type q4_k --out mine.gguf"
 )]
 pub struct ExportArgs {
-    /// The directory given to `read --save`; with --to a model: a short name that `longhand models` shows, a folder with config.json and
-    /// safetensors, a .gguf file, or a hub id.
+    /// The directory given to `read --save`, or a file of --longhand; with --to a model: a short name that `longhand models`
+    /// shows, a folder with config.json and safetensors, a .gguf file, or a hub id.
     #[arg(value_name = "DIR|MODEL")]
     run: PathBuf,
     /// One self-contained page: source, notes and what changed at every chunk, coverage, each answer with its citations. `-` is
@@ -33,6 +29,9 @@ pub struct ExportArgs {
     /// Everything as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// The read itself in one file, documents and notes: what `longhand export`, `ask`, `web` and the page open.
+    #[arg(long, value_name = "FILE")]
+    longhand: Option<PathBuf>,
     #[command(flatten)]
     model: export_model::ExportModelArgs,
 }
@@ -44,16 +43,26 @@ pub fn run(args: &ExportArgs) -> Result<()> {
     }
     let is_model = args.run.join("config.json").is_file() || args.run.extension().is_some_and(|extension| extension == "gguf");
     ensure!(!is_model, "{} is a model, not a kept read: say --to safetensors or --to gguf, and --out PATH", args.run.display());
-    ensure!(args.html.is_some() || args.md.is_some() || args.json.is_some(), "say what to write: --html FILE, --md FILE or --json FILE");
-    let report = Report::open(&args.run)?;
+    let shown = [&args.html, &args.md, &args.json].iter().any(|path| path.is_some());
+    ensure!(shown || args.longhand.is_some(), "say what to write: --html FILE, --md FILE, --json FILE or --longhand FILE");
+    let kept = kept::open(&args.run)?;
+    match &args.longhand {
+        Some(path) if path.as_os_str() == "-" => write(path, &report::pack(&kept))?,
+        Some(path) => kept::write_packed(path, &kept)?,
+        None => {}
+    }
+    if !shown {
+        return Ok(());
+    }
+    let report = Report::of(&kept);
     if let Some(path) = &args.html {
-        write(path, &page::html(&report))?;
+        write(path, &report::html(&report))?;
     }
     if let Some(path) = &args.md {
-        write(path, &markdown::markdown(&report))?;
+        write(path, &report::markdown(&report))?;
     }
     if let Some(path) = &args.json {
-        write(path, &format!("{:#}\n", json::json(&report)))?;
+        write(path, &format!("{:#}\n", report::json(&report)))?;
     }
     Ok(())
 }

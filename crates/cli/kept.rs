@@ -5,115 +5,49 @@
 //! events.jsonl      the first question's log; events-2.jsonl, events-3.jsonl … those of the others
 //! asks/*.jsonl      later questions (`longhand ask`)
 //! ```
+//!
+//! A packed read (`my-read.longhand`) is one file with the same in it.
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
-use data::{Document, ReadEvent, Span};
+use agent::EventSink;
+use agent::report::{Kept, KeptError, Log, pack, unpack};
+use anyhow::{Context, Result, anyhow};
+use data::{Document, ReadEvent};
 
 use crate::log;
 
 /// Where a kept read has its documents.
 pub const DOCUMENTS: &str = "documents.jsonl";
 
-/// A run's directory, opened. No model is needed.
-pub struct Kept {
-    /// What was read.
-    pub documents: Vec<Document>,
-    /// Each question's log, in the order they were asked; later questions last. Never empty.
-    pub logs: Vec<Log>,
-}
-
-/// A question's log.
-pub struct Log {
-    /// The file.
-    pub path: PathBuf,
-    /// Asked when the read was over.
-    pub later: bool,
-    /// Its lines; at least the first.
-    pub events: Vec<ReadEvent>,
-}
-
-impl Kept {
-    /// Opens a directory that `read --save` filled, and checks that logs and documents belong together.
-    pub fn open(run: &Path) -> Result<Self> {
-        let path = run.join(DOCUMENTS);
-        let text = std::fs::read_to_string(&path)
-            .with_context(|| format!("{} is missing: only a read with `--save DIR` can be exported or asked further", path.display()))?;
-        let documents = text
-            .lines()
-            .enumerate()
-            .map(|(line, text)| serde_json::from_str(text).with_context(|| format!("{}, line {}", path.display(), line + 1)))
-            .collect::<Result<Vec<Document>>>()?;
-        let mut logs = Vec::new();
-        for (log, later) in self::logs(run)? {
-            let (_, events) = log::open(&log)?;
-            let named = match events.first() {
-                None => continue,
-                Some(ReadEvent::Started { documents, .. }) => documents,
-                Some(_) => bail!("{} holds no read", log.display()),
-            };
-            let same = named.iter().map(|(id, _, bytes)| (id.as_str(), *bytes)).eq(documents.iter().map(|d| (d.id.as_str(), d.text.len())));
-            ensure!(same, "{} holds other documents than {} was made from", path.display(), log.display());
-            logs.push(Log { path: log, later, events });
+/// Opens a directory that `read --save` filled, or a packed read, and checks that logs and documents belong together.
+pub fn open(run: &Path) -> Result<Kept> {
+    if run.is_file() {
+        let text = std::fs::read_to_string(run).with_context(|| format!("cannot read {}", run.display()))?;
+        return unpack(&text).with_context(|| run.display().to_string());
+    }
+    let path = run.join(DOCUMENTS);
+    let text = std::fs::read_to_string(&path)
+        .with_context(|| format!("{} is missing: only a read with `--save DIR` can be exported or asked further", path.display()))?;
+    let documents = text
+        .lines()
+        .enumerate()
+        .map(|(line, text)| serde_json::from_str(text).with_context(|| format!("{}, line {}", path.display(), line + 1)))
+        .collect::<Result<Vec<Document>>>()?;
+    let mut logs = Vec::new();
+    for (log, later) in self::logs(run)? {
+        let (_, events) = log::open(&log)?;
+        let name = log.strip_prefix(run).unwrap_or(&log).to_string_lossy().replace('\\', "/");
+        logs.push(Log { name, later, events });
+    }
+    Kept::new(documents, logs).map_err(|error| match error {
+        KeptError::NoLog => anyhow!("{} is missing: this is no kept read", run.join("events.jsonl").display()),
+        KeptError::OtherDocuments { log } => {
+            anyhow!("{} holds other documents than {} was made from", path.display(), run.join(log).display())
         }
-        ensure!(!logs.is_empty(), "{} is missing: this is no kept read", run.join("events.jsonl").display());
-        Ok(Self { documents, logs })
-    }
-
-    /// Every event of every log.
-    pub fn events(&self) -> impl Iterator<Item = &ReadEvent> {
-        self.logs.iter().flat_map(|log| &log.events)
-    }
-
-    /// The chunks of the first log that has any, in order.
-    pub fn chunks(&self) -> Vec<Span> {
-        let spans = |log: &Log| -> Vec<Span> {
-            log.events
-                .iter()
-                .filter_map(|event| match event {
-                    ReadEvent::Chunk { doc, start, end, .. } => Some(Span { doc: doc.clone(), start: *start, end: *end }),
-                    _ => None,
-                })
-                .collect()
-        };
-        self.logs.iter().map(spans).find(|spans| !spans.is_empty()).unwrap_or_default()
-    }
-
-    /// What was read of the documents, over all logs.
-    pub fn read(&self) -> Vec<Span> {
-        let all = || self.documents.iter().map(|d| Span { doc: d.id.clone(), start: 0, end: d.text.len() });
-        let mut spans = Vec::new();
-        for log in &self.logs {
-            let log = &log.events;
-            let Some(ReadEvent::Started { chunks, style, .. }) = log.first() else { continue };
-            let ended = log.iter().any(|event| matches!(event, ReadEvent::Answer { .. }));
-            let parts = log.iter().any(|event| matches!(event, ReadEvent::Selected { .. }));
-            if *chunks == 0 && ended && !parts && style != "ask" {
-                spans.extend(all());
-            }
-            for event in log {
-                match event {
-                    ReadEvent::Chunk { doc, start, end, .. } => spans.push(Span { doc: doc.clone(), start: *start, end: *end }),
-                    ReadEvent::Selected { spans: seen } if *chunks == 0 => spans.extend(seen.iter().cloned()),
-                    _ => {}
-                }
-            }
-        }
-        spans
-    }
-
-    /// Seconds a token of a chunk's turn took, where the logs say.
-    pub fn seconds_per_token(&self) -> Option<f64> {
-        let (mut seconds, mut tokens) = (0.0, 0);
-        for event in self.events() {
-            if let ReadEvent::Chunk { seconds: Some(took), tokens: read, .. } = event {
-                seconds += f64::from(*took);
-                tokens += read;
-            }
-        }
-        (tokens > 0).then(|| seconds / tokens as f64)
-    }
+        KeptError::NoRead { log } => anyhow!("{} holds no read", run.join(log).display()),
+        KeptError::Outside { .. } => anyhow!("{}: {error}", run.display()),
+    })
 }
 
 /// The log of question `number`, from 0.
@@ -159,4 +93,71 @@ pub fn keep(run: &Path, documents: &[Document]) -> Result<()> {
     }
     let path = run.join(DOCUMENTS);
     std::fs::write(&path, lines).with_context(|| format!("cannot keep the documents in {}", path.display()))
+}
+
+/// Writes a packed read. The file appears whole or not at all.
+pub fn write_packed(path: &Path, kept: &Kept) -> Result<()> {
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    std::fs::write(&part, pack(kept))
+        .and_then(|()| std::fs::rename(&part, path))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// The log of a question that is asked later: a file of the run's directory, or a log of a packed read, which is written anew at each event.
+pub struct LaterLog {
+    file: Option<log::FileLog>,
+    /// The file of the log, or the packed read.
+    path: PathBuf,
+    /// As the packed read was without this question.
+    others: Kept,
+    log: Log,
+}
+
+/// Opens the log of a later question in a kept read, and what is in it.
+pub fn later(run: &Path, kept: &Kept, name: String) -> Result<(LaterLog, Vec<ReadEvent>)> {
+    let mut others = Kept { documents: kept.documents.clone(), logs: Vec::new() };
+    if !run.is_file() {
+        let path = run.join(&name);
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        }
+        let (file, past) = log::open(&path)?;
+        return Ok((LaterLog { file: Some(file), path, others, log: Log { name, later: true, events: Vec::new() } }, past));
+    }
+    others.logs = kept.logs.iter().filter(|log| log.name != name).cloned().collect();
+    let past = kept.logs.iter().find(|log| log.name == name).map_or(Vec::new(), |log| log.events.clone());
+    Ok((LaterLog { file: None, path: run.to_path_buf(), others, log: Log { name, later: true, events: past.clone() } }, past))
+}
+
+impl LaterLog {
+    /// The file it is in.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Takes the question out of the kept read.
+    pub fn forget(self) -> Result<()> {
+        let Self { file, path, others, .. } = self;
+        match file {
+            None => write_packed(&path, &others),
+            Some(file) => {
+                drop(file);
+                std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))
+            }
+        }
+    }
+}
+
+impl EventSink for LaterLog {
+    fn append(&mut self, event: &ReadEvent) -> Result<(), String> {
+        if let Some(file) = &mut self.file {
+            return file.append(event);
+        }
+        self.log.events.push(event.clone());
+        self.others.logs.push(self.log.clone());
+        let written = write_packed(&self.path, &self.others);
+        self.others.logs.pop();
+        written.map_err(|error| format!("{error:#}"))
+    }
 }

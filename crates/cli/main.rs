@@ -7,7 +7,6 @@ mod bench;
 mod bench_ops;
 mod catalog;
 mod choose;
-mod cited;
 mod cubed;
 mod data;
 mod demo;
@@ -57,7 +56,7 @@ enum Verb {
     Read(read::ReadArgs),
     /// A further question to a kept read.
     Ask(ask::AskArgs),
-    /// A kept read as a page, Markdown or JSON; a model as safetensors or GGUF.
+    /// A kept read as a page, Markdown, JSON or one file; a model as safetensors or GGUF.
     Export(export::ExportArgs),
     /// See it work: fetch a small model once, read a bundled document several times its window.
     Demo(demo::DemoArgs),

@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use agent::report::{Cited, quotes_json};
 use agent::{Ask, Mode, Progress, ReadSettings, Reading};
 use anyhow::{Context, Result, ensure};
 use data::{Document, MemoryOutcome, ReadEvent, Span};
@@ -11,10 +12,9 @@ use indicatif::ProgressBar;
 use serde_json::json;
 
 use crate::args::ModelArgs;
-use crate::cited::Cited;
 use crate::generate::SamplingArgs;
 use crate::mind::Mind;
-use crate::{cited, documents, kept, log, mind, progress};
+use crate::{documents, kept, log, mind, progress};
 
 /// Bytes of text whose cutting into chunks takes long enough to be said.
 const LARGE: usize = 16 << 20;
@@ -281,7 +281,7 @@ impl<'a> Watcher<'a> {
         let cited = &mut self.cited[question];
         let citations = if self.outline { cited.cite(memory) } else { cited.memory(memory).to_vec() };
         if self.json && !cited.quotes().is_empty() {
-            println!("{}", json!({"event": "quotes", "index": index, "quotes": cited::quotes_json(self.documents, cited.quotes())}));
+            println!("{}", json!({"event": "quotes", "index": index, "quotes": quotes_json(self.documents, cited.quotes())}));
         }
         self.bar.inc(*tokens as u64);
         self.turns += 1;

@@ -12,6 +12,7 @@ mod proven;
 mod question;
 mod reader;
 mod reply;
+pub mod report;
 mod retrieve;
 mod select;
 mod settings;

@@ -1,25 +1,21 @@
-//! A kept read, opened: the documents, and each question with its notes, its answer and their citations.
+//! A kept read with its citations.
 
-use std::path::Path;
-
-use agent::{Change, ChangeKind, CheckedQuote};
-use anyhow::{Result, bail};
 use data::{Citation, Document, ReadEvent, Span, Support};
 
-use crate::cited::{self, Cited};
-use crate::kept;
+use super::{Cited, Kept, Log, place};
+use crate::{Change, ChangeKind, CheckedQuote};
 
-/// A kept read.
-pub struct Report {
+/// A kept read, cited.
+pub struct Report<'a> {
     /// As they were read.
-    pub documents: Vec<Document>,
-    /// One for each question: those of the read (never empty), then those asked later.
+    pub documents: &'a [Document],
+    /// One for each question: those of the read, then those asked later.
     pub reads: Vec<Read>,
 }
 
 /// A question and what came of it.
 pub struct Read {
-    /// The log, as a path inside the directory.
+    /// The log: its file inside the folder.
     pub log: String,
     /// Asked of the notes when the read was over.
     pub later: bool,
@@ -57,45 +53,41 @@ pub struct Turn {
     pub quotes: Vec<CheckedQuote>,
 }
 
-impl Report {
-    /// Opens a directory of `read --save`.
-    pub fn open(run: &Path) -> Result<Self> {
-        let kept::Kept { documents, logs } = kept::Kept::open(run)?;
-        let index = Cited::new(&documents);
+impl<'a> Report<'a> {
+    /// Cites everything, which takes a pass over the documents and milliseconds for each sentence.
+    pub fn of(kept: &'a Kept) -> Self {
+        let index = Cited::new(&kept.documents);
         let (mut reads, mut seen): (Vec<Read>, Vec<Span>) = (Vec::new(), Vec::new());
-        for log in &logs {
-            let read = Read::new(run, log, &index, &seen)?;
+        for log in &kept.logs {
+            let Some(read) = Read::new(log, &index, &seen) else { continue };
             // What was read for the notes, questions asked later may speak of.
             if !log.later {
                 seen.extend(read.seen.iter().filter(|span| !seen.contains(span)).cloned().collect::<Vec<_>>());
             }
             reads.push(read);
         }
-        drop(index);
-        Ok(Self { documents, reads })
+        Self { documents: &kept.documents, reads }
     }
 
     /// (bytes, all bytes, what is not in them).
     pub fn coverage(&self, spans: &[Span]) -> ((usize, usize), Vec<Span>) {
         let number = |span: &Span| self.documents.iter().position(|document| document.id == span.doc);
-        agent::coverage(&self.documents, spans.iter().filter_map(|span| Some((number(span)?, span.start, span.end))))
+        crate::coverage(self.documents, spans.iter().filter_map(|span| Some((number(span)?, span.start, span.end))))
     }
 
     /// Where a person would look for the citation's passage.
     pub fn place(&self, citation: &Citation) -> Option<String> {
-        cited::place(&self.documents, &citation.source.as_ref()?.span)
+        place(self.documents, &citation.source.as_ref()?.span)
     }
 }
 
 impl Read {
-    /// `notes`: what was read for the notes, in case the question was asked later.
-    fn new(run: &Path, log: &kept::Log, index: &Cited, notes: &[Span]) -> Result<Self> {
-        let kept::Log { path, later, events } = log;
-        let Some(ReadEvent::Started { model, question, chunks: planned, style, .. }) = events.first() else {
-            bail!("{} holds no read", path.display())
-        };
+    /// `notes`: what was read for the notes, in case the question was asked later. Nothing for a log that does not begin as one of a read.
+    fn new(log: &Log, index: &Cited, notes: &[Span]) -> Option<Self> {
+        let Log { name, later, events } = log;
+        let ReadEvent::Started { model, question, chunks: planned, style, .. } = events.first()? else { return None };
         let mut read = Self {
-            log: path.strip_prefix(run).unwrap_or(path).to_string_lossy().replace('\\', "/"),
+            log: name.clone(),
             later: *later,
             style: style.clone(),
             model: model.clone(),
@@ -112,7 +104,7 @@ impl Read {
         }
         read.cite(events, &mut cited);
         read.seen = cited.read().to_vec();
-        Ok(read)
+        Some(read)
     }
 
     /// Citations as they were shown: each from what had been read by then.
@@ -164,7 +156,7 @@ impl Read {
     pub fn changes(&self, turn: usize) -> Vec<Change<'_>> {
         let Some(now) = self.turns.get(turn).filter(|_| !self.outline()) else { return Vec::new() };
         let before = turn.checked_sub(1).map_or("", |before| &self.turns[before].memory);
-        agent::changes(before, &now.memory)
+        crate::changes(before, &now.memory)
     }
 }
 

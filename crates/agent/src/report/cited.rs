@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
-use agent::{CheckedQuote, QuoteFound, Sources};
 use data::{Citation, Document, Span, Support};
 use serde_json::{Value, json};
+
+use crate::{CheckedQuote, QuoteFound, Sources};
 
 /// The documents, indexed, and what was read of them so far.
 pub struct Cited<'a> {
@@ -99,7 +100,7 @@ impl<'a> Cited<'a> {
 
     /// A text's citations.
     pub fn cite(&self, text: &str) -> Vec<Citation> {
-        let claims = if self.outline { agent::claims_of(text) } else { text.into() };
+        let claims = if self.outline { crate::claims_of(text) } else { text.into() };
         let mut citations = self.sources.cite_read(&claims, &self.read);
         without_headings(text, &mut citations);
         citations
@@ -151,7 +152,7 @@ impl<'a> Cited<'a> {
             let source = citation.source.as_ref()?;
             let document = self.documents.iter().find(|document| document.id == source.span.doc)?;
             let sentence = text.get(citation.start..citation.end)?.trim();
-            Some(format!("{sentence}\n    {} {}", self.class(citation), agent::describe(citation, document)))
+            Some(format!("{sentence}\n    {} {}", self.class(citation), crate::describe(citation, document)))
         };
         citations.iter().filter_map(quote).collect()
     }

@@ -1,10 +1,9 @@
 //! A kept read as Markdown: a part for each question, with its answer, sources and what changed in the notes.
 
-use agent::{ChangeKind, Piece, QuoteFound};
 use data::{Citation, Support};
 
-use super::report::{Counts, Read, Report, Turn};
-use crate::cited;
+use super::{Counts, Read, Report, Turn, claims, place};
+use crate::{ChangeKind, CheckedQuote, Piece, QuoteFound};
 
 /// The questions, one after the other.
 pub fn markdown(kept: &Report) -> String {
@@ -58,15 +57,15 @@ fn source(kept: &Report, answer: &str, citation: &Citation) -> String {
 
 /// What became of each note's own quote.
 fn quotes(kept: &Report, turn: &Turn) -> String {
-    let one = |checked: &agent::CheckedQuote| {
+    let one = |checked: &CheckedQuote| {
         let quote = checked.note.quote.as_deref().map(plain).unwrap_or_default();
         let found = match &checked.found {
             QuoteFound::There(source) => {
-                format!("“{quote}” stands in {}", plain(&cited::place(&kept.documents, &source.span).unwrap_or_default()))
+                format!("“{quote}” stands in {}", plain(&place(kept.documents, &source.span).unwrap_or_default()))
             }
             QuoteFound::NotFound => format!("“{quote}” was NOT FOUND in what was read"),
             QuoteFound::TooShort => format!("“{quote}” is too short to be looked up"),
-            QuoteFound::NoQuote if cited::claims(checked, &turn.citations) => "no quote".into(),
+            QuoteFound::NoQuote if claims(checked, &turn.citations) => "no quote".into(),
             QuoteFound::NoQuote => return String::new(),
         };
         format!("- {}\n  {found}\n", plain(&checked.note.note))
@@ -76,7 +75,7 @@ fn quotes(kept: &Report, turn: &Turn) -> String {
 
 /// `Section 3 of 15, line 40`.
 fn heading(kept: &Report, read: &Read, number: usize) -> String {
-    let place = cited::place(&kept.documents, &read.turns[number].span).map(|place| format!(", {}", plain(&place)));
+    let place = place(kept.documents, &read.turns[number].span).map(|place| format!(", {}", plain(&place)));
     format!("\n### Section {} of {}{}", number + 1, read.planned, place.unwrap_or_default())
 }
 

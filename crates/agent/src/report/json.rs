@@ -1,11 +1,10 @@
 //! Everything of a kept read as JSON.
 
-use agent::{Change, ChangeKind, Piece};
 use data::Citation;
 use serde_json::{Value, json};
 
-use super::report::{Counts, Read, Report};
-use crate::cited;
+use super::{Counts, Read, Report, Turn, place, quotes_json};
+use crate::{Change, ChangeKind, Piece};
 
 /// `documents` (id, source, bytes) and `reads`, one for each question: its answer with citations, what was read, and for each section the
 /// notes with their citations and what changed in them. Offsets are UTF-8 bytes of the text they stand beside.
@@ -19,17 +18,17 @@ fn read(kept: &Report, read: &Read) -> Value {
         citations.iter().map(|citation| json!({"citation": citation, "place": kept.place(citation)})).collect()
     };
     let ((covered, bytes), skipped) = kept.coverage(&read.seen);
-    let turn = |(number, turn): (usize, &super::report::Turn)| {
+    let turn = |(number, turn): (usize, &Turn)| {
         let mut value = json!({
             "span": turn.span,
-            "place": cited::place(&kept.documents, &turn.span),
+            "place": place(kept.documents, &turn.span),
             "tokens": turn.tokens,
             "memory": turn.memory,
             "plan": turn.plan,
             "citations": citations(&turn.citations),
         });
         if !turn.quotes.is_empty() {
-            value["quotes"] = cited::quotes_json(&kept.documents, &turn.quotes);
+            value["quotes"] = quotes_json(kept.documents, &turn.quotes);
         }
         if !read.outline() {
             value["changes"] = changes(&read.changes(number));

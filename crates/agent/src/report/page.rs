@@ -3,14 +3,13 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use agent::{CheckedQuote, Piece, QuoteFound};
 use data::{Citation, Document, Span, Support};
 use serde_json::{Value, json};
 
-use super::report::{Counts, Read, Report, Turn, carried};
-use crate::cited;
+use super::{Counts, Read, Report, Turn, carried, claims, place};
+use crate::{CheckedQuote, Piece, QuoteFound};
 
-const PAGE: &str = include_str!("../export.html");
+const PAGE: &str = include_str!("page.html");
 
 /// The page.
 pub fn html(kept: &Report) -> String {
@@ -29,7 +28,7 @@ struct Marks {
 impl Marks {
     fn number(&mut self, kept: &Report, span: &Span) -> usize {
         *self.numbers.entry(span.clone()).or_insert_with(|| {
-            self.spans.push((span.clone(), cited::place(&kept.documents, span).unwrap_or_default()));
+            self.spans.push((span.clone(), place(kept.documents, span).unwrap_or_default()));
             self.spans.len() - 1
         })
     }
@@ -94,7 +93,7 @@ fn turn(kept: &Report, read: &Read, number: usize, marks: &mut Marks) -> Value {
     json!({
         "notes": groups(kept, turn, &pieces, marks),
         "changed": if read.outline() { None } else { Some(Counts::of(&changes).to_string()) },
-        "place": cited::place(&kept.documents, &turn.span),
+        "place": place(kept.documents, &turn.span),
         "plan": turn.plan,
         "tokens": turn.tokens,
     })
@@ -183,7 +182,7 @@ fn quote_of(kept: &Report, turn: &Turn, checked: &CheckedQuote, marks: &mut Mark
         QuoteFound::There(source) => Some(json!({"found": "there", "mark": marks.number(kept, &source.span)})),
         QuoteFound::NotFound => Some(json!({"found": "not_found"})),
         QuoteFound::TooShort => Some(json!({"found": "too_short"})),
-        QuoteFound::NoQuote => Some(json!({"found": "no_quote"})).filter(|_| cited::claims(checked, &turn.citations)),
+        QuoteFound::NoQuote => Some(json!({"found": "no_quote"})).filter(|_| claims(checked, &turn.citations)),
     }
 }
 
