@@ -37,12 +37,13 @@ mod speeds;
 mod stages;
 mod synth;
 mod train;
+mod web;
 
 use clap::{Parser, Subcommand};
 
 /// Reads documents far past the context window, with a model that runs on this machine.
 #[derive(Parser)]
-#[command(name = "longhand", version, about, after_help = "Example:\n  longhand read report.txt --ask \"What changed in 2019?\"\n\nRead     read, ask, export, demo, chat\nTrain    init, synth, data, train, stages, score, merge, export, advantage, reproduce\nMachine  models, inspect, doctor, bench\nPlumbing generate, logits, grads", help_template = HELP)]
+#[command(name = "longhand", version, about, after_help = "Example:\n  longhand read report.txt --ask \"What changed in 2019?\"\n\nRead     read, ask, export, web, demo, chat\nTrain    init, synth, data, train, stages, score, merge, export, advantage, reproduce\nMachine  models, inspect, doctor, bench\nPlumbing generate, logits, grads", help_template = HELP)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -58,6 +59,8 @@ enum Verb {
     Ask(ask::AskArgs),
     /// A kept read as a page, Markdown, JSON or one file; a model as safetensors or GGUF.
     Export(export::ExportArgs),
+    /// The page in your browser, with kept reads, datasets and a model of this machine.
+    Web(web::WebArgs),
     /// See it work: fetch a small model once, read a bundled document several times its window.
     Demo(demo::DemoArgs),
     /// Talk to a model.
@@ -128,6 +131,7 @@ fn act(verb: Verb) -> anyhow::Result<()> {
         Verb::Read(args) => read::run(&args),
         Verb::Ask(args) => ask::run(&args),
         Verb::Export(args) => export::run(&args),
+        Verb::Web(args) => web::run(&args),
         Verb::Demo(args) => demo::run(&args),
         Verb::Chat(args) => generate::chat(&args),
         Verb::Init(args) => init::run(&args),
