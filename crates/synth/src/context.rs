@@ -140,15 +140,17 @@ fn asked(after: &str) -> &str {
     after.trim_start().trim_start_matches("</text>").trim_start()
 }
 
+/// A document on its way into a prompt.
 #[derive(Clone, Copy)]
-struct Piece<'a> {
-    id: &'a str,
-    title: &'a str,
-    text: &'a str,
-    gold: bool,
+pub(crate) struct Piece<'a> {
+    pub id: &'a str,
+    pub title: &'a str,
+    pub text: &'a str,
+    pub gold: bool,
 }
 
-fn written(before: String, pieces: &[Piece], after: String, tokens: usize) -> Context {
+/// A prompt of these documents in this order.
+pub(crate) fn written(before: String, pieces: &[Piece], after: String, tokens: usize) -> Context {
     let mut prompt = before;
     let start = prompt.len();
     let mut parts = Vec::with_capacity(pieces.len());
@@ -189,7 +191,7 @@ pub(crate) fn heading(number: usize, title: &str) -> String {
 }
 
 /// A prompt before and after its documents.
-fn around(candidate: &Candidate) -> (String, String) {
+pub(crate) fn around(candidate: &Candidate) -> (String, String) {
     let template = match candidate.rule.as_str() {
         "letter" => CHOICE,
         "mrcr" => REPEAT,

@@ -10,6 +10,7 @@
 //! Everything here is a function of its arguments and a seed: no files, no clock, no threads, so that the same corpus and the same seed
 //! give the same rows on every machine and in a browser. A row carries its [`data::Derivation`], and [`audit`] computes it again.
 
+mod again;
 mod agents;
 mod ask;
 mod audit;
@@ -38,6 +39,7 @@ mod table;
 mod trial;
 mod walk;
 
+pub use again::{Prompts, prompts};
 pub use agents::{AgentCost, AgentSettings, Call, Choice, Said, Task, agent_cost};
 pub use audit::{Audit, Finding, Kept, audit, audit_kept};
 pub use candidate::{Candidate, Reject};
@@ -58,5 +60,5 @@ pub use row::{item, row_id};
 pub use sql::{SqlError, run as run_sql};
 #[cfg(feature = "sql")]
 pub use table::{TableSettings, mutated, numeric};
-pub use trial::{Trial, TrialError, TrialSettings};
+pub use trial::{Trial, TrialError, TrialSettings, attempt, is_right};
 pub use walk::{WalkSettings, chains};

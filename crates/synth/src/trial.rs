@@ -111,19 +111,27 @@ impl Trial<'_> {
 
     /// How many of so many replies are right. They are asked for at once: a prompt is computed once for all.
     async fn ask(&self, role: &str, prompt: &str, tries: usize, rule: Rule, candidate: &mut Candidate) -> Result<usize, TrialError> {
-        let requests: Vec<ChatRequest> = (0..tries as u64)
-            .map(|seed| ChatRequest::new(vec![Message::user(prompt)], Sampling { seed, ..Sampling::PAPER }, self.settings.reply))
-            .collect();
+        let requests: Vec<ChatRequest> = (0..tries as u64).map(|seed| attempt(prompt, seed, self.settings.reply)).collect();
         let mut sinks: Vec<_> = requests.iter().map(|_| |_: &str| {}).collect();
         let calls = requests.iter().zip(&mut sinks).map(|(request, sink)| self.model.chat(request, sink)).collect();
         let mut right = 0;
         for (request, reply) in requests.iter().zip(together(calls).await) {
             let reply: ChatReply = reply.map_err(TrialError::Model)?;
-            right += usize::from(rule.score(&reply.text, &candidate.answers) > 0.5);
+            right += usize::from(is_right(rule, &reply.text, &candidate.answers));
             candidate.derivation.transcripts.push(Transcript { role: role.into(), call: (self.key)(request), reply: reply.text });
         }
         Ok(right)
     }
+}
+
+/// The call of one try: its number is its seed.
+pub fn attempt(prompt: &str, number: u64, reply: usize) -> ChatRequest {
+    ChatRequest::new(vec![Message::user(prompt)], Sampling { seed: number, ..Sampling::PAPER }, reply)
+}
+
+/// Whether a try's reply counts as right.
+pub fn is_right(rule: Rule, reply: &str, answers: &[String]) -> bool {
+    rule.score(reply, answers) > 0.5
 }
 
 fn reject(check: &'static str, reason: String) -> TrialError {
