@@ -1,12 +1,13 @@
 //! What a browser must get right before anything is read in it. The page's button and the browser tests run the same code.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use data::Sampling;
 use kernels::attention::KvDType;
 use kernels::gpu::GpuOptions;
 use kernels::gpu::preprocess::Target;
-use kernels::{Bytes, Device};
+use kernels::{Bytes, Device, Precision};
 use model::{Checkpoint, Engine, EngineSettings, Model, Request};
 use wasm_bindgen::prelude::*;
 
@@ -96,6 +97,10 @@ pub async fn check_shader(wgsl: String) -> Result<JsValue, JsValue> {
 /// Greedy tokens of the model in `folder` (an address) after `prompt`, computed on WebGPU.
 #[wasm_bindgen]
 pub async fn decode_known(folder: String, prompt: Vec<u32>, count: usize) -> Result<Vec<u32>, JsValue> {
+    greedy(checkpoint(&folder).await?, prompt, count, &GpuOptions::default()).await.map_err(told)
+}
+
+async fn checkpoint(folder: &str) -> Result<Checkpoint, JsValue> {
     let file = |name: &str| format!("{folder}/{name}");
     let checkpoint = if folder.contains("gguf") {
         Checkpoint::from_gguf(fetch(&file("model.gguf")).await?)
@@ -103,11 +108,38 @@ pub async fn decode_known(folder: String, prompt: Vec<u32>, count: usize) -> Res
         let weights = vec![("model.safetensors".to_string(), fetch(&file("model.safetensors")).await?)];
         Checkpoint::from_parts(fetch(&file("config.json")).await?, weights)
     };
-    greedy(checkpoint.map_err(told)?, prompt, count).await.map_err(told)
+    checkpoint.map_err(told)
+}
+
+/// Options for a device of this browser that gives the tokens that are known: with the adapter's optional features, or else without
+/// them; or what is wrong with both. It is tried once.
+pub async fn tested() -> Result<GpuOptions, String> {
+    thread_local!(static FOUND: RefCell<Option<Result<GpuOptions, String>>> = const { RefCell::new(None) });
+    if let Some(found) = FOUND.with_borrow(Clone::clone) {
+        return found;
+    }
+    let mut found = Err(String::new());
+    for plain in [false, true] {
+        let options = GpuOptions { precision: Precision::Fast, plain, ..GpuOptions::default() };
+        match known_tokens("known", &options).await {
+            Ok(_) => {
+                found = Ok(options);
+                break;
+            }
+            Err(problem) if found.as_ref().is_err_and(String::is_empty) => found = Err(problem),
+            Err(_) => {}
+        }
+    }
+    FOUND.set(Some(found.clone()));
+    found
 }
 
 /// Decodes what `folder/greedy.json` asks for; how many tokens were right and the seconds it took, or what went wrong.
 pub async fn known_answer(folder: &str) -> Result<(usize, f64), String> {
+    known_tokens(folder, &GpuOptions::default()).await
+}
+
+async fn known_tokens(folder: &str, options: &GpuOptions) -> Result<(usize, f64), String> {
     let text = |problem: JsValue| problem.as_string().unwrap_or_else(|| format!("{problem:?}"));
     let known: serde_json::Value = fetch(&format!("{folder}/greedy.json"))
         .await
@@ -116,16 +148,17 @@ pub async fn known_answer(folder: &str) -> Result<(usize, f64), String> {
     let ids = |name: &str| known[name].as_array().into_iter().flatten().filter_map(|id| Some(id.as_u64()? as u32)).collect::<Vec<u32>>();
     let (prompt, expected) = (ids("prompt"), ids("ids"));
     let start = js_sys::Date::now();
-    let decoded = decode_known(folder.to_string(), prompt, expected.len()).await.map_err(text)?;
+    let checkpoint = checkpoint(folder).await.map_err(text)?;
+    let decoded = greedy(checkpoint, prompt, expected.len(), options).await.map_err(|problem| problem.to_string())?;
     if decoded != expected || decoded.is_empty() {
         return Err(format!("computed {decoded:?}, known are {expected:?}"));
     }
     Ok((decoded.len(), (js_sys::Date::now() - start) / 1000.0))
 }
 
-async fn greedy(checkpoint: Checkpoint, prompt: Vec<u32>, count: usize) -> model::Result<Vec<u32>> {
+async fn greedy(checkpoint: Checkpoint, prompt: Vec<u32>, count: usize, options: &GpuOptions) -> model::Result<Vec<u32>> {
     let window = prompt.len() + count;
-    let device = Device::gpu(&GpuOptions::default()).await?;
+    let device = Device::gpu(options).await?;
     let model = Model::load(&checkpoint, device, window, |_, _| {})?;
     let mut engine = Engine::new(Arc::new(model), EngineSettings::single(window, KvDType::F32))?;
     let request = Request { prompt, max_new_tokens: count, sampling: Sampling::GREEDY, stop_ids: vec![] };

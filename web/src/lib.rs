@@ -3,7 +3,12 @@
 
 mod browser;
 mod checks;
+mod embed;
+mod engine;
+mod inspect;
 mod page;
+mod protocol;
+mod worker;
 
 use wasm_bindgen::prelude::*;
 
@@ -14,6 +19,6 @@ pub fn start() {
     let document = web_sys::window().and_then(|window| window.document());
     let place = document.and_then(|document| document.get_element_by_id("longhand"));
     if let Some(place) = place.and_then(|element| element.dyn_into::<web_sys::HtmlElement>().ok()) {
-        leptos::mount::mount_to(place, page::Page).forget();
+        leptos::mount::mount_to(place, page::App).forget();
     }
 }

@@ -1,121 +1,194 @@
-//! The page: what this browser can do.
+//! The page: the reader, and what this browser can do and keeps.
 
+mod answer;
+pub mod carried;
+mod contacts;
+mod document;
+mod figures;
+mod kept;
+mod leaves;
+mod listed;
+mod machine;
+mod models;
+mod notes;
+mod problem;
+mod progress;
+mod question;
+mod source;
+mod start;
+pub mod state;
+
+use std::time::Duration;
+
+use leptos::ev;
 use leptos::prelude::*;
-use serde_json::Value;
 
-use crate::browser;
-use crate::checks::{self, Verdict};
+use self::state::{Busy, Reader};
 
-/// Limits that decide what runs, with what they mean.
-const LIMITS: [(&str, &str); 5] = [
-    ("maxStorageBufferBindingSize", "largest piece of a weight"),
-    ("maxBufferSize", "largest buffer"),
-    ("maxStorageBuffersPerShaderStage", "storage buffers a shader may use"),
-    ("maxComputeWorkgroupStorageSize", "memory of a workgroup"),
-    ("maxComputeInvocationsPerWorkgroup", "threads of a workgroup"),
-];
+/// The parts of the app, by the address's hash; the reader goes on while another is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Reader,
+    Inspector,
+    Browser,
+}
 
-/// The whole page.
+/// In the navigation's order: part, hash, name.
+const PARTS: [(Part, &str, &str); 3] =
+    [(Part::Reader, "#", "Reader"), (Part::Inspector, "#inspect", "Inspector"), (Part::Browser, "#browser", "This browser")];
+
+/// How long a file counts as held over the page after the browser last said so.
+const HELD: Duration = Duration::from_millis(600);
+
+/// The whole page of the app.
 #[component]
-pub fn Page() -> impl IntoView {
-    let machine = LocalResource::new(|| async {
-        let text = browser::describe_machine().await.ok().and_then(|text| text.as_string()).unwrap_or_default();
-        serde_json::from_str::<Value>(&text).unwrap_or(Value::Null)
+pub fn App() -> impl IntoView {
+    let reader = Reader::new();
+    let part = RwSignal::new(part_of_address());
+    let turned = window_event_listener(ev::hashchange, move |_| {
+        part.set(part_of_address());
+        reader.look_if_idle();
     });
+    // Made when it is first shown; what is open in it stays open.
+    let inspected = Memo::new(move |before: Option<&bool>| before.is_some_and(|before| *before) || part.get() == Part::Inspector);
+    carried_anywhere(reader);
+    on_cleanup(move || turned.remove());
     view! {
-        <h1>"Longhand"</h1>
-        <p>"Reads documents longer than a context window. Nothing you open here leaves this computer."</p>
-        <h2>"What this browser can do"</h2>
-        <Suspense fallback=|| view! { <p>"Asking the graphics adapter …"</p> }>
-            {move || machine.get().map(|machine| view! { <Machine machine=machine /> })}
-        </Suspense>
-        <Shaders />
-        <KnownAnswer />
+        <header class="top">
+            <h1 data-test="title">"Longhand"</h1>
+            <nav aria-label="Parts">{PARTS.map(|(name, hash, text)| view! {
+                <a href=hash aria-current=move || (part.get() == name).then_some("page")>{text}</a>
+            }).into_iter().collect_view()}</nav>
+            <contacts::Contacts reader=reader own=true />
+        </header>
+        <main class="part" class:flat=move || part.get() != Part::Reader>
+            <div class="whole" hidden=move || part.get() != Part::Reader><ReaderView reader=reader within_app=true /></div>
+            <div class="whole" hidden=move || part.get() != Part::Inspector>
+                {move || inspected.get().then(|| view! { <crate::inspect::InspectView reader=reader /> })}
+            </div>
+            {move || (part.get() == Part::Browser).then(|| view! {
+                <div class="browser"><kept::KeptView reader=reader /><machine::MachineView /></div>
+            })}
+        </main>
     }
 }
 
-/// The adapter, its limits and its features.
-#[component]
-fn Machine(machine: Value) -> impl IntoView {
-    if machine.is_null() {
-        return view! { <p>"This browser offers no WebGPU adapter, so models cannot run in it."</p> }.into_any();
+fn part_of_address() -> Part {
+    let hash = web_sys::window().and_then(|window| window.location().hash().ok()).unwrap_or_default();
+    PARTS.iter().find(|(_, own, _)| *own == hash).map_or(Part::Reader, |(part, ..)| *part)
+}
+
+/// A drop or a paste beside the reader is meant for it too.
+fn carried_anywhere(reader: Reader) {
+    let over = window_event_listener(ev::dragover, move |event| {
+        if !event.default_prevented() {
+            event.prevent_default();
+        }
+    });
+    let dropped = window_event_listener(ev::drop, move |event| {
+        if !event.default_prevented() {
+            event.prevent_default();
+            if !untrack(|| reader.is_busy()) {
+                carried::open_carried(reader, &event, "dataTransfer");
+            }
+        }
+    });
+    let pasted = window_event_listener(ev::paste, move |event| {
+        if !event.default_prevented() {
+            pasted_into(reader, &event);
+        }
+    });
+    on_cleanup(move || [over, dropped, pasted].into_iter().for_each(|listener| listener.remove()));
+}
+
+/// A paste that no field takes opens a document, while none is open.
+fn pasted_into(reader: Reader, event: &ev::ClipboardEvent) {
+    use wasm_bindgen::JsCast;
+    let path = event.composed_path().get(0);
+    let field = path.dyn_ref::<web_sys::HtmlInputElement>().is_some() || path.dyn_ref::<web_sys::HtmlTextAreaElement>().is_some();
+    if !field && untrack(|| !reader.is_open() && !reader.is_busy()) {
+        event.prevent_default();
+        carried::open_carried(reader, event, "clipboardData");
     }
-    let adapter: Vec<String> = ["vendor", "architecture", "device", "description"]
-        .iter()
-        .filter_map(|name| machine["adapter"][name].as_str())
-        .filter(|text| !text.is_empty())
-        .map(String::from)
-        .collect();
-    let limits =
-        LIMITS.map(|(name, meaning)| view! { <tr><th>{meaning}</th><td>{amount(name, machine["limits"][name].as_u64())}</td></tr> });
-    let features: Vec<&str> = machine["features"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+}
+
+/// A reader, in the app or in an element of another page.
+#[component]
+pub fn ReaderView(
+    /// Its state.
+    reader: Reader,
+    /// The document is given by the page: no other can be opened.
+    #[prop(optional)]
+    fixed: bool,
+    /// The page around it is ours.
+    #[prop(optional)]
+    within_app: bool,
+) -> impl IntoView {
+    on_cleanup(move || reader.close());
+    let over = RwSignal::new(false);
+    let fading = StoredValue::new_local(None::<TimeoutHandle>);
+    let takes = move || !fixed && !untrack(|| reader.is_busy());
+    let asked = Memo::new(move |_| reader.is_asked());
+    let open = Memo::new(move |_| reader.is_open());
     view! {
-        <table>
-            <tr><th>"adapter"</th><td>{adapter.join(", ")}</td></tr>
-            {limits.collect_view()}
-            <tr><th>"features"</th><td>{features.join(", ")}</td></tr>
-        </table>
-    }
-    .into_any()
-}
-
-/// Bytes in the largest unit that keeps them whole.
-fn amount(name: &str, value: Option<u64>) -> String {
-    let Some(value) = value else { return "unknown".into() };
-    if !name.ends_with("Size") {
-        return value.to_string();
-    }
-    let units = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
-    let unit = units.into_iter().find(|(_, bits)| value >= 1 << bits);
-    unit.map_or(format!("{value} B"), |(unit, bits)| format!("{:.0} {unit}", value as f64 / (1u64 << bits) as f64))
-}
-
-/// A button that gives every shader to this browser's compiler.
-#[component]
-fn Shaders() -> impl IntoView {
-    let (progress, set_progress) = signal(None::<(usize, usize)>);
-    let (failures, set_failures) = signal(Vec::<String>::new());
-    let (skipped, set_skipped) = signal(Vec::<String>::new());
-    let check = Action::new_local(move |(): &()| async move {
-        let variants = checks::variants();
-        set_failures.set(Vec::new());
-        set_skipped.set(Vec::new());
-        set_progress.set(Some((0, variants.len())));
-        for (index, variant) in variants.iter().enumerate() {
-            match variant.check(true).await {
-                Verdict::Fine => {}
-                Verdict::Lacks(feature) => set_skipped.update(|list| list.push(format!("{} (no {feature})", variant.name))),
-                Verdict::Refused(errors) => {
-                    set_failures.update(|list| list.extend(errors.iter().map(|error| format!("{}: {error}", variant.name))));
+        <div class="frame" class:over=move || over.get() class:open=move || open.get()
+            on:dragover=move |event| {
+                event.prevent_default();
+                over.set(takes());
+                // It comes again and again while something is held over the page; leaving is told apart from passing an element only so.
+                let next = set_timeout_with_handle(move || over.set(false), HELD).ok();
+                if let Some(Some(last)) = fading.try_update_value(|last| std::mem::replace(last, next)) {
+                    last.clear();
                 }
             }
-            set_progress.set(Some((index + 1, variants.len())));
-        }
-    });
-    view! {
-        <h2>"Shaders"</h2>
-        <p>"Every kernel is compiled here by this browser's own compiler."</p>
-        <button on:click=move |_| drop(check.dispatch(())) disabled=move || check.pending().get()>"Check the shaders"</button>
-        <p>{move || progress.get().map(|(done, all)| {
-            format!("{done} of {all} checked, {} refused, {} need what this browser lacks", failures.get().len(), skipped.get().len())
-        })}</p>
-        <ul>{move || failures.get().into_iter().map(|failure| view! { <li>{failure}</li> }).collect_view()}</ul>
-    }
-}
-
-/// A button that lets a tiny model decode tokens that are known.
-#[component]
-fn KnownAnswer() -> impl IntoView {
-    let check = Action::new_local(|(): &()| async {
-        match checks::known_answer("known").await {
-            Ok((count, seconds)) => format!("All {count} tokens are right, in {seconds:.1} s."),
-            Err(problem) => format!("Failed: {problem}"),
-        }
-    });
-    view! {
-        <h2>"A known answer"</h2>
-        <p>"A tiny model computes tokens here that are known beforehand."</p>
-        <button on:click=move |_| drop(check.dispatch(())) disabled=move || check.pending().get()>"Compute it"</button>
-        <p>{move || check.value().get()}</p>
+            on:drop=move |event| {
+                event.prevent_default();
+                over.set(false);
+                if takes() {
+                    carried::open_carried(reader, &event, "dataTransfer");
+                }
+            }
+            on:paste=move |event| if !fixed { pasted_into(reader, &event) }>
+            <p class="unseen" role="status" data-test="said">{move || reader.said.get()}</p>
+            {move || match open.get() {
+                false => view! {
+                    <div class="empty">
+                        <problem::ProblemView reader=reader />
+                        {(!fixed).then(|| view! { <start::Start reader=reader /> })}
+                        <p class="soft" hidden=!fixed>"The document is on its way."</p>
+                    </div>
+                }.into_any(),
+                true => view! {
+                    <div class="reader">
+                        <div class="work">
+                            <div class="first">
+                                <document::DocumentHead reader=reader fixed=fixed />
+                                <problem::ProblemView reader=reader />
+                                {move || (!asked.get()).then(|| view! {
+                                    <models::Models reader=reader />
+                                    <question::Questions reader=reader />
+                                })}
+                                <answer::QuestionList reader=reader />
+                                <progress::Progress reader=reader />
+                                <answer::AnswerView reader=reader />
+                                <question::ProposalView reader=reader />
+                            </div>
+                            <notes::NotesView reader=reader />
+                            <div class="rest">
+                                {move || asked.get().then(|| view! {
+                                    <question::Further reader=reader />
+                                    <models::Models reader=reader />
+                                })}
+                                <kept::Exports reader=reader />
+                                {(!within_app).then(|| view! { <contacts::Contacts reader=reader own=false /> })}
+                            </div>
+                        </div>
+                        <source::SourceView reader=reader />
+                    </div>
+                }.into_any(),
+            }}
+            <problem::Opening reader=reader />
+            <p class="drop" aria-hidden="true">{move || if reader.busy.get() == Some(Busy::Opening) { "" } else { "Drop it to open it" }}</p>
+        </div>
     }
 }

@@ -58,6 +58,12 @@ pub fn lay_out(bound: &Path, folder: &Path, version: &str) -> Result<(), String>
     for name in TINY {
         copy(&root.join("models/tiny").join(name), &folder.join("tiny").join(name))?;
     }
+    // A tiny model with known tokens, by which the engine tests the visitor's graphics adapter.
+    for name in ["config.json", "model.safetensors", "greedy.json"] {
+        copy(&root.join("tests/golden/qwen3").join(name), &folder.join("known").join(name))?;
+    }
+    // The examples' document is the one that the tests read.
+    copy(&root.join("tests/browser/reads/story.txt"), &folder.join("examples/story.txt"))?;
     let place = folder.join("package.json");
     let mut package = read_json(&place)?;
     package["version"] = version.into();

@@ -1,8 +1,10 @@
 //! Sixteen lanes, the unit of every canonical sum, and functions compiled once per SIMD level.
 //!
-//! Bodies are written over `[f32; 16]` with `mul_add`; a level only changes which instructions they become, never their bits.
+//! Bodies are written over `[f32; 16]` with fused multiply-adds; a level only changes which instructions they become, never their bits.
 
 use half::f16;
+
+use super::simd::fused;
 
 /// Sixteen `f32`, aligned to one AVX-512 register (or one cache line).
 #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
@@ -97,7 +99,7 @@ impl Vector for Lanes {
     #[inline(always)]
     fn fma(mut self, a: Self, b: Self) -> Self {
         for lane in 0..16 {
-            self.0[lane] = a.0[lane].mul_add(b.0[lane], self.0[lane]);
+            self.0[lane] = fused(a.0[lane], b.0[lane], self.0[lane]);
         }
         self
     }

@@ -3,7 +3,7 @@
 /// Vector instruction sets the kernels are written for, weakest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// Plain Rust (fused multiply-adds through `f32::mul_add`).
+    /// Plain Rust; multiply-adds by [`fused`].
     Portable,
     /// AVX2, FMA and F16C.
     Avx2,
@@ -20,6 +20,13 @@ impl Level {
             Level::Avx512 => "avx512",
         }
     }
+}
+
+/// a·b + c, rounded once. WebAssembly has no such instruction, and the function in its place takes twenty times as long: there it is rounded
+/// twice, so that its bits are not those of other processors.
+#[inline(always)]
+pub(crate) fn fused(a: f32, b: f32, c: f32) -> f32 {
+    if cfg!(target_arch = "wasm32") { a * b + c } else { a.mul_add(b, c) }
 }
 
 /// The best level of this host. `std` caches the detection; a call costs a few loads.

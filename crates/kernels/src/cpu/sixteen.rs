@@ -1,6 +1,7 @@
 //! Sixteen f32 lanes in registers: the unit of the canonical sum, at each SIMD level.
 
 use super::format::f16_to_f32;
+use super::simd::fused;
 
 /// Sixteen f32. The implementations agree to the bit, NaN payloads aside.
 ///
@@ -72,7 +73,7 @@ impl Lanes for Portable {
     #[inline(always)]
     unsafe fn fma(mut self, a: Self, b: Self) -> Self {
         for i in 0..16 {
-            self.0[i] = a.0[i].mul_add(b.0[i], self.0[i]);
+            self.0[i] = fused(a.0[i], b.0[i], self.0[i]);
         }
         self
     }

@@ -63,6 +63,8 @@ pub struct GpuOptions {
     pub adapter: Option<String>,
     /// Exact or fast.
     pub precision: Precision,
+    /// No optional features of shaders (f16, subgroups): for an adapter whose own give wrong results.
+    pub plain: bool,
     /// Time every dispatch with timestamp queries.
     pub profile: bool,
     /// Upper limit on one binding of a weight, so that tests can force small shards. `None`: 128 MiB or the adapter's limit.
@@ -163,7 +165,8 @@ impl GpuDevice {
         let name = adapter::describe(&adapter.get_info());
         adapter::check_limits(&adapter, &name)?;
         let limits = adapter.limits();
-        let wanted = wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY;
+        let optional = if options.plain { wgpu::Features::empty() } else { wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP };
+        let wanted = optional | wgpu::Features::TIMESTAMP_QUERY;
         let granted = adapter.features() & wanted;
         // cubecl takes every feature of the adapter for one of the device.
         let more = if options.cube { cube_features(&adapter) } else { wgpu::Features::empty() };

@@ -2,7 +2,7 @@ use super::OP;
 use crate::cpu::CpuDevice;
 use crate::cpu::lanes::multiversion;
 use crate::cpu::parallel::{SharedMut, for_each_range};
-use crate::cpu::simd::Level;
+use crate::cpu::simd::{Level, fused};
 use crate::{KernelError, Result, Tensor};
 
 multiversion! {
@@ -14,8 +14,8 @@ multiversion! {
             let (low, high) = head.split_at_mut(half);
             for i in 0..half {
                 let (a, b) = (low[i], high[i]);
-                low[i] = a.mul_add(cos[i], -(b * sin[i]));
-                high[i] = b.mul_add(cos[i], a * sin[i]);
+                low[i] = fused(a, cos[i], -(b * sin[i]));
+                high[i] = fused(b, cos[i], a * sin[i]);
             }
         }
     }
@@ -30,8 +30,8 @@ multiversion! {
             let (low, high) = head.split_at_mut(half);
             for i in 0..half {
                 let (a, b) = (low[i], high[i]);
-                low[i] = a.mul_add(cos[i], b * sin[i]);
-                high[i] = b.mul_add(cos[i], -(a * sin[i]));
+                low[i] = fused(a, cos[i], b * sin[i]);
+                high[i] = fused(b, cos[i], -(a * sin[i]));
             }
         }
     }

@@ -3,6 +3,7 @@ use crate::cpu::CpuDevice;
 use crate::cpu::exp::exp;
 use crate::cpu::lanes::multiversion;
 use crate::cpu::parallel::{SharedMut, for_each_range};
+use crate::cpu::simd::fused;
 use crate::{Result, Tensor};
 
 /// `g / (1 + e^-g)`, for negative g as `g e^g / (1 + e^g)`: nothing overflows and the negative tail keeps its relative accuracy.
@@ -57,7 +58,7 @@ fn silu_slope(g: f32) -> f32 {
     let e = exp(-g.abs());
     let (near, far) = (1.0 / (1.0 + e), e / (1.0 + e));
     let (sigmoid, rest) = if g < 0.0 { (far, near) } else { (near, far) };
-    sigmoid * g.mul_add(rest, 1.0)
+    sigmoid * fused(g, rest, 1.0)
 }
 
 multiversion! {

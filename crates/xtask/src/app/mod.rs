@@ -5,6 +5,7 @@ mod axe;
 mod driven;
 mod embedded;
 mod opens;
+mod reads;
 mod scene;
 
 use std::path::Path;
@@ -21,8 +22,16 @@ pub use scene::Scene;
 type Play = fn(&mut Scene) -> Result<(), String>;
 
 /// Every scenario, in order.
-const SCENARIOS: [(&str, Play); 4] =
-    [("driven", driven::run), ("opens", opens::run), ("strict", opens::strict), ("embedded", embedded::run)];
+const SCENARIOS: [(&str, Play); 8] = [
+    ("driven", driven::run),
+    ("opens", opens::run),
+    ("strict", opens::strict),
+    ("embedded", embedded::run),
+    ("reader", reads::run),
+    ("resumes", reads::resumes),
+    ("foreign", reads::foreign),
+    ("kept", reads::kept),
+];
 
 /// Their names.
 pub const NAMES: [&str; SCENARIOS.len()] = {

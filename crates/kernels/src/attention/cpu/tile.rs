@@ -3,6 +3,7 @@
 use super::super::{CHUNK_TOKENS, PAGE_TOKENS};
 use crate::cpu::exp::{exp, exp_lanes};
 use crate::cpu::lanes::{Lanes, Vector, multiversion};
+use crate::cpu::simd::fused;
 
 /// Rows of a tile, at most.
 pub const ROWS: usize = 6;
@@ -190,7 +191,7 @@ multiversion! {
         for (o, next) in o.iter_mut().zip(o_next) {
             V::load(next).mul(V::splat(new)).fma(V::load(o), V::splat(old)).store(o);
         }
-        *l = l.mul_add(old, l_next * new);
+        *l = fused(*l, old, l_next * new);
         *m = top;
     }
 }

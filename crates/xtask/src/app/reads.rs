@@ -1,0 +1,213 @@
+//! The reader with the model that comes along: a document of the generated world, read to the right answer and its source. The answer is
+//! the one that the native program gives (`longhand read tests/browser/reads/story.txt --model models/tiny --short --quotes …`).
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use super::scene::SOON;
+use super::{Scene, holds, same};
+use crate::shell;
+
+/// The question about `story.txt`, its answer, and a word of the sentence it comes from.
+const QUESTION: &str = "Who is the founder of the employer of Bruno Cole?";
+const ANSWER: &str = "Isaac Hayes";
+
+/// A model's loading on a slow machine, with the test of the device.
+const LOADING: Duration = Duration::from_secs(240);
+/// A read on a slow machine.
+const READING: Duration = Duration::from_secs(900);
+
+/// Words that stand in `story.txt` and nowhere in the program.
+const PRIVATE: [&str; 3] = ["Bruno Cole", "Isaac Hayes", "Wade Clocks"];
+
+fn story(name: &str) -> PathBuf {
+    shell::root().join("tests/browser/reads").join(name)
+}
+
+/// On WebGPU, with the network taken away once the model is there.
+pub fn run(scene: &mut Scene) -> Result<(), String> {
+    scene.open("/strict/")?;
+    scene.screen("reader-empty")?;
+    scene.is_accessible("the reader before a document")?;
+    open(scene, &story("story.txt"))?;
+    scene.screen("reader-opened")?;
+    load(scene)?;
+    let ready = scene.see("[data-test=model-state]")?;
+    holds(&format!("WebGPU computes: {ready}"), ready.contains("WebGpu") || ready.contains("WebGPU"))?;
+    scene.set_online(false)?;
+    ask(scene)?;
+    scene.see_within(READING, "[data-test=notes]")?;
+    scene.screen("reader-reading")?;
+    answered(scene, ANSWER)?;
+    scene.set_online(true)?;
+    cited(scene)?;
+    scene.screen("reader-answered")?;
+    scene.is_accessible("the reader with an answer")?;
+    super::opens::no_violation(scene)?;
+    scene.kept_to_itself(&PRIVATE)?;
+    scene.caught("answer", "expected", is(&scene.see("[data-test=answer]")?, "Bruno Cole"))?;
+    scene.caught("text on record", "was sent", {
+        scene.driver().script_async("await fetch('?q=Bruno+Cole'); return 1", &[])?;
+        scene.kept_to_itself(&PRIVATE)
+    })
+}
+
+/// On the CPU: stopped, reloaded, gone on with; what was read is not read again.
+pub fn resumes(scene: &mut Scene) -> Result<(), String> {
+    scene.open("/?device=cpu")?;
+    open(scene, &story("story.txt"))?;
+    load(scene)?;
+    ask(scene)?;
+    let begun = Instant::now();
+    while section(scene)? < 8 {
+        if begun.elapsed() > READING {
+            return Err("the read does not come to its eighth section".into());
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    scene.click("[data-test=stop]")?;
+    scene.see("[data-test=go-on]")?;
+    scene.restart()?;
+    scene.open("/?device=cpu")?;
+    scene.screen("reader-kept")?;
+    scene.click("[data-test=kept-read]")?;
+    scene.see("[data-test=notes]")?;
+    let before = section(scene)?;
+    holds(&format!("{before} sections were kept"), before >= 8)?;
+    load(scene)?;
+    scene.click("[data-test=go-on]")?;
+    answered(scene, ANSWER)?;
+    // Every section's turn was computed once: the log has each of them once.
+    let log = scene.driver().script_async(LOG, &[])?;
+    let indices: Vec<u64> = log.as_array().into_iter().flatten().filter_map(serde_json::Value::as_u64).collect();
+    same("the sections in the log", indices.clone(), (0..indices.len() as u64).collect::<Vec<_>>())?;
+    holds("the log has the whole document", indices.len() as u64 > before)?;
+    scene.caught(
+        "missing section",
+        "expected",
+        same("the sections", indices[1..].to_vec(), (0..indices.len() as u64 - 1).collect::<Vec<_>>()),
+    )
+}
+
+/// The numbers of the sections in the only kept read's log.
+const LOG: &str = "
+    const root = await navigator.storage.getDirectory();
+    const reads = await root.getDirectoryHandle('reads');
+    for await (const [, read] of reads.entries()) {
+        const file = await (await read.getFileHandle('events.jsonl')).getFile();
+        const lines = (await file.text()).trim().split('\\n').map((line) => JSON.parse(line));
+        return lines.filter(({ event }) => event === 'chunk').map(({ index }) => index);
+    }";
+
+/// A document from elsewhere is never read by the demonstration model, and never without a choice.
+pub fn foreign(scene: &mut Scene) -> Result<(), String> {
+    scene.open("/?device=cpu")?;
+    open(scene, &shell::root().join("tests/documents/arrests-2009.pdf"))?;
+    scene.see("[data-test=models]")?;
+    scene.screen("reader-foreign")?;
+    scene.is_accessible("the choice of a model")?;
+    let offered = |scene: &Scene| scene.driver().find("[data-test=model-tiny]").and_then(|button| button.is_shown()).unwrap_or(false);
+    holds("the demonstration model is not offered for a foreign document", !offered(scene))?;
+    scene.type_into("[data-test=question]", "How many arrests were there?")?;
+    let ready =
+        scene.driver().find("[data-test=read]").and_then(|button| button.property("disabled")).map_err(|fault| fault.to_string())?;
+    same("the button without a model is off", ready, true)?;
+    holds("no answer is shown", scene.driver().find("[data-test=answer]").is_err())?;
+    // The worker refuses as well, whatever a page asks it; of its own world it reads.
+    let asked = |text: &str, question: &str| scene.driver().script_async(ASKED, &[text.into(), question.into()]);
+    let refused = asked("The leave of an employee is approved by the head of the department.", "Who approves the leave?")?;
+    holds(&format!("the worker says why: {refused}"), refused.to_string().contains("generated world"))?;
+    let story = std::fs::read_to_string(story("story.txt")).map_err(|problem| problem.to_string())?;
+    let read = asked(&story, QUESTION)?;
+    is(&read.to_string(), ANSWER)?;
+    scene.caught("foreign answer", "expected", is(&refused.to_string(), ANSWER))
+}
+
+/// The demonstration model asked through the module's own interface, past all views: its answer, or what it says against it.
+const ASKED: &str = "
+    const [text, question] = arguments;
+    const module = await import('./longhand-web.js');
+    await module.default();
+    const reader = module.headlessReader({ base: './' }, () => {});
+    try {
+        await reader.load({ from: 'tiny', base: new URL('tiny/', location.href).href, device: 'cpu' });
+        await reader.openText('given.txt', text);
+        return (await reader.ask(question)).text;
+    } catch (problem) {
+        return problem.message;
+    } finally {
+        reader.close();
+    }";
+
+/// A read that the program kept is shown at once, without a model.
+pub fn kept(scene: &mut Scene) -> Result<(), String> {
+    scene.open("/")?;
+    open(scene, &story("story.longhand"))?;
+    answered(scene, ANSWER)?;
+    let state = scene.driver().find("[data-test=model-state]").and_then(|state| state.text()).unwrap_or_default();
+    holds(&format!("no model is loaded: {state}"), !state.contains("tokens a second"))?;
+    cited(scene)?;
+    scene.screen("reader-kept-file")?;
+    open(scene, &story("story.txt"))?;
+    let broken = shell::target_dir().join("web-app/broken.longhand");
+    std::fs::write(&broken, "{\"longhand\":\"read\",\"version\":1}\n{\"document\":").map_err(|problem| problem.to_string())?;
+    upload(scene, &broken)?;
+    let told = scene.see("[data-test=problem]")?;
+    holds(&format!("a damaged file is told: {told}"), told.contains("no kept read"))
+}
+
+fn upload(scene: &Scene, file: &std::path::Path) -> Result<(), String> {
+    let driver = scene.driver();
+    let fault = |fault: crate::driver::Fault| fault.to_string();
+    driver.wait("a place for files", SOON, || driver.find("[data-test=file]").map(Some)).map_err(fault)?;
+    driver.find("[data-test=file]").and_then(|input| input.upload(&[file])).map_err(fault)
+}
+
+/// Opens a file and waits until its name is shown.
+fn open(scene: &Scene, file: &std::path::Path) -> Result<(), String> {
+    upload(scene, file)?;
+    let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let driver = scene.driver();
+    let shown = driver.wait("the document's name", LOADING, || {
+        let text = driver.find("[data-test=document]")?.text()?;
+        Ok(text.contains(&name).then_some(()))
+    });
+    Ok(shown?)
+}
+
+/// Makes the model that comes along ready.
+fn load(scene: &Scene) -> Result<(), String> {
+    scene.click("[data-test=model-tiny]")?;
+    let driver = scene.driver();
+    let ready = driver.wait("the model is ready", LOADING, || {
+        let text = driver.find("[data-test=model-state]")?.text()?;
+        Ok(text.contains("tokens a second").then_some(()))
+    });
+    Ok(ready?)
+}
+
+fn ask(scene: &Scene) -> Result<(), String> {
+    scene.type_into("[data-test=question]", QUESTION)?;
+    scene.click("[data-test=read]")
+}
+
+/// How many sections were read, by the slider over the notes.
+fn section(scene: &Scene) -> Result<u64, String> {
+    let most = scene.driver().script("return Number(document.querySelector('[data-test=section]')?.max ?? 0)", &[])?;
+    Ok(most.as_u64().unwrap_or(0))
+}
+
+fn answered(scene: &Scene, expected: &str) -> Result<(), String> {
+    is(&scene.see_within(READING, "[data-test=answer]")?, expected)
+}
+
+fn is(answer: &str, expected: &str) -> Result<(), String> {
+    if answer.contains(expected) { Ok(()) } else { Err(format!("the answer is {answer:?}, expected is {expected:?}")) }
+}
+
+/// The answer leads to the sentence it comes from.
+fn cited(scene: &Scene) -> Result<(), String> {
+    scene.click("[data-test=answer] [data-test=cite]")?;
+    let sentence = scene.see("[data-test=mark]")?;
+    holds(&format!("the marked passage has the answer: {sentence}"), sentence.contains(ANSWER))
+}

@@ -1,0 +1,175 @@
+//! The values that a reader's signals hold.
+
+use data::{Citation, ReadEvent, Span};
+
+use crate::protocol::{KeptModel, KeptRead, ModelChoice, ModelInfo, Stage};
+
+/// What this browser has.
+#[derive(Clone, Debug, Default)]
+pub struct Machine {
+    /// The WebGPU adapter.
+    pub adapter: Option<String>,
+    /// Bytes that may be kept, and those that are.
+    pub quota: Option<(f64, f64)>,
+    /// Kept models.
+    pub models: Vec<KeptModel>,
+    /// Kept reads, latest first.
+    pub reads: Vec<KeptRead>,
+}
+
+/// The model and how far it is.
+#[derive(Clone, Debug, Default)]
+pub enum ModelState {
+    /// None was chosen.
+    #[default]
+    None,
+    /// On its way.
+    Loading {
+        /// What is being done.
+        stage: Stage,
+        /// Done.
+        done: f64,
+        /// Of so many; 0 is not known.
+        total: f64,
+    },
+    /// Ready.
+    Ready(ModelInfo),
+}
+
+/// A section's turn.
+#[derive(Clone, Debug)]
+pub struct Turn {
+    /// The log's line: [`ReadEvent::Chunk`].
+    pub line: ReadEvent,
+    /// Of its memory.
+    pub citations: Vec<Citation>,
+}
+
+impl Turn {
+    /// The notes after it.
+    pub fn memory(&self) -> &str {
+        if let ReadEvent::Chunk { memory, .. } = &self.line { memory } else { "" }
+    }
+
+    /// The plan after it.
+    pub fn plan(&self) -> &str {
+        if let ReadEvent::Chunk { plan, .. } = &self.line { plan } else { "" }
+    }
+
+    /// The section.
+    pub fn span(&self) -> Option<Span> {
+        match &self.line {
+            ReadEvent::Chunk { doc, start, end, .. } => Some(Span { doc: doc.clone(), start: *start, end: *end }),
+            _ => None,
+        }
+    }
+}
+
+/// An answer and where it comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// The answer.
+    pub text: String,
+    /// What the documents say to it.
+    pub citations: Vec<Citation>,
+}
+
+/// A question on its way.
+#[derive(Clone, Debug, Default)]
+pub struct Question {
+    /// As asked; empty for an outline.
+    pub text: String,
+    /// Who reads, by the log's first line; empty before that.
+    pub model: String,
+    /// The log's own word for how it is read.
+    pub style: String,
+    /// Sections read, in order.
+    pub turns: Vec<Turn>,
+    /// The answer, when there is one.
+    pub answer: Option<Answer>,
+    /// Sections to read.
+    pub planned: usize,
+    /// Bytes read, all bytes.
+    pub coverage: Option<(usize, usize)>,
+    /// What was not read, once the read is over.
+    pub skipped: Vec<Span>,
+}
+
+impl Question {
+    /// Asked when the read was over: answered from the notes, or by reading sections again.
+    pub fn is_later(&self) -> bool {
+        self.is_from_notes() || self.style.ends_with("reread")
+    }
+
+    /// Answered from the notes alone.
+    pub fn is_from_notes(&self) -> bool {
+        self.style.ends_with("ask")
+    }
+
+    /// Each section's notes are its own.
+    pub fn is_outline(&self) -> bool {
+        self.style == "outline"
+    }
+
+    /// What a person calls it.
+    pub fn name(&self) -> String {
+        if self.text.trim().is_empty() { "An outline of the document".into() } else { self.text.clone() }
+    }
+}
+
+/// What is going on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Busy {
+    /// A model is loaded.
+    Loading,
+    /// A document is opened.
+    Opening,
+    /// The documents are read.
+    Reading,
+    /// A further question is answered.
+    Asking,
+}
+
+/// Sections that a further question would have read again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Proposal {
+    /// As asked.
+    pub question: String,
+    /// How much of what it names the notes name.
+    pub share: f32,
+    /// The sections.
+    pub sections: Vec<Span>,
+}
+
+/// What can be tried again.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Retry {
+    /// A model.
+    Load(ModelChoice),
+    /// A sample of this seed and length.
+    Sample(u64, usize),
+    /// A kept read.
+    Kept(String),
+    /// A read, from where it stopped.
+    Read(Vec<String>),
+    /// A further question, with the sections read again or not.
+    Ask(String, bool),
+}
+
+/// A host that something was asked of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contact {
+    /// With its port.
+    pub host: String,
+    /// What for.
+    pub why: Why,
+}
+
+/// What a host was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// A model's files.
+    Weights,
+    /// To read: sections, notes and questions go there.
+    Reads,
+}

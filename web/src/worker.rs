@@ -1,0 +1,217 @@
+//! The engine, in a worker of its own so that the page never waits: hears requests, answers with events.
+
+mod endpoint;
+mod inspect;
+mod mind;
+mod pause;
+mod reads;
+mod store;
+mod weights;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::{Rc, Weak};
+
+use agent::report;
+use data::{ChatRequest, Message, Sampling};
+use js_sys::{Array, Reflect, Uint8Array};
+use serde::Serialize;
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::spawn_local;
+use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
+
+use self::mind::Mind;
+use self::pause::{Stop, until};
+use self::reads::{Say, Shelf};
+use crate::browser;
+use crate::protocol::{DeviceChoice, Event, ModelChoice, Problem, ProblemKind, Request, Stage};
+
+/// Everything the worker has.
+#[derive(Default)]
+struct Worker {
+    /// Readers on pages, by their number.
+    sessions: RefCell<HashMap<u32, Rc<Session>>>,
+    /// Models that some session holds: two readers of one page share one.
+    minds: RefCell<HashMap<(ModelChoice, DeviceChoice), Weak<Mind>>>,
+    /// One thing at a time: others wait here.
+    turn: async_lock::Mutex<()>,
+}
+
+/// What one reader has.
+#[derive(Default)]
+struct Session {
+    mind: RefCell<Option<Rc<Mind>>>,
+    shelf: RefCell<Shelf>,
+    /// Of what is going on or waits.
+    stop: RefCell<Stop>,
+}
+
+/// Runs in the worker: hears messages from now on. `worker.js` calls it.
+#[wasm_bindgen]
+pub fn serve() {
+    let scope: DedicatedWorkerGlobalScope = js_sys::global().unchecked_into();
+    let worker = Rc::new(Worker::default());
+    let heard = Closure::<dyn FnMut(MessageEvent)>::new(move |message: MessageEvent| hear(&worker, &message.data()));
+    scope.set_onmessage(Some(heard.as_ref().unchecked_ref()));
+    heard.forget();
+    let _ = scope.post_message(&JsValue::from_str("ready"));
+}
+
+/// A message is `{id, session, request, files: [Uint8Array]}`.
+fn hear(worker: &Rc<Worker>, message: &JsValue) {
+    let field = |name: &str| Reflect::get(message, &name.into()).unwrap_or(JsValue::UNDEFINED);
+    let id = field("id").as_f64().unwrap_or(0.0);
+    let say: Say = Rc::new(move |event| post(id, &event));
+    let request = match serde_wasm_bindgen::from_value::<Request>(field("request")) {
+        Ok(request) => request,
+        Err(problem) => return say(failed(ProblemKind::Other, format!("a request that is none: {problem}"))),
+    };
+    let number = field("session").as_f64().unwrap_or(0.0) as u32;
+    if matches!(request, Request::Close) {
+        if let Some(session) = worker.sessions.borrow_mut().remove(&number) {
+            session.stop.borrow().ask();
+        }
+        return say(Event::Done);
+    }
+    let session = worker.sessions.borrow_mut().entry(number).or_default().clone();
+    if matches!(request, Request::Stop) {
+        session.stop.borrow().ask();
+        return say(Event::Done);
+    }
+    let files: Vec<Vec<u8>> = match field("files") {
+        files if Array::is_array(&files) => Array::from(&files).iter().map(|file| Uint8Array::new(&file).to_vec()).collect(),
+        _ => Vec::new(),
+    };
+    let worker = worker.clone();
+    let stop = Stop::default();
+    *session.stop.borrow_mut() = stop.clone();
+    spawn_local(async move {
+        let work = async {
+            let _turn = worker.turn.lock().await;
+            worker.answer(&session, request, files, &say).await
+        };
+        match until(&stop, work).await {
+            Ok(Ok(())) => say(Event::Done),
+            Ok(Err(problem)) => {
+                if problem.kind == ProblemKind::Lost {
+                    // Its buffers are gone: the next load begins anew.
+                    session.mind.borrow_mut().take();
+                }
+                say(Event::Failed(problem));
+            }
+            Err(_) => say(Event::Stopped),
+        }
+    });
+}
+
+impl Worker {
+    async fn answer(&self, session: &Session, request: Request, files: Vec<Vec<u8>>, say: &Say) -> Result<(), Problem> {
+        match request {
+            Request::Hello => self.hello(say).await,
+            Request::Load { model, device } => {
+                let mind = self.load(session, model, device, files, say).await?;
+                say(Event::Ready(mind.info.clone()));
+            }
+            Request::DeleteModel { key } => store::remove(&format!("models/{key}")).await?,
+            Request::Sample { seed, words } => {
+                let (document, question, answer) = reads::sample(seed, words)?;
+                let opened = session.shelf.borrow_mut().open(vec![document], Vec::new());
+                say(Event::Opened(crate::protocol::OpenedInfo { question: Some(question), answer: Some(answer), ..opened }));
+            }
+            Request::Open { names } => {
+                let (documents, remarks) = reads::convert(&names, files)?;
+                let opened = session.shelf.borrow_mut().open(documents, remarks);
+                say(Event::Opened(opened));
+            }
+            Request::OpenRead => {
+                let bytes = files.into_iter().next().unwrap_or_default();
+                let wrong = |problem: String| Problem { kind: ProblemKind::Document, message: format!("This is no kept read: {problem}") };
+                let text = String::from_utf8(bytes).map_err(|problem| wrong(problem.to_string()))?;
+                let kept = report::unpack(&text).map_err(|problem| wrong(problem.to_string()))?;
+                session.shelf.borrow_mut().show(kept, None, say);
+            }
+            Request::OpenKept { key } => {
+                let kept = reads::open_kept(&key).await?;
+                session.shelf.borrow_mut().show(kept, Some(key), say);
+            }
+            Request::DeleteRead { key } => reads::delete(&key).await?,
+            Request::Read { questions, chunk } => {
+                let mind = session.mind()?;
+                reads::read(&session.shelf, &mind, questions, chunk, say).await?;
+            }
+            Request::Ask { question, reread } => {
+                let mind = session.mind()?;
+                reads::ask(&session.shelf, &mind, &question, reread, say).await?;
+            }
+            Request::Generate { prompt, max_tokens } => {
+                let mind = session.mind()?;
+                let request = ChatRequest::new(vec![Message::user(prompt)], Sampling::GREEDY, max_tokens);
+                let on_text = say.clone();
+                let reply = mind.model.chat(&request, &mut |text| on_text(Event::Text { text: text.into() })).await.map_err(mind::of_model)?;
+                let tokens = (reply.usage.prompt_tokens, reply.usage.completion_tokens);
+                say(Event::Generated { text: reply.text, tokens, ids: reply.token_ids });
+            }
+            Request::Export { form } => {
+                let (name, media, text) = session.shelf.borrow().export(form)?;
+                say(Event::File { name, media, text });
+            }
+            Request::Try { way, tries, reply } => {
+                let mind = session.mind()?;
+                inspect::try_row(&mind, &files.into_iter().next().unwrap_or_default(), way, tries, reply, say).await?;
+            }
+            Request::MakeRows { names, count, seed } => say(inspect::make_rows(&names, files, count, seed)?),
+            Request::Stop | Request::Close => {}
+        }
+        Ok(())
+    }
+
+    /// A model that is here already is shared; the session's own before is let go.
+    async fn load(&self, session: &Session, model: ModelChoice, device: DeviceChoice, files: Vec<Vec<u8>>, say: &Say) -> Result<Rc<Mind>, Problem> {
+        session.mind.borrow_mut().take();
+        let known = self.minds.borrow().get(&(model.clone(), device)).and_then(Weak::upgrade);
+        let mind = match known {
+            Some(mind) => mind,
+            None => {
+                let told: weights::Told = {
+                    let say = say.clone();
+                    Rc::new(move |stage: Stage, done, total| say(Event::Loading { stage, done, total }))
+                };
+                Rc::new(Mind::load(&model, device, files, &told).await?)
+            }
+        };
+        self.minds.borrow_mut().retain(|_, mind| mind.strong_count() > 0);
+        self.minds.borrow_mut().insert((model, device), Rc::downgrade(&mind));
+        *session.mind.borrow_mut() = Some(mind.clone());
+        Ok(mind)
+    }
+
+    async fn hello(&self, say: &Say) {
+        let told = browser::describe_machine().await.ok().and_then(|text| text.as_string()).unwrap_or_default();
+        let machine: serde_json::Value = serde_json::from_str(&told).unwrap_or_default();
+        let words = ["vendor", "architecture", "device", "description"].iter().filter_map(|name| machine["adapter"][name].as_str());
+        let words: Vec<&str> = words.filter(|text| !text.is_empty()).collect();
+        let adapter = machine["adapter"].is_object().then(|| if words.is_empty() { "WebGPU".into() } else { words.join(" ") });
+        say(Event::Machine { adapter, quota: store::quota().await, models: weights::kept().await, reads: reads::kept().await });
+    }
+}
+
+impl Session {
+    fn mind(&self) -> Result<Rc<Mind>, Problem> {
+        let none = || Problem { kind: ProblemKind::Model, message: "No model is ready: choose one first.".into() };
+        self.mind.borrow().clone().ok_or_else(none)
+    }
+}
+
+fn failed(kind: ProblemKind, message: String) -> Event {
+    Event::Failed(Problem { kind, message })
+}
+
+/// Sends `{id, event}`.
+fn post(id: f64, event: &Event) {
+    let scope: DedicatedWorkerGlobalScope = js_sys::global().unchecked_into();
+    let message = js_sys::Object::new();
+    let value = event.serialize(&serde_wasm_bindgen::Serializer::json_compatible());
+    let _ = Reflect::set(&message, &"id".into(), &id.into());
+    let _ = Reflect::set(&message, &"event".into(), &value.unwrap_or_else(|problem| problem.into()));
+    let _ = scope.post_message(&message);
+}
