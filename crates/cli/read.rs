@@ -224,7 +224,8 @@ impl<'a> Watcher<'a> {
         let live = std::io::stderr().is_terminal() && !json;
         let index = Cited::new(documents);
         let outline = settings.mode == Mode::Outline;
-        let cited = (0..questions).map(|_| index.afresh().with_quotes(settings.quotes && !settings.short).with_outline(outline)).collect();
+        let each = || index.afresh().with_quotes(settings.quotes && !settings.short).with_outline(outline).with_short(settings.short);
+        let cited = (0..questions).map(|_| each()).collect();
         Self { documents, cited, json, bar: ProgressBar::hidden(), chunks: 0, since: Instant::now(), turns: 0, live, outline }
     }
 

@@ -62,3 +62,16 @@ export async function fetchBytes(url) {
   if (!answer.ok) throw new Error(`${url}: ${answer.status} ${answer.statusText}`);
   return new Uint8Array(await answer.arrayBuffer());
 }
+
+// What the page's address says under this name, as an address of the same origin; undefined if nothing or another's.
+export function addressed(name) {
+  const said = new URLSearchParams(location.search).get(name);
+  const url = said && new URL(said, location.href);
+  return url && url.origin === location.origin ? url.href : undefined;
+}
+
+// A file of another name's bytes; undefined if it is not there.
+export async function fetchBlob(url) {
+  const answer = await fetch(url);
+  return answer.ok ? answer.blob() : undefined;
+}

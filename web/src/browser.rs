@@ -19,4 +19,11 @@ extern "C" {
     /// The bytes at an address, a `Uint8Array`.
     #[wasm_bindgen(js_name = fetchBytes, catch)]
     pub async fn fetch_bytes(url: &str) -> Result<JsValue, JsValue>;
+
+    /// What the page's address says under this name, as an address of the same origin; `undefined` if nothing or another's.
+    pub fn addressed(name: &str) -> Option<String>;
+
+    /// What lies at an address, a `Blob`; `undefined` if nothing does.
+    #[wasm_bindgen(js_name = fetchBlob, catch)]
+    pub async fn fetch_blob(url: &str) -> Result<JsValue, JsValue>;
 }

@@ -150,7 +150,12 @@ impl Embedded {
 
 impl Embedded {
     /// Sends a request; resolves when it is done with the last value that `take` found in its events, rejects when it fails or is stopped.
-    fn until_done(&self, request: Request, files: Vec<Uint8Array>, take: impl Fn(&Event) -> Option<serde_json::Value> + 'static) -> Promise {
+    fn until_done(
+        &self,
+        request: Request,
+        files: Vec<Uint8Array>,
+        take: impl Fn(&Event) -> Option<serde_json::Value> + 'static,
+    ) -> Promise {
         let reader = self.reader;
         let mut sent = Some((request, files, take));
         Promise::new(&mut |resolve, reject| {

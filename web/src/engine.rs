@@ -88,9 +88,18 @@ impl Shared {
         options.set_type(WorkerType::Module);
         let worker = Worker::new_with_options(&format!("{}worker.js", base()), &options).map_err(|problem| Problem {
             kind: ProblemKind::Other,
-            message: format!("The engine could not be started ({problem:?}). Does this page's content security policy allow workers of its own origin?"),
+            message: format!(
+                "The engine could not be started ({problem:?}). Does this page's content security policy allow workers of its own origin?"
+            ),
         })?;
-        let shared = Rc::new(Self { worker, ready: Cell::default(), early: RefCell::default(), next: Cell::default(), ended: Cell::default(), waiting: RefCell::default() });
+        let shared = Rc::new(Self {
+            worker,
+            ready: Cell::default(),
+            early: RefCell::default(),
+            next: Cell::default(),
+            ended: Cell::default(),
+            waiting: RefCell::default(),
+        });
         let heard = {
             let shared = shared.clone();
             Closure::<dyn FnMut(MessageEvent)>::new(move |message: MessageEvent| shared.hear(&message.data()))
@@ -137,8 +146,9 @@ impl Shared {
         }
         let field = |name: &str| Reflect::get(message, &name.into()).unwrap_or(JsValue::UNDEFINED);
         let id = field("id").as_f64().unwrap_or(-1.0) as u32;
-        let event = serde_wasm_bindgen::from_value::<Event>(field("event"))
-            .unwrap_or_else(|problem| Event::Failed(Problem { kind: ProblemKind::Other, message: format!("an event that is none: {problem}") }));
+        let event = serde_wasm_bindgen::from_value::<Event>(field("event")).unwrap_or_else(|problem| {
+            Event::Failed(Problem { kind: ProblemKind::Other, message: format!("an event that is none: {problem}") })
+        });
         let over = matches!(event, Event::Done | Event::Stopped | Event::Failed(_));
         let hears = match over {
             true => self.waiting.borrow_mut().remove(&id),

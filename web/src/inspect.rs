@@ -39,6 +39,9 @@ pub fn InspectView(
         }
     });
     let inspector = Inspector::new(reader);
+    if let Some(folder) = crate::browser::addressed("dataset") {
+        leptos::task::spawn_local(async move { inspector.open(open::addressed(&folder).await).await });
+    }
     let over = RwSignal::new(false);
     let dropped = move |event: web_sys::DragEvent| {
         event.prevent_default();

@@ -1,5 +1,6 @@
 //! The page: the reader, and what this browser can do and keeps.
 
+mod address;
 mod answer;
 pub mod carried;
 mod contacts;
@@ -52,6 +53,7 @@ pub fn App() -> impl IntoView {
     // Made when it is first shown; what is open in it stays open.
     let inspected = Memo::new(move |before: Option<&bool>| before.is_some_and(|before| *before) || part.get() == Part::Inspector);
     carried_anywhere(reader);
+    address::follow(reader);
     on_cleanup(move || turned.remove());
     view! {
         <header class="top">
@@ -75,7 +77,9 @@ pub fn App() -> impl IntoView {
 
 fn part_of_address() -> Part {
     let hash = web_sys::window().and_then(|window| window.location().hash().ok()).unwrap_or_default();
-    PARTS.iter().find(|(_, own, _)| *own == hash).map_or(Part::Reader, |(part, ..)| *part)
+    // An address that names a dataset means the inspector.
+    let first = if crate::browser::addressed("dataset").is_some() { Part::Inspector } else { Part::Reader };
+    PARTS.iter().find(|(_, own, _)| !hash.is_empty() && *own == hash).map_or(first, |(part, ..)| *part)
 }
 
 /// A drop or a paste beside the reader is meant for it too.

@@ -147,7 +147,8 @@ impl Worker {
                 let mind = session.mind()?;
                 let request = ChatRequest::new(vec![Message::user(prompt)], Sampling::GREEDY, max_tokens);
                 let on_text = say.clone();
-                let reply = mind.model.chat(&request, &mut |text| on_text(Event::Text { text: text.into() })).await.map_err(mind::of_model)?;
+                let reply =
+                    mind.model.chat(&request, &mut |text| on_text(Event::Text { text: text.into() })).await.map_err(mind::of_model)?;
                 let tokens = (reply.usage.prompt_tokens, reply.usage.completion_tokens);
                 say(Event::Generated { text: reply.text, tokens, ids: reply.token_ids });
             }
@@ -166,7 +167,14 @@ impl Worker {
     }
 
     /// A model that is here already is shared; the session's own before is let go.
-    async fn load(&self, session: &Session, model: ModelChoice, device: DeviceChoice, files: Vec<Vec<u8>>, say: &Say) -> Result<Rc<Mind>, Problem> {
+    async fn load(
+        &self,
+        session: &Session,
+        model: ModelChoice,
+        device: DeviceChoice,
+        files: Vec<Vec<u8>>,
+        say: &Say,
+    ) -> Result<Rc<Mind>, Problem> {
         session.mind.borrow_mut().take();
         let known = self.minds.borrow().get(&(model.clone(), device)).and_then(Weak::upgrade);
         let mind = match known {

@@ -50,6 +50,16 @@ pub fn listed(list: &FileList) -> Vec<Named> {
     all.filter(near).map(named).collect()
 }
 
+/// The files of a run's folder at an address, those that are there.
+pub async fn addressed(folder: &str) -> Vec<Named> {
+    let mut files = Vec::new();
+    for name in ["rows.jsonl", "rejects.jsonl", "report.json", "documents.jsonl", "events.jsonl"] {
+        let blob = crate::browser::fetch_blob(&format!("{folder}{name}")).await.ok().and_then(|blob| blob.dyn_into::<Blob>().ok());
+        files.extend(blob.map(|blob| Named { name: name.into(), blob }));
+    }
+    files
+}
+
 fn named(file: File) -> Named {
     Named { name: file.name(), blob: file.into() }
 }

@@ -91,7 +91,8 @@ impl Endpoint {
         }
         if !text.is_empty() {
             // It did not stream: one answer.
-            let event: Value = serde_json::from_str(&text).map_err(|problem| ChatError::Failed(format!("{} answered no JSON: {problem}", self.host)))?;
+            let event: Value =
+                serde_json::from_str(&text).map_err(|problem| ChatError::Failed(format!("{} answered no JSON: {problem}", self.host)))?;
             take(&mut reply, &event);
         }
         on_text(&reply.text);

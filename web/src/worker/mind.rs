@@ -172,7 +172,8 @@ async fn open_device(choice: DeviceChoice, told: &Told) -> Result<(Device, Optio
     told(Stage::Test, 0.0, 0.0);
     let found = match checks::tested().await {
         Ok(options) => {
-            let remark = options.plain.then(|| "This adapter's optional features gave wrong results; WebGPU computes without them.".to_string());
+            let remark =
+                options.plain.then(|| "This adapter's optional features gave wrong results; WebGPU computes without them.".to_string());
             Device::gpu(&options).await.map(|device| (device, remark)).map_err(|problem| problem.to_string())
         }
         Err(problem) => Err(problem),
@@ -202,7 +203,8 @@ async fn folder(base: &str, told: &Told) -> Result<(Checkpoint, Option<String>),
     }
     let (json, settings) = (file("tokenizer.json", true).await?, file("tokenizer_config.json", true).await?);
     let (template, generation) = (file("chat_template.jinja", true).await?, file("generation_config.json", true).await?);
-    let checkpoint = Checkpoint::from_parts(config, weights).and_then(|checkpoint| checkpoint.with_files(json, settings, template, generation));
+    let checkpoint =
+        Checkpoint::from_parts(config, weights).and_then(|checkpoint| checkpoint.with_files(json, settings, template, generation));
     Ok((checkpoint.map_err(damaged)?, store.unkept.take()))
 }
 
@@ -234,12 +236,14 @@ fn chosen(names: &[String], files: Vec<Vec<u8>>) -> Result<(Checkpoint, String),
         return Ok((Checkpoint::from_gguf(bytes).map_err(damaged)?, last_word(name)));
     }
     let config = config.ok_or_else(|| missing("config.json"))?;
-    let mut weights: Vec<(String, Bytes)> = files.into_iter().filter(|(name, _)| name.ends_with(".safetensors")).map(|(name, bytes)| (name.into(), bytes)).collect();
+    let mut weights: Vec<(String, Bytes)> =
+        files.into_iter().filter(|(name, _)| name.ends_with(".safetensors")).map(|(name, bytes)| (name.into(), bytes)).collect();
     weights.sort_by(|a, b| a.0.cmp(&b.0));
     if weights.is_empty() {
         return Err(missing("A .safetensors file"));
     }
-    let checkpoint = Checkpoint::from_parts(config, weights).and_then(|checkpoint| checkpoint.with_files(json, settings, template, generation));
+    let checkpoint =
+        Checkpoint::from_parts(config, weights).and_then(|checkpoint| checkpoint.with_files(json, settings, template, generation));
     Ok((checkpoint.map_err(damaged)?, "local files".into()))
 }
 

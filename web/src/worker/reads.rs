@@ -115,7 +115,7 @@ struct Teller<'a> {
 impl<'a> Teller<'a> {
     fn new(index: &Cited<'a>, question: usize, log: &[ReadEvent], say: &Say) -> Self {
         let style = log.first().map_or("", |event| if let ReadEvent::Started { style, .. } = event { style } else { "" });
-        let cited = index.afresh().with_outline(style == "outline").with_quotes(style == "quotes");
+        let cited = index.afresh().with_outline(style == "outline").with_quotes(style == "quotes").with_short(style.starts_with("short"));
         Self { cited, question, say: say.clone() }
     }
 
@@ -174,7 +174,8 @@ pub async fn read(shelf: &RefCell<Shelf>, mind: &Mind, questions: Vec<String>, c
         let past = file.as_ref().map(File::read_all).transpose()?.map(|bytes| parse(&bytes)).unwrap_or_default();
         if let Some(file) = &file {
             // A line torn by a closed tab goes.
-            let lines: Vec<u8> = past.iter().flat_map(|event| serde_json::to_vec(event).unwrap_or_default().into_iter().chain([b'\n'])).collect();
+            let lines: Vec<u8> =
+                past.iter().flat_map(|event| serde_json::to_vec(event).unwrap_or_default().into_iter().chain([b'\n'])).collect();
             if file.len() != lines.len() as u64 {
                 file.clear()?;
                 file.append(&lines)?;
@@ -203,7 +204,7 @@ pub async fn read(shelf: &RefCell<Shelf>, mind: &Mind, questions: Vec<String>, c
     let tellers = RefCell::new(Vec::new());
     for (number, past) in pasts.iter().enumerate() {
         let mut teller = Teller::new(&index, number, past, say);
-        teller.cited = teller.cited.with_outline(outline).with_quotes(settings.quotes && !settings.short);
+        teller.cited = teller.cited.with_outline(outline).with_quotes(settings.quotes && !settings.short).with_short(settings.short);
         past.iter().for_each(|event| teller.tell(event));
         tellers.borrow_mut().push(teller);
     }

@@ -54,7 +54,9 @@ pub fn told(problem: &JsValue) -> Problem {
         ProblemKind::Storage if name == "QuotaExceededError" => {
             "This browser's storage for the page is full. Let a kept model or read go, or free space on the disk.".to_string()
         }
-        ProblemKind::Storage => format!("This browser lets the page keep nothing ({message}). In a private window or with storage blocked, nothing can be kept."),
+        ProblemKind::Storage => format!(
+            "This browser lets the page keep nothing ({message}). In a private window or with storage blocked, nothing can be kept."
+        ),
         ProblemKind::OtherTab => "Another tab has this open. Close it there, or go on there.".to_string(),
         ProblemKind::Network => format!("The network did not answer ({message})."),
         _ if message.is_empty() => format!("{problem:?}"),
@@ -82,7 +84,8 @@ impl File {
     pub fn read_all(&self) -> Result<Vec<u8>, Problem> {
         let mut bytes = Vec::new();
         let size = usize::try_from(self.len()).unwrap_or(usize::MAX);
-        let too_large = || Problem { kind: ProblemKind::Device, message: format!("A file of {size} bytes does not fit this tab's memory.") };
+        let too_large =
+            || Problem { kind: ProblemKind::Device, message: format!("A file of {size} bytes does not fit this tab's memory.") };
         bytes.try_reserve_exact(size).map_err(|_| too_large())?;
         bytes.resize(size, 0);
         let mut at = 0;

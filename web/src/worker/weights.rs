@@ -169,7 +169,14 @@ impl Folder {
             _ => {}
         }
         let tag = begun.map(|kept| kept.tag).unwrap_or_default();
-        let state = Rc::new(Getting { file, memory: RefCell::default(), hash: hash.into(), done: Cell::new(from), said: RefCell::default(), problem: RefCell::default() });
+        let state = Rc::new(Getting {
+            file,
+            memory: RefCell::default(),
+            hash: hash.into(),
+            done: Cell::new(from),
+            said: RefCell::default(),
+            problem: RefCell::default(),
+        });
         let at_begin = {
             let state = state.clone();
             Closure::new(move |value: JsValue| state.begin(Said::of(&value)))
@@ -196,7 +203,10 @@ impl Folder {
                     self.keep(Kept { name: name.into(), bytes: said.total, tag: said.tag, sha256: String::new() }).await?;
                 }
                 let reason = store::told(&problem).message;
-                return Err(Problem { kind: ProblemKind::Network, message: format!("{name} could not be fetched: {reason} What came is kept; loading again goes on from there.") });
+                return Err(Problem {
+                    kind: ProblemKind::Network,
+                    message: format!("{name} could not be fetched: {reason} What came is kept; loading again goes on from there."),
+                });
             }
         };
         match said.status {
@@ -218,7 +228,8 @@ impl Folder {
             if let Some(file) = &state.file {
                 file.clear()?;
             }
-            let why = if short { format!("{done} of {} bytes came", said.total) } else { "its hash is not the one that the server names".into() };
+            let why =
+                if short { format!("{done} of {} bytes came", said.total) } else { "its hash is not the one that the server names".into() };
             return Err(Problem { kind: ProblemKind::Model, message: format!("{name} came damaged: {why}. Load it again.") });
         }
         let bytes = match &state.file {

@@ -17,6 +17,8 @@ pub struct Cited<'a> {
     quoting: bool,
     /// Texts are of an outline.
     outline: bool,
+    /// Notes are in short form.
+    short: bool,
     /// The memory that was cited last: sentences that stand keep their source.
     last: Notes,
 }
@@ -38,6 +40,7 @@ impl<'a> Cited<'a> {
             read: Vec::new(),
             quoting: false,
             outline: false,
+            short: false,
             last: Notes::default(),
         }
     }
@@ -50,6 +53,7 @@ impl<'a> Cited<'a> {
             read: Vec::new(),
             quoting: false,
             outline: false,
+            short: false,
             last: Notes::default(),
         }
     }
@@ -64,6 +68,13 @@ impl<'a> Cited<'a> {
     /// Whether texts are of an outline: the places and labels in them claim nothing.
     pub fn with_outline(mut self, outline: bool) -> Self {
         self.outline = outline;
+        self
+    }
+
+    /// Whether notes are in short form (a read whose style begins with `short`): small models write their sentences without capitals, and each
+    /// is cited for itself all the same.
+    pub fn with_short(mut self, short: bool) -> Self {
+        self.short = short;
         self
     }
 
@@ -86,7 +97,10 @@ impl<'a> Cited<'a> {
     pub fn memory(&mut self, text: &str) -> &[Citation] {
         let read = Some(&*self.read);
         let quotes = if self.quoting { self.sources.check_quotes(text, read) } else { Vec::new() };
-        let (before, now) = (without_quotes(&self.last.text, &self.last.quotes), without_quotes(text, &quotes));
+        let (mut before, mut now) = (without_quotes(&self.last.text, &self.last.quotes), without_quotes(text, &quotes));
+        if self.short {
+            (before, now) = (capitalised(&before), capitalised(&now));
+        }
         let mut citations = self.sources.recite((&before, &self.last.citations), &now, read);
         without_headings(text, &mut citations);
         self.last = Notes { text: text.to_string(), citations, quotes };
@@ -232,6 +246,17 @@ fn without_headings(text: &str, citations: &mut [Citation]) {
     }
 }
 
+/// The text with a capital after each full stop, so that its sentences are seen as such. No offset changes.
+fn capitalised(text: &str) -> String {
+    let mut before = ['.', ' '];
+    let capital = |letter: char| {
+        let begins = before == ['.', ' '];
+        before = [before[1], letter];
+        if begins { letter.to_ascii_uppercase() } else { letter }
+    };
+    text.chars().map(capital).collect()
+}
+
 /// The text with spaces in place of its notes' quotes, so that a note is cited for what it says itself. No offset changes.
 fn without_quotes(text: &str, quotes: &[CheckedQuote]) -> String {
     let mut out = String::with_capacity(text.len());
@@ -287,6 +312,22 @@ mod tests {
         early.add([Span { doc: "a".into(), start: 75, end: TEXT.len() }]);
         early.memory(notes);
         assert_eq!(early.quotes()[0].found, QuoteFound::NotFound);
+    }
+
+    #[test]
+    fn sentences_without_capitals_are_cited_one_by_one() {
+        let text =
+            "All say that the employer of Bruno Cole is Wade Clocks.\nIt rained.\nOf old the founder of Wade Clocks is Isaac Hayes.\n";
+        let documents = [Document::plain("a", "a.txt", text)];
+        let notes = "the employer of Bruno Cole is Wade Clocks. the founder of Wade Clocks is Isaac Hayes.";
+        let cited = |short: bool| {
+            let mut cited = Cited::new(&documents).with_short(short);
+            cited.add_all();
+            cited.memory(notes).to_vec()
+        };
+        let found: Vec<&str> = cited(true).iter().filter(|c| c.source.is_some()).map(|c| &notes[c.start..c.end]).collect();
+        assert_eq!(found, ["the employer of Bruno Cole is Wade Clocks.", "the founder of Wade Clocks is Isaac Hayes."]);
+        assert!(cited(false).len() < cited(true).len());
     }
 
     #[test]

@@ -98,7 +98,8 @@ impl Read {
             seen: Vec::new(),
             own: Vec::new(),
         };
-        let mut cited = index.afresh().with_quotes(read.style == "quotes").with_outline(read.outline());
+        let mut cited =
+            index.afresh().with_quotes(read.style == "quotes").with_outline(read.outline()).with_short(read.style.starts_with("short"));
         if *later {
             cited.add(notes.iter().cloned());
         }

@@ -4,6 +4,7 @@
 mod axe;
 mod driven;
 mod embedded;
+mod inspects;
 mod opens;
 mod reads;
 mod scene;
@@ -22,16 +23,22 @@ pub use scene::Scene;
 type Play = fn(&mut Scene) -> Result<(), String>;
 
 /// Every scenario, in order.
-const SCENARIOS: [(&str, Play); 8] = [
+const SCENARIOS: [(&str, Play); 11] = [
     ("driven", driven::run),
     ("opens", opens::run),
     ("strict", opens::strict),
     ("embedded", embedded::run),
     ("reader", reads::run),
+    ("reader-cpu", reads::processor),
+    ("reader-long", reads::long),
     ("resumes", reads::resumes),
     ("foreign", reads::foreign),
     ("kept", reads::kept),
+    ("inspects", inspects::run),
 ];
+
+/// Plays only when it is named: many minutes.
+const ON_REQUEST: &str = "reader-long";
 
 /// Their names.
 pub const NAMES: [&str; SCENARIOS.len()] = {
@@ -67,7 +74,7 @@ pub fn check(options: &Options) -> Outcome {
         outcome.failures.push(problem);
         return outcome;
     }
-    for (name, scenario) in SCENARIOS.into_iter().filter(|(name, _)| options.wants(name)) {
+    for (name, scenario) in SCENARIOS.into_iter().filter(|(name, _)| options.wants(name) && (*name != ON_REQUEST || options.names(name))) {
         let start = Instant::now();
         let played = Scene::start(name, &folder, options.screens).and_then(|mut scene| {
             let played = scenario(&mut scene);

@@ -23,7 +23,9 @@ pub async fn ask(shelf: &RefCell<Shelf>, mind: &Mind, question: &str, reread: bo
         let shelf = shelf.borrow();
         (shelf.kept(), shelf.documents.clone(), shelf.key.clone())
     };
-    let Some(ReadEvent::Started { window, chunk, memory, plan, thinking, answer, style, .. }) = kept.logs.first().and_then(|log| log.events.first()) else {
+    let Some(ReadEvent::Started { window, chunk, memory, plan, thinking, answer, style, .. }) =
+        kept.logs.first().and_then(|log| log.events.first())
+    else {
         return Err(Problem { kind: ProblemKind::Other, message: "Read the document first.".into() });
     };
     if mind.info.tiny && !shelf.borrow().generated {
@@ -32,8 +34,15 @@ pub async fn ask(shelf: &RefCell<Shelf>, mind: &Mind, question: &str, reread: bo
     }
     let base = mind.settings(None);
     let settings = ReadSettings {
-        window: *window, chunk: *chunk, memory: *memory, plan: *plan, thinking: *thinking, answer: *answer,
-        short: style.starts_with("short"), mode: agent::Mode::Memory, ..base
+        window: *window,
+        chunk: *chunk,
+        memory: *memory,
+        plan: *plan,
+        thinking: *thinking,
+        answer: *answer,
+        short: style.starts_with("short"),
+        mode: agent::Mode::Memory,
+        ..base
     };
     let evidence = Notes::gather(kept.logs.iter().map(|log| log.events.as_slice())).evidence(question, &Sources::new(&documents));
     let sections = agent::sections_for(question, &documents, &kept.chunks(), REREAD);

@@ -96,7 +96,12 @@ pub async fn open_kept(key: &str) -> Result<Kept, Problem> {
     let bytes = store::read(&format!("{}/documents.jsonl", folder(key))).await?.ok_or_else(|| gone("the documents"))?;
     let text = String::from_utf8_lossy(&bytes);
     let documents = text.lines().map(serde_json::from_str).collect::<Result<Vec<Document>, _>>().map_err(|_| gone("sound documents"))?;
-    let mut names: Vec<String> = store::list(&folder(key)).await?.into_iter().map(|entry| entry.name).filter(|name| name.starts_with("events") || name.starts_with("asks")).collect();
+    let mut names: Vec<String> = store::list(&folder(key))
+        .await?
+        .into_iter()
+        .map(|entry| entry.name)
+        .filter(|name| name.starts_with("events") || name.starts_with("asks"))
+        .collect();
     names.sort_by_key(|name| (name.starts_with("asks"), name.len(), name.clone()));
     let mut logs = Vec::new();
     for name in names {
