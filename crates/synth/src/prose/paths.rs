@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use world::Random;
 
-use super::web::{Step, Web};
+use super::web::{End, Step, Web};
 
 /// A walk: one entity more than steps, none twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,20 +68,22 @@ pub fn longest(web: &Web) -> usize {
     (1..=LONGEST).take_while(|hops| !walks(web, *hops, 1, &mut Random::new(&[0])).is_empty()).count()
 }
 
-/// Whether the walk's own relations lead from its start to its end in fewer steps.
+/// Whether facts of the walk's own relations, or of what may be taken for them, lead from its start to its end in fewer steps.
 pub fn shortcut(web: &Web, path: &Path) -> bool {
     let (start, end) = (path.entities[0], path.entities[path.steps.len()]);
-    let named = |step: &&Step| path.steps.iter().any(|other| web.relation(other.fact).near(web.relation(step.fact)));
+    let named = |fact: &usize| path.steps.iter().any(|step| web.relation(step.fact).near(web.relation(*fact)));
     let mut seen = BTreeSet::from([start]);
     let mut ring = vec![start];
     for _ in 1..path.steps.len() {
         let mut next = Vec::new();
-        for step in ring.iter().flat_map(|at| &web.steps[*at]).filter(named) {
-            if step.to == end {
-                return true;
-            }
-            if seen.insert(step.to) {
-                next.push(step.to);
+        for fact in ring.iter().flat_map(|at| web.at[*at].iter().copied()).filter(named) {
+            for to in [End::Subject, End::Value].into_iter().filter_map(|side| web.end(fact, side)) {
+                if to == end {
+                    return true;
+                }
+                if seen.insert(to) {
+                    next.push(to);
+                }
             }
         }
         ring = next;
