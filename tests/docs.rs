@@ -38,6 +38,9 @@ fn code(text: &str) -> Vec<String> {
     out
 }
 
+/// What commands make and git does not keep.
+const BUILT: [&str; 3] = ["target/", "web/dist", "web/package"];
+
 /// Relative targets of `[text](target)`.
 fn links(text: &str) -> Vec<String> {
     let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
@@ -53,7 +56,9 @@ fn paths(code: &str) -> Vec<String> {
         code.split([' ', '"', '\'', '=', '(', ')', ',']).map(|word| word.trim_start_matches("./").trim_end_matches(['.', ':', ';']));
     words
         .filter(|word| {
-            PLACES.iter().any(|place| word.starts_with(place)) && !word.starts_with("target/") && !word.contains(['<', '*', '…', '{'])
+            PLACES.iter().any(|place| word.starts_with(place))
+                && !BUILT.iter().any(|built| word.starts_with(built))
+                && !word.contains(['<', '*', '…', '{'])
         })
         .map(str::to_string)
         .collect()

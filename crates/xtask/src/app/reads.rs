@@ -110,7 +110,8 @@ pub fn resumes(scene: &mut Scene) -> Result<(), String> {
     let before = section(scene)?;
     holds(&format!("{before} sections were kept"), before >= 8)?;
     scene.click("[data-test=go-on-choose]")?;
-    load(scene)?;
+    scene.click("[data-test=model-tiny]")?;
+    scene.see_within(LOADING, "[data-test=go-on]")?;
     scene.click("[data-test=go-on]")?;
     answered(scene, &LONG)?;
     // Every section's turn was computed once: the log has each of them once.
