@@ -52,7 +52,8 @@ fn the_element_is_what_its_descriptions_say() {
         assert!(readme.contains(&format!("`{name}(")), "the README says nothing of {name}()");
     }
 
-    let mut events = between(&read("src/page/state.rs"), "self.tell(\"", "\"");
+    let told: String = ["state.rs", "state/hear.rs", "state/tell.rs"].iter().map(|name| read(&format!("src/page/{name}"))).collect();
+    let mut events = between(&told, "self.tell(\"", "\"");
     assert!(events.remove("shown"), "the element keeps this one to itself");
     let events: BTreeSet<String> = events.into_iter().map(|name| format!("longhand-{name}")).collect();
     assert_eq!(names(&element["events"]), events);
