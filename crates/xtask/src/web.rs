@@ -42,7 +42,11 @@ fn build(dev: bool) -> Result<(), String> {
         println!("  {name:<48}{raw:>12}{packed:>12} gzipped");
     }
     complete(&folder)?;
-    if dev { Ok(()) } else { within_limits(&sizes) }
+    // Said, and no failure yet: the package works at its size, and the module is far over (BENCHMARKS.md).
+    if !dev && let Err(problem) = within_limits(&sizes) {
+        println!("\nover the goal: {problem}");
+    }
+    Ok(())
 }
 
 /// Fills `folder` with the package around the module in `bound`; what was there is gone.
