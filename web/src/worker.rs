@@ -42,8 +42,8 @@ struct Worker {
 struct Session {
     mind: RefCell<Option<Rc<Mind>>>,
     shelf: RefCell<Shelf>,
-    /// Of what is going on or waits.
-    stop: RefCell<Stop>,
+    /// Of everything that is going on or waits, by the request's number.
+    stops: RefCell<HashMap<u64, Stop>>,
 }
 
 /// Runs in the worker: hears messages from now on. `worker.js` calls it.
@@ -69,13 +69,13 @@ fn hear(worker: &Rc<Worker>, message: &JsValue) {
     let number = field("session").as_f64().unwrap_or(0.0) as u32;
     if matches!(request, Request::Close) {
         if let Some(session) = worker.sessions.borrow_mut().remove(&number) {
-            session.stop.borrow().ask();
+            session.stop();
         }
         return say(Event::Done);
     }
     let session = worker.sessions.borrow_mut().entry(number).or_default().clone();
     if matches!(request, Request::Stop) {
-        session.stop.borrow().ask();
+        session.stop();
         return say(Event::Done);
     }
     let files: Vec<Vec<u8>> = match field("files") {
@@ -84,13 +84,15 @@ fn hear(worker: &Rc<Worker>, message: &JsValue) {
     };
     let worker = worker.clone();
     let stop = Stop::default();
-    *session.stop.borrow_mut() = stop.clone();
+    session.stops.borrow_mut().insert(id as u64, stop.clone());
     spawn_local(async move {
         let work = async {
             let _turn = worker.turn.lock().await;
             worker.answer(&session, request, files, &say).await
         };
-        match until(&stop, work).await {
+        let outcome = until(&stop, work).await;
+        session.stops.borrow_mut().remove(&(id as u64));
+        match outcome {
             Ok(Ok(())) => say(Event::Done),
             Ok(Err(problem)) => {
                 if problem.kind == ProblemKind::Lost {
@@ -204,6 +206,11 @@ impl Worker {
 }
 
 impl Session {
+    /// Ends what is going on and what waits.
+    fn stop(&self) {
+        self.stops.borrow().values().for_each(Stop::ask);
+    }
+
     fn mind(&self) -> Result<Rc<Mind>, Problem> {
         let none = || Problem { kind: ProblemKind::Model, message: "No model is ready: choose one first.".into() };
         self.mind.borrow().clone().ok_or_else(none)
