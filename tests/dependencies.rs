@@ -20,6 +20,8 @@ const ALLOWED: &[(&str, &str)] = &[
     ("eval", "agent reward tokenizer world data"),
     ("server", "agent model tokenizer data"),
     ("web", "agent model tokenizer kernels documents synth reward world data"),
+    // The page's second module: files of other formats than plain text.
+    ("files", "documents synth tokenizer data"),
     ("longhand", "data kernels tokenizer model agent documents reward world synth train eval server"),
     // The project's own tool: set-up and tests of a machine on which nothing of ours may build yet.
     ("xtask", ""),

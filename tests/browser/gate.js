@@ -21,6 +21,16 @@ const planted = {
 // Tiny models of tests/golden, whose greedy tokens Transformers computed.
 const decoded = ["qwen3", "qwen2", "llama", "qwen3_moe", "gguf_llama"];
 
+const json = (url) => fetch(url).then((answer) => answer.json());
+
+// The numbers of one tensor of a safetensors file, all of which are f32.
+async function tensor(url, name) {
+  const bytes = await fetch(url).then((answer) => answer.arrayBuffer());
+  const length = Number(new DataView(bytes).getBigUint64(0, true));
+  const [start, end] = JSON.parse(new TextDecoder().decode(new Uint8Array(bytes, 8, length)))[name].data_offsets;
+  return Array.from(new Float32Array(bytes.slice(8 + length + start, 8 + length + end)));
+}
+
 async function run() {
   await init();
   await post({ kind: "machine", ...JSON.parse(await longhand.machine()) });
@@ -38,13 +48,19 @@ async function run() {
     await post({ kind: "shader", name, ...JSON.parse(await longhand.check_variant(index, build)) });
   }
 
-  for (const name of decoded) {
-    try {
-      const { prompt, ids } = await fetch(`/golden/${name}/greedy.json`).then((answer) => answer.json());
-      const decoded = await longhand.decode_known(`/golden/${name}`, new Uint32Array(prompt), ids.length);
-      await post({ kind: "decode", name, ids: Array.from(decoded), expected: ids });
-    } catch (problem) {
-      await post({ kind: "decode", name, error: String(problem) });
+  for (const model of decoded) {
+    for (const cpu of [false, true]) {
+      const name = `${model} on ${cpu ? "the processor" : "WebGPU"}`;
+      try {
+        const { prompt, ids, gap } = await json(`/golden/${model}/greedy.json`);
+        const decoded = await longhand.decode_known(`/golden/${model}`, new Uint32Array(prompt), ids.length, cpu);
+        await post({ kind: "decode", name, ids: Array.from(decoded), expected: ids, gap });
+        const { ids: tokens } = await json(`/golden/${model}/case.json`);
+        const logprobs = await longhand.score_known(`/golden/${model}`, new Uint32Array(tokens), cpu);
+        await post({ kind: "score", name, logprobs: Array.from(logprobs), expected: await tensor(`/golden/${model}/expected.safetensors`, "logprobs") });
+      } catch (problem) {
+        await post({ kind: "decode", name, error: String(problem) });
+      }
     }
   }
   await post({ kind: "done" });

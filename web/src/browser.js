@@ -75,3 +75,33 @@ export async function fetchBlob(url) {
   const answer = await fetch(url);
   return answer.ok ? answer.blob() : undefined;
 }
+
+let files;
+let failures = 0;
+
+// The module for files of other formats than plain text, which lies beside the worker's script. It is fetched when it is first needed, and anew
+// after a failure: one that trapped is not to be trusted further. The address differs then, since browsers keep what an import gave.
+async function withFiles(work) {
+  const again = failures ? `?again=${failures}` : "";
+  files ??= import(new URL(`longhand-files.js${again}`, self.location.href).href).then(async (module) => {
+    await module.default();
+    return module;
+  });
+  try {
+    return await work(await files);
+  } catch (problem) {
+    if (typeof problem !== "string") {
+      files = undefined;
+      failures += 1;
+    }
+    throw problem;
+  }
+}
+
+export function convertFile(name, bytes) {
+  return withFiles((module) => module.convert(name, bytes));
+}
+
+export function makeRows(names, lists, count, seed) {
+  return withFiles((module) => module.makeRows(names, lists, count, seed));
+}

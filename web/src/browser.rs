@@ -1,5 +1,6 @@
 //! The functions of `browser.js`.
 
+use js_sys::Uint8Array;
 use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen(module = "/src/browser.js")]
@@ -26,4 +27,12 @@ extern "C" {
     /// What lies at an address, a `Blob`; `undefined` if nothing does.
     #[wasm_bindgen(js_name = fetchBlob, catch)]
     pub async fn fetch_blob(url: &str) -> Result<JsValue, JsValue>;
+
+    /// A file's text by the module for files: `{document, remarks}`. What it says against the file is thrown as a string. In the worker only.
+    #[wasm_bindgen(js_name = convertFile, catch)]
+    pub async fn convert_file(name: &str, bytes: &Uint8Array) -> Result<JsValue, JsValue>;
+
+    /// Rows from files' facts by the module for files: `{rows, rejects, report}`. In the worker only.
+    #[wasm_bindgen(js_name = makeRows, catch)]
+    pub async fn make_rows(names: Vec<String>, files: Vec<Uint8Array>, count: usize, seed: f64) -> Result<JsValue, JsValue>;
 }

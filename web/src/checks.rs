@@ -94,10 +94,27 @@ pub async fn check_shader(wgsl: String) -> Result<JsValue, JsValue> {
     browser::check_shader(&wgsl, true).await
 }
 
-/// Greedy tokens of the model in `folder` (an address) after `prompt`, computed on WebGPU.
+/// Greedy tokens of the model in `folder` (an address) after `prompt`, computed on WebGPU or, if `cpu`, on the processor.
 #[wasm_bindgen]
-pub async fn decode_known(folder: String, prompt: Vec<u32>, count: usize) -> Result<Vec<u32>, JsValue> {
-    greedy(checkpoint(&folder).await?, prompt, count, &GpuOptions::default()).await.map_err(told)
+pub async fn decode_known(folder: String, prompt: Vec<u32>, count: usize, cpu: bool) -> Result<Vec<u32>, JsValue> {
+    let device = device(cpu).await?;
+    greedy(checkpoint(&folder).await?, prompt, count, device).await.map_err(told)
+}
+
+/// The log-probability of each of `tokens` but the first after those before it, by the model in `folder`.
+#[wasm_bindgen]
+pub async fn score_known(folder: String, tokens: Vec<u32>, cpu: bool) -> Result<Vec<f32>, JsValue> {
+    let device = device(cpu).await?;
+    let model = Model::load(&checkpoint(&folder).await?, device, tokens.len(), |_, _| {}).map_err(told)?;
+    let scored = model.score_tokens(&tokens, 1.0, KvDType::F32, 512, false).await.map_err(told)?;
+    Ok(scored.logprobs)
+}
+
+async fn device(cpu: bool) -> Result<Device, JsValue> {
+    match cpu {
+        true => Ok(Device::cpu(Precision::Exact)),
+        false => Device::gpu(&GpuOptions::default()).await.map_err(|problem| told(problem.into())),
+    }
 }
 
 async fn checkpoint(folder: &str) -> Result<Checkpoint, JsValue> {
@@ -149,16 +166,16 @@ async fn known_tokens(folder: &str, options: &GpuOptions) -> Result<(usize, f64)
     let (prompt, expected) = (ids("prompt"), ids("ids"));
     let start = js_sys::Date::now();
     let checkpoint = checkpoint(folder).await.map_err(text)?;
-    let decoded = greedy(checkpoint, prompt, expected.len(), options).await.map_err(|problem| problem.to_string())?;
+    let device = Device::gpu(options).await.map_err(|problem| problem.to_string())?;
+    let decoded = greedy(checkpoint, prompt, expected.len(), device).await.map_err(|problem| problem.to_string())?;
     if decoded != expected || decoded.is_empty() {
         return Err(format!("computed {decoded:?}, known are {expected:?}"));
     }
     Ok((decoded.len(), (js_sys::Date::now() - start) / 1000.0))
 }
 
-async fn greedy(checkpoint: Checkpoint, prompt: Vec<u32>, count: usize, options: &GpuOptions) -> model::Result<Vec<u32>> {
+async fn greedy(checkpoint: Checkpoint, prompt: Vec<u32>, count: usize, device: Device) -> model::Result<Vec<u32>> {
     let window = prompt.len() + count;
-    let device = Device::gpu(options).await?;
     let model = Model::load(&checkpoint, device, window, |_, _| {})?;
     let mut engine = Engine::new(Arc::new(model), EngineSettings::single(window, KvDType::F32))?;
     let request = Request { prompt, max_new_tokens: count, sampling: Sampling::GREEDY, stop_ids: vec![] };

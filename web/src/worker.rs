@@ -1,11 +1,12 @@
 //! The engine, in a worker of its own so that the page never waits: hears requests, answers with events.
 
 mod endpoint;
-mod inspect;
+mod files;
 mod mind;
 mod pause;
 mod reads;
 mod store;
+mod tries;
 mod weights;
 
 use std::cell::RefCell;
@@ -121,7 +122,7 @@ impl Worker {
                 say(Event::Opened(crate::protocol::OpenedInfo { question: Some(question), answer: Some(answer), ..opened }));
             }
             Request::Open { names } => {
-                let (documents, remarks) = reads::convert(&names, files)?;
+                let (documents, remarks) = files::convert(&names, files).await?;
                 let opened = session.shelf.borrow_mut().open(documents, remarks);
                 say(Event::Opened(opened));
             }
@@ -160,9 +161,9 @@ impl Worker {
             }
             Request::Try { way, tries, reply } => {
                 let mind = session.mind()?;
-                inspect::try_row(&mind, &files.into_iter().next().unwrap_or_default(), way, tries, reply, say).await?;
+                tries::try_row(&mind, &files.into_iter().next().unwrap_or_default(), way, tries, reply, say).await?;
             }
-            Request::MakeRows { names, count, seed } => say(inspect::make_rows(&names, files, count, seed)?),
+            Request::MakeRows { names, count, seed } => say(files::make_rows(names, files, count, seed).await?),
             Request::Stop | Request::Close => {}
         }
         Ok(())

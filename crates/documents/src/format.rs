@@ -81,6 +81,20 @@ pub fn detect(name: &str, bytes: &Bytes) -> Result<Format> {
     })
 }
 
+/// Whether [`detect`] is certain to say [`Format::Text`]; `false` where it would have to look closer.
+pub(crate) fn is_surely_text(name: &str, bytes: &[u8]) -> bool {
+    // Short names of plain text; what has none may be a page or JSON.
+    let named = matches!(&*extension(name), "txt" | "text" | "log" | "srt");
+    let looks_binary = MAGIC.iter().any(|(magic, ..)| bytes.starts_with(magic))
+        || [b"PK\x03\x04".as_slice(), b"PK\x05\x06", b"RIFF"].iter().any(|magic| bytes.starts_with(magic))
+        || trimmed(&bytes[..bytes.len().min(1024)]).starts_with(b"%PDF-")
+        || bytes.get(4..8) == Some(b"ftyp")
+        || bytes.get(257..262) == Some(b"ustar");
+    // UTF-16 is full of zeros; of other control characters a text has few.
+    let controls = || bytes.iter().filter(|&&b| b < 9 || (14..32).contains(&b)).count();
+    named && !looks_binary && controls() == 0
+}
+
 /// What follows the last dot of a path's last part, in lower case; empty without one.
 pub(crate) fn extension(name: &str) -> String {
     let file = name.rsplit(['/', '\\']).next().unwrap_or(name);

@@ -53,7 +53,7 @@ mod xml;
 
 pub use bytes::Bytes;
 pub use code::code_cuts;
-use data::Document;
+use data::{Document, Text};
 pub use error::DocumentError;
 #[cfg(all(feature = "folders", not(target_family = "wasm")))]
 pub use folders::{Opened, Skip, Skipped, open};
@@ -113,3 +113,23 @@ pub fn convert(name: &str, bytes: impl Into<Bytes>) -> Result<Converted> {
     let document = Document { id: name.to_string(), source: name.to_string(), text, marks, lines, code, cuts };
     Ok(Converted { document, format, title, remarks })
 }
+
+/// A plain text as [`convert`] would read it, without what reads other formats and encodings: a program that calls nothing else has none of
+/// that in it, which makes the page small.
+///
+/// `None` for bytes that are not UTF-8, or that may be of another format: [`convert`] tells.
+pub fn plain(name: &str, bytes: impl Into<Bytes>) -> Option<Document> {
+    let bytes = bytes.into();
+    if !format::is_surely_text(name, &bytes) {
+        return None;
+    }
+    let skip = if bytes.starts_with(BOM) { BOM.len() } else { 0 };
+    let mut remarks = Vec::new();
+    let text: Text = plain::line_ends(bytes.text_from(skip)?, &mut remarks);
+    let name = name.to_string();
+    let document = Document { id: name.clone(), source: name, text, marks: Vec::new(), lines: true, code: false, cuts: Vec::new() };
+    remarks.is_empty().then_some(document)
+}
+
+/// UTF-8's byte order mark.
+const BOM: &[u8] = b"\xef\xbb\xbf";

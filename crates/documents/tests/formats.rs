@@ -236,3 +236,19 @@ fn content_decides_over_the_name() {
     assert_eq!(convert("a.rs", b"fn main() {}\n".as_slice()).unwrap().format, Format::Code);
     assert_eq!(convert("empty.txt", b"".as_slice()).unwrap().document.text.len(), 0);
 }
+
+#[test]
+fn plain_text_needs_no_other_format() {
+    let document = documents::plain("a.txt", b"\xef\xbb\xbfone\r\ntwo\n".as_slice()).unwrap();
+    assert_eq!(&*document.text, "one\ntwo\n");
+    for (name, bytes) in [
+        ("a.md", &b"# one"[..]),
+        ("a", b"one"),
+        ("a.txt", b"Caf\xe9"),
+        ("a.txt", b"%PDF-1.7"),
+        ("a.txt", b"a\0b"),
+        ("a.txt", b"\xff\xfeh\0i\0"),
+    ] {
+        assert!(documents::plain(name, bytes).is_none(), "{name}");
+    }
+}

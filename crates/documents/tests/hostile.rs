@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use documents::{DocumentError, code_cuts, convert};
+use documents::{DocumentError, code_cuts, convert, plain};
 use proptest::prelude::*;
 
 const FIXTURES: [&str; 11] = [
@@ -187,6 +187,20 @@ proptest! {
     #[test]
     fn random_text_survives(text in "\\PC{0,300}|[\\[\\]{}\",:a1\\\\\n]{0,200}|[<>/a-d =\"&;!\\-]{0,300}", extension in prop::sample::select(vec!["txt", "md", "html", "csv", "tsv", "json", "jsonl"])) {
         survives(&format!("x.{extension}"), text.into_bytes());
+    }
+
+    /// What `plain` takes, `convert` reads as the same document, and has nothing to remark.
+    #[test]
+    fn plain_is_convert(start in prop::sample::select(vec![&b""[..], b"%PDF-", b"PK\x03\x04", b"\xef\xbb\xbf", b"\xff\xfe", b"MZ\x90\0", b"RIFF", b"{\\rtf", b"<html", b"aaaaftyp"]),
+        text in "\\PC{0,200}|[a-z \r\n]{0,200}|[ -~\x00\x1b]{0,100}", tail in prop::collection::vec(any::<u8>(), 0..3),
+        name in prop::sample::select(vec!["x.txt", "x.log", "x.TXT", "x.md", "x.pdf", "x.rs", "x", ".txt", "a/b.txt"]))
+    {
+        let bytes: Vec<u8> = [start, text.as_bytes(), &tail].concat();
+        if let Some(document) = plain(name, bytes.clone()) {
+            let converted = convert(name, bytes).unwrap();
+            prop_assert_eq!(document, converted.document);
+            prop_assert!(converted.remarks.is_empty());
+        }
     }
 
     #[test]

@@ -80,7 +80,13 @@ struct Gate {
 }
 
 /// Every fault the page plants.
-const PLANTED: [&str; 3] = ["syntax", "uniformity", "expectation"];
+const PLANTED: [&str; 4] = ["syntax", "uniformity", "expectation", "log-probability"];
+
+/// Nats that a token's log-probability may be off.
+const OFF: f64 = 1e-4;
+
+/// Two tokens whose logits differ by less may change places.
+const CLOSE: f64 = 1e-3;
 
 impl Gate {
     fn pass(&mut self, name: &str) {
@@ -125,14 +131,26 @@ impl Gate {
                 None => self.fail(&format!("planted {name}"), "the compiler took a broken shader".into()),
             },
             "decode" => match decode(report) {
-                Ok(()) => {
-                    self.pass(&format!("decode {name} ({:.1} s)", self.took.as_secs_f64()));
+                Ok(said) => {
+                    self.pass(&format!("decode {name} ({:.1} s){said}", self.took.as_secs_f64()));
                     let mut wrong = report.clone();
                     if plant(&mut wrong) && decode(&wrong).is_err() {
                         self.caught.push("expectation".into());
                     }
                 }
                 Err(why) => self.fail(&format!("decode {name}"), why),
+            },
+            "score" => match score(report) {
+                Ok(off) => {
+                    self.pass(&format!("log-probabilities {name}: at most {off:.1e} off"));
+                    let mut wrong = report.clone();
+                    let first = wrong["expected"][0].as_f64().unwrap_or(f64::NAN);
+                    wrong["expected"][0] = Value::from(first + 2.0 * OFF);
+                    if score(&wrong).is_err() {
+                        self.caught.push("log-probability".into());
+                    }
+                }
+                Err(why) => self.fail(&format!("log-probabilities {name}"), why),
             },
             "failed" => {
                 self.fail("the page", report["text"].as_str().unwrap_or_default().into());
@@ -168,14 +186,40 @@ fn complaints(report: &Value) -> Option<String> {
     (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
-/// Whether the decoded ids are the known ones.
-fn decode(report: &Value) -> Result<(), String> {
+/// Whether the decoded ids are the known ones, or first differ where two tokens were as good; what is to be said of it.
+fn decode(report: &Value) -> Result<String, String> {
     if let Some(error) = report["error"].as_str() {
         return Err(error.into());
     }
     let ids = |name: &str| report[name].as_array().filter(|ids| !ids.is_empty()).ok_or(format!("no {name} in the report"));
     let (ids, expected) = (ids("ids")?, ids("expected")?);
-    if ids == expected { Ok(()) } else { Err(format!("decoded {ids:?}, known are {expected:?}")) }
+    let differ = || Err(format!("decoded {ids:?}, known are {expected:?}"));
+    let Some(first) = ids.iter().zip(expected).position(|(id, known)| id != known) else {
+        return if ids.len() == expected.len() { Ok(String::new()) } else { differ() };
+    };
+    match report["gap"][first].as_f64() {
+        Some(gap) if gap < CLOSE => Ok(format!("; differs from token {first}, where the best two are {gap:.1e} apart")),
+        _ => differ(),
+    }
+}
+
+/// How far a log-probability is off at most.
+fn score(report: &Value) -> Result<f64, String> {
+    let numbers = |name: &str| -> Result<Vec<f64>, String> {
+        let list = report[name].as_array().filter(|list| !list.is_empty()).ok_or(format!("no {name} in the report"))?;
+        // What is no number in JSON was no number before.
+        Ok(list.iter().map(|number| number.as_f64().unwrap_or(f64::NAN)).collect())
+    };
+    let (found, expected) = (numbers("logprobs")?, numbers("expected")?);
+    if found.len() != expected.len() {
+        return Err(format!("{} log-probabilities, {} are known", found.len(), expected.len()));
+    }
+    let off: Vec<f64> = found.iter().zip(&expected).map(|(found, expected)| (found - expected).abs()).collect();
+    if off.iter().any(|off| off.is_nan()) {
+        return Err("there are some that are no numbers".into());
+    }
+    let most = off.into_iter().fold(0.0, f64::max);
+    if most <= OFF { Ok(most) } else { Err(format!("off by {most:e}, allowed is {OFF:e}")) }
 }
 
 /// Changes the last expected id.
@@ -206,14 +250,15 @@ mod tests {
             json!({"kind": "shader", "name": "b", "errors": [], "skipped": "no shader-f16"}),
             json!({"kind": "planted shader", "name": "syntax", "errors": ["1:1 no"]}),
             json!({"kind": "planted shader", "name": "uniformity", "errors": ["1:1 no"]}),
-            json!({"kind": "decode", "name": "tiny", "ids": [1, 2], "expected": [1, 2]}),
+            json!({"kind": "decode", "name": "tiny", "ids": [1, 2], "expected": [1, 2], "gap": [0.5, 0.5]}),
+            json!({"kind": "score", "name": "tiny", "logprobs": [-1.0, -2.0], "expected": [-1.00005, -2.0]}),
         ]
     }
 
     #[test]
     fn a_clean_run_passes_and_every_fault_fails_it() {
         let outcome = judge(&good());
-        assert_eq!((outcome.passed, outcome.failures.len(), outcome.skipped), (6, 0, 1));
+        assert_eq!((outcome.passed, outcome.failures.len(), outcome.skipped), (8, 0, 1));
         let faults = [
             (0, json!({"kind": "machine"})),
             (1, json!({"kind": "variants", "count": 3})),
@@ -223,6 +268,10 @@ mod tests {
             (6, json!({"kind": "decode", "name": "tiny", "ids": [1, 3], "expected": [1, 2]})),
             (6, json!({"kind": "decode", "name": "tiny", "ids": [], "expected": []})),
             (6, json!({"kind": "decode", "name": "tiny", "error": "no adapter"})),
+            (6, json!({"kind": "decode", "name": "tiny", "ids": [1], "expected": [1, 2], "gap": [0.5, 0.5]})),
+            (7, json!({"kind": "score", "name": "tiny", "logprobs": [-1.0, -2.0], "expected": [-1.0, -2.00011]})),
+            (7, json!({"kind": "score", "name": "tiny", "logprobs": [-1.0, null], "expected": [-1.0, -2.0]})),
+            (7, json!({"kind": "score", "name": "tiny", "logprobs": [-1.0], "expected": [-1.0, -2.0]})),
             (6, json!({"kind": "failed", "text": "panicked"})),
         ];
         for (index, fault) in faults {
@@ -231,5 +280,7 @@ mod tests {
             assert!(!judge(&reports).failures.is_empty(), "{fault}");
         }
         assert!(!judge(&[]).failures.is_empty());
+        let other = |gap: f64| decode(&json!({"ids": [1, 3, 5], "expected": [1, 2, 4], "gap": [0.5, gap, 0.5]}));
+        assert!(other(0.0009).unwrap().contains("differs from token 1") && other(0.0011).is_err());
     }
 }

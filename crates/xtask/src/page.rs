@@ -1,10 +1,10 @@
-//! The page without Trunk, for tests: `web/index.html` laid out as Trunk lays it out, around a module that was built already.
+//! The page without Trunk, for tests: `web/index.html` laid out as Trunk lays it out, around modules that were built already.
 
 use std::path::{Path, PathBuf};
 
 use crate::{shell, web};
 
-/// Fills `folder` with the page around the module in `bound`; what was there is gone.
+/// Fills `folder` with the page around the modules in `bound`; what was there is gone.
 pub fn lay_out(bound: &Path, folder: &Path) -> Result<(), String> {
     let place = shell::root().join("web");
     let source = std::fs::read_to_string(place.join("index.html")).map_err(|problem| format!("web/index.html: {problem}"))?;
@@ -32,7 +32,7 @@ fn read(source: &str) -> Result<(String, Vec<(String, PathBuf)>), String> {
         let name = href.rsplit('/').next().unwrap_or(href);
         let target = Path::new(attribute(line, "data-target-path").unwrap_or_default()).join(name);
         match rel {
-            // The module is there already, and a script of the page's own starts it.
+            // The modules are there already, and a script of the page's own starts them.
             "rust" if attribute(line, "data-type") == Some("worker") => {}
             "css" => {
                 page.push_str(&format!("  <link rel=\"stylesheet\" href=\"./{name}\">\n"));

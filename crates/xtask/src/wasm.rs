@@ -12,7 +12,7 @@ pub const TARGET: &str = "wasm32-unknown-unknown";
 pub const DEBIAN_PACKAGES: [&str; 5] = ["rustc-web", "cargo-web", "rust-web-src", "rust-web-llvm", "lld-22"];
 
 /// Crates that must build for the browser.
-const CRATES: [&str; 10] = [
+const CRATES: [&str; 11] = [
     "longhand-data",
     "longhand-documents",
     "longhand-tokenizer",
@@ -23,7 +23,11 @@ const CRATES: [&str; 10] = [
     "longhand-synth",
     "longhand-world",
     "longhand-web",
+    "longhand-files",
 ];
+
+/// The page's modules: its own, and the one for files of all formats, which the worker loads when such a file comes.
+const MODULES: [&str; 2] = ["longhand-web", "longhand-files"];
 
 const TRUNK_VERSION: &str = "0.21.14";
 
@@ -107,16 +111,18 @@ fn is_at_least(version: &str, least: (u32, u32)) -> bool {
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= least
 }
 
-/// Builds every crate of the browser's set in the dev profile; the path of the page's module. Every stage that needs a quick module
+/// Builds every crate of the browser's set in the dev profile; the folder of the modules. Every stage that needs quick modules
 /// calls this, so that all share what it built.
 pub fn build() -> Result<PathBuf, String> {
     let packages: Vec<&str> = CRATES.iter().flat_map(|name| ["--package", name]).collect();
     compile(&packages, "debug")
 }
 
-/// Builds the page's module in the `web` profile, as it is published.
+/// Builds the page's modules in the `web` profile, as they are published; their folder. One after the other: built together, each would have the
+/// features that the other needs.
 pub fn build_small() -> Result<PathBuf, String> {
-    compile(&["--package", "longhand-web", "--profile", "web"], "web")
+    let built = MODULES.map(|name| compile(&["--package", name, "--profile", "web"], "web"));
+    built.into_iter().collect::<Result<Vec<_>, _>>().map(|mut folders| folders.remove(0))
 }
 
 fn compile(what: &[&str], folder: &str) -> Result<PathBuf, String> {
@@ -124,17 +130,22 @@ fn compile(what: &[&str], folder: &str) -> Result<PathBuf, String> {
     if !shell::run(toolchain.cargo().args(["build", "--target", TARGET, "--lib"]).args(what)) {
         return Err("the build for wasm32 failed".into());
     }
-    Ok(shell::target_dir().join(TARGET).join(folder).join("longhand_web.wasm"))
+    Ok(shell::target_dir().join(TARGET).join(folder))
 }
 
-/// Writes the finished module `longhand-web_bg.wasm` and the JavaScript that loads it, `longhand-web.js`, into `folder`; what was there
-/// is gone. They are the names that Trunk gives.
-pub fn bindgen(module: &Path, folder: &Path) -> Result<(), String> {
+/// Writes the finished modules `longhand-web_bg.wasm` and `longhand-files_bg.wasm` and the JavaScript that loads each, `longhand-web.js` and
+/// `longhand-files.js`, into `folder`; what was there is gone. They are the names that Trunk gives.
+pub fn bindgen(built: &Path, folder: &Path) -> Result<(), String> {
     let _ = std::fs::remove_dir_all(folder);
-    let mut command = shell::cargo();
-    command.args(["run", "--quiet", "--package", "xtask", "--features", "bindgen", "--bin", "bindgen", "--"]);
-    command.arg(module).arg(folder).arg("longhand-web");
-    shell::run(&mut command).then_some(()).ok_or_else(|| "wasm-bindgen failed".into())
+    for name in MODULES {
+        let mut command = shell::cargo();
+        command.args(["run", "--quiet", "--package", "xtask", "--features", "bindgen", "--bin", "bindgen", "--"]);
+        command.arg(built.join(name.replace('-', "_")).with_extension("wasm")).arg(folder).arg(name);
+        if !shell::run(&mut command) {
+            return Err(format!("wasm-bindgen failed on {name}"));
+        }
+    }
+    Ok(())
 }
 
 /// `cargo xtask trunk`: the page as it is published.

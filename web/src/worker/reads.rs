@@ -26,7 +26,7 @@ use crate::protocol::{Event, Form, OpenedInfo, Problem, ProblemKind};
 
 pub use self::ask::ask;
 pub use self::keep::{delete, kept, open_kept};
-pub use self::texts::{convert, generated, sample, tokens};
+pub use self::texts::{generated, sample, tokens};
 
 /// Sends an event to the page.
 pub type Say = Rc<dyn Fn(Event)>;

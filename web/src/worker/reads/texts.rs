@@ -1,4 +1,4 @@
-//! Documents: of files, of the generated world, and how much is in them.
+//! Documents of the generated world, and how much is in a document.
 
 use std::collections::HashSet;
 
@@ -10,27 +10,6 @@ use crate::protocol::{Problem, ProblemKind};
 const COUNTED: usize = 256 * 1024;
 /// The share of words that a text of the generated world has of the world's.
 const GENERATED: f64 = 0.98;
-
-/// Turns files into documents.
-pub fn convert(names: &[String], files: Vec<Vec<u8>>) -> Result<(Vec<Document>, Vec<String>), Problem> {
-    let (mut opened, mut remarks) = (Vec::new(), Vec::new());
-    for (name, bytes) in names.iter().zip(files) {
-        let wrong = |problem: String| Problem { kind: ProblemKind::Document, message: format!("{name}: {problem}") };
-        let converted = documents::convert(name, bytes).map_err(|problem| wrong(problem.to_string()))?;
-        if converted.document.text.trim().is_empty() {
-            return Err(wrong("there is no text in it.".into()));
-        }
-        remarks.extend(converted.remarks.iter().map(|remark| format!("{name}: {remark}")));
-        opened.push(converted.document);
-    }
-    // Two files may have one name; a document's id is its own.
-    for at in 0..opened.len() {
-        if opened[..at].iter().any(|earlier: &Document| earlier.id == opened[at].id) {
-            opened[at].id = format!("{} ({})", opened[at].id, at + 1);
-        }
-    }
-    Ok((opened, remarks))
-}
 
 /// A document of the generated world, its question and its answer. The question is about names: of years and amounts the demonstration model
 /// knows too little (EXPERIMENTS.md).

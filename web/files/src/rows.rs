@@ -1,65 +1,33 @@
-//! The inspector's work: rows tried on the model that is ready, and rows made from facts without one.
+//! Rows made from facts, without a model: what the inspector offers for a dropped file.
 
-use std::str::FromStr;
-
-use data::{Document, Item};
-use reward::Rule;
+use data::Document;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
-use synth::{Benchmarks, Class, Corpus, Filters, Graph, Ground, Group, attempt, facts, is_right, make, prompts};
+use synth::{Benchmarks, Class, Corpus, Filters, Graph, Ground, Group, facts, make};
 use tokenizer::Tokenizer;
-
-use super::mind::{Mind, of_model};
-use super::reads::Say;
-use super::weights::hex;
-use crate::protocol::{Event, Problem, ProblemKind, Way};
 
 /// Bytes of all files that rows are made from: what a tab does in reasonable time.
 const MOST: usize = 8 << 20;
 /// Documents that rows are made from.
 const DOCUMENTS: usize = 2_000;
 
-fn of_document(message: String) -> Problem {
-    Problem { kind: ProblemKind::Document, message }
-}
-
-/// Tries a row, one reply after the other: prompts, seeds and rule are those of the native checks.
-pub async fn try_row(mind: &Mind, line: &[u8], way: Way, tries: u64, reply: usize, say: &Say) -> Result<(), Problem> {
-    let item: Item = serde_json::from_slice(line).map_err(|problem| of_document(format!("The row cannot be read: {problem}.")))?;
-    let prompts = prompts(&item).map_err(|problem| of_document(format!("The row cannot be tried: {problem}.")))?;
-    let rule = Rule::from_str(&item.rule).map_err(|problem| of_document(format!("Its replies cannot be scored here: {problem}.")))?;
-    let prompt = match way {
-        Way::ClosedBook => prompts.closed_book,
-        Way::WithEvidence => prompts.with_evidence,
-        Way::Robust => prompts.robust,
-    };
-    for number in 0..tries {
-        let begun = js_sys::Date::now();
-        let on_text = say.clone();
-        let said = mind
-            .model
-            .chat(&attempt(&prompt, number, reply), &mut |text| on_text(Event::Text { text: text.into() }))
-            .await
-            .map_err(of_model)?;
-        let mut decoder = mind.tokenizer().decoder();
-        let tokens = said.token_ids.iter().zip(&said.logprobs).map(|(id, logprob)| (decoder.push(*id).unwrap_or_default(), *logprob));
-        say(Event::Tried {
-            number,
-            tokens: tokens.collect(),
-            right: is_right(rule, &said.text, &item.answers),
-            usage: (said.usage.prompt_tokens, said.usage.completion_tokens),
-            text: said.text,
-            seconds: (js_sys::Date::now() - begun) / 1000.0,
-        });
-    }
-    Ok(())
+/// What was made.
+#[derive(Serialize)]
+pub struct Made {
+    /// A row a line.
+    rows: String,
+    /// A dropped candidate a line.
+    rejects: String,
+    /// What became of all, as JSON.
+    report: String,
 }
 
 /// Rows from the facts that files state outright: walks over their links and conversations about them. The same files and the same seed give
 /// the same rows.
-pub fn make_rows(names: &[String], files: Vec<Vec<u8>>, count: usize, seed: u64) -> Result<Event, Problem> {
+pub fn make_rows(names: &[String], files: Vec<Vec<u8>>, count: usize, seed: u64) -> Result<Made, String> {
     if files.iter().map(Vec::len).sum::<usize>() > MOST {
-        return Err(of_document(format!("These files have more than {} MB: `longhand synth run` makes rows of any amount.", MOST >> 20)));
+        return Err(format!("These files have more than {} MB: `longhand synth run` makes rows of any amount.", MOST >> 20));
     }
     let tokenizer = Tokenizer::approximate();
     // Records of one table are alike and short: no filter of real documents suits them.
@@ -79,9 +47,7 @@ pub fn make_rows(names: &[String], files: Vec<Vec<u8>>, count: usize, seed: u64)
     let told: usize = said.iter().map(Vec::len).sum();
     if told == 0 {
         let why = corpus.rejected.first().map_or(String::new(), |(id, reject)| format!(" ({id}: {})", reject.reason));
-        return Err(of_document(format!(
-            "These files state no facts that can be read without a model{why}. Tables and JSON with names and values do."
-        )));
+        return Err(format!("These files state no facts that can be read without a model{why}. Tables and JSON with names and values do."));
     }
     let most = (all * 8 / 10).clamp(256, 8_192);
     let lengths = [(most / 4).max(256), most];
@@ -90,7 +56,7 @@ pub fn make_rows(names: &[String], files: Vec<Vec<u8>>, count: usize, seed: u64)
         .into_iter()
         .map(serde_json::from_value::<Group>)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|problem| of_document(problem.to_string()))?;
+        .map_err(|problem| problem.to_string())?;
     let benchmarks = Benchmarks::default();
     let ground = Ground { corpus: &corpus, facts: &said, graph: &graph, benchmarks: &benchmarks, tokenizer: &tokenizer };
     let (mut rows, mut rejects) = (String::new(), String::new());
@@ -110,29 +76,25 @@ pub fn make_rows(names: &[String], files: Vec<Vec<u8>>, count: usize, seed: u64)
         }
         true
     });
-    let outcomes = outcomes.map_err(of_document)?;
+    let outcomes = outcomes?;
     if rows.is_empty() {
         let why: Vec<String> = outcomes.iter().map(|outcome| format!("{}: {}", outcome.name, outcome.short)).collect();
-        return Err(of_document(format!(
-            "{told} facts of {} documents, and no row came of them. {}.",
-            corpus.sources.len(),
-            why.join("; ")
-        )));
+        return Err(format!("{told} facts of {} documents, and no row came of them. {}.", corpus.sources.len(), why.join("; ")));
     }
-    let hash = hex(&Sha256::digest(rows.as_bytes()));
+    let hash: String = Sha256::digest(rows.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
     let report = json!({"seed": seed, "sha256": hash, "groups": outcomes.iter().map(|outcome| outcome.json()).collect::<Vec<_>>()});
-    Ok(Event::Made { rows, rejects, report: report.to_string() })
+    Ok(Made { rows, rejects, report: report.to_string() })
 }
 
 /// The documents of a file, each with what it is called: a table's rows and the records of a JSON list are documents of their own, since links lead
 /// from one document to another.
-fn records(name: &str, bytes: Vec<u8>) -> Result<Vec<(String, Document)>, Problem> {
+fn records(name: &str, bytes: Vec<u8>) -> Result<Vec<(String, Document)>, String> {
     let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
     let listed = match serde_json::from_slice::<Value>(&bytes) {
         Ok(value) => of_json(value),
         Err(_) => Vec::new(),
     };
-    let whole = |bytes| documents::convert(name, bytes).map_err(|problem| of_document(format!("{name}: {problem}")));
+    let whole = |bytes| documents::convert(name, bytes).map_err(|problem| format!("{name}: {problem}"));
     let listed = if listed.is_empty() { of_table(&whole(bytes.clone())?.document) } else { listed };
     if listed.len() < 2 {
         let mut document = whole(bytes)?.document;
@@ -141,7 +103,7 @@ fn records(name: &str, bytes: Vec<u8>) -> Result<Vec<(String, Document)>, Proble
     }
     let record = |(title, value): (String, Map<String, Value>)| {
         let converted = documents::convert("record.json", Value::Object(value).to_string().into_bytes());
-        let mut document = converted.map_err(|problem| of_document(format!("{name}, {title}: {problem}")))?.document;
+        let mut document = converted.map_err(|problem| format!("{name}, {title}: {problem}"))?.document;
         document.id = format!("{name}/{title}");
         Ok((title, document))
     };
