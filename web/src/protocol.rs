@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// What a reader on the page asks for. Every request has a number, and that of its reader, whose documents and model it is about; each [`Event`] names the request it belongs to, and the last one of a request is
 /// [`Event::Done`], [`Event::Stopped`] or [`Event::Failed`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "ask")]
+#[serde(rename_all = "snake_case")]
 pub enum Request {
     /// What can this browser do, and what is kept here?
     Hello,
@@ -175,7 +175,7 @@ pub enum DeviceChoice {
 
 /// What the worker says.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "event")]
+#[serde(rename_all = "snake_case")]
 pub enum Event {
     /// The answer to [`Request::Hello`].
     Machine {

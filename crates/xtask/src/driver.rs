@@ -181,6 +181,28 @@ impl Driver {
         self.post("/goog/cdp/execute", json!({ "cmd": command, "params": parameters }))
     }
 
+    /// Bytes of memory that the browser's page processes hold; a page's workers live in its process.
+    pub fn resident(&self) -> Result<f64, String> {
+        let root = self.child.as_ref().map_or(0, Child::id);
+        let number = |text: &str| text.trim().trim_end_matches("kB").trim().parse::<u32>().ok();
+        let field = |status: &str, name: &str| status.lines().find_map(|line| number(line.strip_prefix(name)?));
+        let mut parents = std::collections::HashMap::new();
+        let mut pages = Vec::new();
+        for entry in std::fs::read_dir("/proc").map_err(|problem| format!("/proc: {problem}"))?.flatten() {
+            let Some(id) = number(&entry.file_name().to_string_lossy()) else { continue };
+            // It may have ended by now.
+            let read = |name: &str| std::fs::read_to_string(entry.path().join(name)).unwrap_or_default();
+            let status = read("status");
+            parents.insert(id, field(&status, "PPid:").unwrap_or(0));
+            if read("cmdline").contains("--type=renderer") {
+                pages.push((id, field(&status, "VmRSS:").unwrap_or(0)));
+            }
+        }
+        let ours = |id: u32| std::iter::successors(Some(id), |id| parents.get(id).copied().filter(|id| *id > 0)).any(|id| id == root);
+        let sum: f64 = pages.iter().filter(|(id, _)| ours(*id)).map(|(_, kilobytes)| 1024.0 * f64::from(*kilobytes)).sum();
+        if sum > 0.0 { Ok(sum) } else { Err("no page of this browser was found in /proc".into()) }
+    }
+
     /// Takes the page's network away, or gives it back. Workers keep theirs: for them the server has to be silent as well.
     pub fn set_online(&self, online: bool) -> Result<(), Fault> {
         let parameters = json!({ "offline": !online, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1 });

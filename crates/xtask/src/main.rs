@@ -3,8 +3,10 @@
 mod app;
 mod browser;
 mod driver;
+mod figures;
 mod gate;
 mod http;
+mod npm;
 mod page;
 mod server;
 mod setup;
@@ -25,6 +27,8 @@ cargo xtask VERB
   web-gate            build web/ and check every shader and a known answer in headless Chromium
   web-app [--only SCENARIO,…] [--screens]
                       build web/ and use it as a person would, in headless Chromium; --screens renews docs/screens
+  web-figures [--weights FILE.gguf]
+                      what the published page costs: bytes, seconds, memory; with --weights its speed beside wllama's
   web [--dev]         build web/ as a package for npm in web/package; --dev quickly, and large
   trunk               build web/ with Trunk into web/dist, as it is published
 
@@ -44,6 +48,7 @@ fn main() -> ExitCode {
         "test" => stages::run(&options),
         "web-gate" => gate::run(),
         "web-app" => app::run(&options),
+        "web-figures" => figures::run(&options),
         "web" => web::run(&options),
         "trunk" => wasm::trunk(&options),
         _ => {
@@ -66,6 +71,8 @@ pub(crate) struct Options {
     dev: bool,
     /// `web-app`: renew the pictures in docs/screens.
     screens: bool,
+    /// `web-figures`: a model to compare speeds with.
+    weights: Option<String>,
 }
 
 impl Options {
@@ -74,7 +81,7 @@ impl Options {
         let mut rest = arguments.iter();
         match rest.next().map(String::as_str) {
             None | Some("help" | "-h" | "--help") => return Ok(options),
-            Some(verb @ ("setup" | "test" | "web-gate" | "web-app" | "web" | "trunk")) => options.verb = verb.into(),
+            Some(verb @ ("setup" | "test" | "web-gate" | "web-app" | "web-figures" | "web" | "trunk")) => options.verb = verb.into(),
             Some(other) => return Err(format!("there is no verb '{other}'")),
         }
         let known: &[&str] = match options.verb.as_str() {
@@ -87,6 +94,7 @@ impl Options {
             match argument.as_str() {
                 "--yes" | "-y" => options.yes = true,
                 "--dev" if options.verb == "web" => options.dev = true,
+                "--weights" if options.verb == "web-figures" => options.weights = Some(rest.next().ok_or("--weights needs a file")?.into()),
                 "--screens" if options.verb == "web-app" => options.screens = true,
                 "--only" => {
                     let names = rest.next().ok_or("--only needs a name")?;
@@ -139,5 +147,7 @@ mod tests {
         assert!(parse("web --dev").unwrap().dev && parse("test --dev").is_err());
         assert!(parse("web-app --only opens --screens").unwrap().wants("opens") && parse("web-app --only closes").is_err());
         assert!(parse("test --only").is_err());
+        assert_eq!(parse("web-figures --weights a.gguf").unwrap().weights.as_deref(), Some("a.gguf"));
+        assert!(parse("web-figures --weights").is_err() && parse("web --weights a").is_err());
     }
 }

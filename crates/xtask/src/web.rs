@@ -145,7 +145,7 @@ fn complete(folder: &Path) -> Result<(), String> {
 }
 
 /// Name, bytes and gzipped bytes of every file.
-fn sizes(folder: &Path) -> Result<Vec<(String, u64, u64)>, String> {
+pub fn sizes(folder: &Path) -> Result<Vec<(String, u64, u64)>, String> {
     let size = |name: PathBuf| {
         let file = folder.join(&name);
         let raw = file.metadata().map_err(|problem| format!("{}: {problem}", file.display()))?.len();
@@ -155,7 +155,7 @@ fn sizes(folder: &Path) -> Result<Vec<(String, u64, u64)>, String> {
 }
 
 /// How many bytes a server that gzips sends for it.
-fn packed(file: &Path) -> Result<u64, String> {
+pub fn packed(file: &Path) -> Result<u64, String> {
     let mut command = Command::new("gzip");
     let done = command.args(["-9", "--stdout"]).arg(file).stdin(Stdio::null()).output();
     let done = done.map_err(|problem| format!("no gzip to measure with: {problem}"))?;

@@ -1,21 +1,26 @@
 //! Accessibility by axe-core's rules. Its one file is fetched with npm by `cargo xtask setup` and stays under `target`.
 
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
 use super::Scene;
-use crate::shell;
+use crate::npm::Package;
 
 /// The version that is fetched.
 pub const VERSION: &str = "4.14.1";
 
-/// What npm calls its integrity: the archive's SHA-512.
-const INTEGRITY: &str = "sha512-FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ==";
+const PACKAGE: Package = Package {
+    name: "axe-core",
+    version: VERSION,
+    integrity: "sha512-FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ==",
+};
+
+/// The one file of it that is used.
+const MEMBER: &str = "package/axe.min.js";
 
 fn file() -> PathBuf {
-    shell::target_dir().join("axe").join(VERSION).join("package/axe.min.js")
+    PACKAGE.folder().join(MEMBER)
 }
 
 /// Whether it was fetched.
@@ -25,28 +30,13 @@ pub fn is_there() -> bool {
 
 /// Fetches the package with npm, which checks its archive, and unpacks the one file.
 pub fn fetch() -> bool {
-    let folder = shell::target_dir().join("axe").join(VERSION);
-    if let Err(problem) = std::fs::create_dir_all(&folder) {
-        println!("{}: {problem}", folder.display());
-        return false;
+    match PACKAGE.fetch(&[MEMBER]) {
+        Ok(_) => true,
+        Err(problem) => {
+            println!("{problem}");
+            false
+        }
     }
-    let mut command = Command::new("npm");
-    command.args(["pack", &format!("axe-core@{VERSION}"), "--json", "--pack-destination"]).arg(&folder);
-    println!("$ {}", shell::describe(&command));
-    let said = command.stdin(Stdio::null()).output();
-    let said = said.ok().filter(|done| done.status.success()).and_then(|done| serde_json::from_slice::<Value>(&done.stdout).ok());
-    // Newer npm gives an object by name where older gave a list.
-    let package = said.map(|said| [&said[0], &said["axe-core"], &said].into_iter().find(|one| one["integrity"].is_string()).cloned());
-    let Some(Some(package)) = package else {
-        println!("npm did not fetch axe-core");
-        return false;
-    };
-    if package["integrity"] != INTEGRITY {
-        println!("axe-core {VERSION} is not the one we know: {}", package["integrity"]);
-        return false;
-    }
-    let archive = folder.join(package["filename"].as_str().unwrap_or_default());
-    shell::run(Command::new("tar").arg("-xzf").arg(archive).arg("-C").arg(&folder).arg("package/axe.min.js")) && is_there()
 }
 
 impl Scene {

@@ -138,6 +138,13 @@ const LOG: &str = "
 
 /// A document from elsewhere is never read by the demonstration model, and never without a choice.
 pub fn foreign(scene: &mut Scene) -> Result<(), String> {
+    // Without the module for such files the page says what is missing, and reads plain text all the same.
+    scene.open("/partial/?device=cpu")?;
+    upload(scene, &shell::root().join("tests/documents/arrests-2009.pdf"))?;
+    let told = scene.see("[data-test=problem]")?;
+    holds(&format!("a missing module is told: {told}"), told.contains("could not be fetched"))?;
+    scene.screen("problem-files-module")?;
+    open(scene, &file(SHORT.file))?;
     scene.open("/?device=cpu")?;
     open(scene, &shell::root().join("tests/documents/arrests-2009.pdf"))?;
     scene.see("[data-test=models]")?;

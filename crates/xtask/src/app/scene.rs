@@ -25,7 +25,7 @@ pub struct Scene {
 
 impl Scene {
     /// A browser with an empty profile. The app is at `/`; under `/strict/` it has the policy `app::STRICT`, under `/refusing/` one that
-    /// allows no WebAssembly, under `/broken/` its module is missing; pages with the element are at `/embed/` (strict) and `/refused/`;
+    /// allows no WebAssembly, under `/broken/` its module is missing, under `/partial/` the one for files; pages with the element are at `/embed/` (strict) and `/refused/`;
     /// the driver's own page is at `/driver/`.
     pub fn start(name: &'static str, folder: &Path, keeps_screens: bool) -> Result<Self, String> {
         let (page, package) = (folder.join("page"), folder.join("package"));
@@ -37,6 +37,8 @@ impl Scene {
             under(&refusing, "/refusing/", &page),
             Route::new("/broken/longhand-web_bg.wasm", folder.join("nothing")),
             Route::new("/broken/", &page),
+            Route::new("/partial/longhand-files_bg.wasm", folder.join("nothing")),
+            Route::new("/partial/", &page),
             under(app::STRICT, "/embed/package/", &package),
             under(app::STRICT, "/embed/", &embedding),
             under(&refusing, "/refused/package/", &package),
