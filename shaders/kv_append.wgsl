@@ -3,6 +3,9 @@
 
 #import "shared/grid.wgsl"
 #import "shared/kv_cache.wgsl"
+#if KV == 2
+#import "shared/kv_quantise.wgsl"
+#endif
 
 struct Params {
     items: u32,      // rows * kv_heads * items_per_head
@@ -21,36 +24,6 @@ struct Params {
 @group(0) @binding(3) var<storage, read> slots: array<u32>;
 @group(0) @binding(4) var<storage, read_write> k_cache: array<u32>;
 @group(0) @binding(5) var<storage, read_write> v_cache: array<u32>;
-
-#if KV == 2
-struct Code {
-    words: array<u32, 8>,
-    scale: u32,
-}
-
-fn quantise(values: array<f32, 32>) -> Code {
-    var x = values;
-    var largest = 0.0;
-    for (var i = 0u; i < 32u; i++) {
-        largest = max(largest, abs(x[i]));
-    }
-    let d = largest / 127.0;
-    let inverse = select(0.0, 127.0 / largest, largest > 0.0);
-    var code: Code;
-    for (var w = 0u; w < 8u; w++) {
-        var word = 0u;
-        for (var b = 0u; b < 4u; b++) {
-            // Half away source zero, as GGUF rounds.
-            let q = x[w * 4u + b] * inverse;
-            let rounded = sign(q) * floor(abs(q) + 0.5);
-            word |= (bitcast<u32>(i32(clamp(rounded, -127.0, 127.0))) & 0xffu) << (8u * b);
-        }
-        code.words[w] = word;
-    }
-    code.scale = pack2x16float(vec2<f32>(d, 0.0)) & 0xffffu;
-    return code;
-}
-#endif
 
 @compute @workgroup_size(64)
 fn main(

@@ -113,7 +113,8 @@ pub async fn score_known(folder: String, tokens: Vec<u32>, cpu: bool) -> Result<
 async fn device(cpu: bool) -> Result<Device, JsValue> {
     match cpu {
         true => Ok(Device::cpu(Precision::Exact)),
-        false => Device::gpu(&GpuOptions::default()).await.map_err(|problem| told(problem.into())),
+        // As the engine of the page computes.
+        false => Device::gpu(&GpuOptions { precision: Precision::Fast, ..GpuOptions::default() }).await.map_err(|problem| told(problem.into())),
     }
 }
 

@@ -10,9 +10,11 @@
 mod backward;
 mod cpu;
 pub(crate) mod gpu;
+mod prepare;
 
 use crate::{DType, Device, KernelError, Result, Tensor};
 pub use backward::{BackwardSpace, backward};
+pub use prepare::prepare;
 
 /// Positions in a cache page.
 pub const PAGE_TOKENS: usize = 32;

@@ -64,6 +64,33 @@ impl Device {
         Ok(Tensor::from_parts(shape, dtype, storage))
     }
 
+    /// Zeroed `F32` tensors [rows, width] that an op may take for one: on a GPU they are parts of one buffer. An op that writes one of them must not
+    /// read another.
+    pub fn zeros_together<const N: usize>(&self, rows: usize, widths: [usize; N]) -> Result<[Tensor; N]> {
+        let Self::Gpu(device) = self else {
+            let tensors = widths.into_iter().map(|width| self.zeros(&[rows, width], DType::F32)).collect::<Result<Vec<_>>>()?;
+            return Ok(tensors.try_into().unwrap_or_else(|_| unreachable!("as many as widths")));
+        };
+        let bytes = widths.map(|width| (4 * (rows * width) as u64).next_multiple_of(16).max(16));
+        let whole = device.allocate(bytes.iter().map(|bytes| bytes.next_multiple_of(256)).sum())?;
+        let mut at = 0;
+        let mut next = 0;
+        Ok(widths.map(|width| {
+            let slice = whole.part(at, bytes[next]);
+            at += bytes[next].next_multiple_of(256);
+            next += 1;
+            Tensor::from_parts(&[rows, width], DType::F32, Storage::Gpu(slice))
+        }))
+    }
+
+    /// The next weights, [N, K] each, get neighbouring ranges of one buffer on a GPU where one binding can hold them, so that one op may read them
+    /// all. Elsewhere it does nothing.
+    pub fn weights_together(&self, weights: &[(usize, usize, DType)]) -> Result<()> {
+        let Self::Gpu(device) = self else { return Ok(()) };
+        let bytes: Vec<u64> = weights.iter().map(|(rows, cols, dtype)| gpu::GpuWeight::bytes(*rows, *cols, *dtype)).collect();
+        device.weights_together(&bytes)
+    }
+
     /// A tensor holding `values`.
     pub fn f32_tensor(&self, shape: &[usize], values: &[f32]) -> Result<Tensor> {
         let mut tensor = self.zeros(shape, DType::F32)?;

@@ -13,6 +13,7 @@
 mod cpu;
 pub(crate) mod gpu;
 pub(crate) mod gpu_backward;
+pub mod parts;
 
 use crate::{DType, Device, Result, Tensor, Weight};
 

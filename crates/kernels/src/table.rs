@@ -7,6 +7,7 @@ use crate::gpu::shader::ShaderSpec;
 pub fn shaders() -> Vec<&'static ShaderSpec> {
     [
         crate::matmul::gpu::SHADERS,
+        crate::matmul::parts::SHADERS,
         crate::matmul::gpu_backward::SHADERS,
         crate::rms_norm::gpu::SHADERS,
         crate::rope::gpu::SHADERS,

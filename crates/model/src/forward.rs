@@ -3,14 +3,15 @@
 use kernels::attention::{self, Batch, KvCache};
 use kernels::embedding;
 use kernels::head::{self, HeadOutput};
+use kernels::matmul::parts::{self, Norm, Part};
 use kernels::matmul::{self, Output};
 use kernels::moe::{self, Routes, Rows};
-use kernels::{DType, Device, Tensor, rms_norm, rope, swiglu};
+use kernels::{DType, Device, Tensor, rms_norm, swiglu};
 
 use crate::config::ModelConfig;
 use crate::error::Result;
 use crate::source::Role;
-use crate::weights::{Layer, Mlp, Model};
+use crate::weights::{Layer, Mlp, Model, Projection};
 
 /// Activations for up to `rows` rows at once, allocated once.
 pub struct Workspace {
@@ -75,6 +76,7 @@ impl Workspace {
     fn new(device: &Device, config: &ModelConfig, rows: usize) -> Result<Self> {
         let zeros = |width: usize| device.zeros(&[rows, width], DType::F32);
         let (q_width, kv_width) = (config.heads * config.head_dim, config.kv_heads * config.head_dim);
+        let [q, k, v] = device.zeros_together(rows, [q_width, kv_width, kv_width])?;
         let dense = config.moe.as_ref().is_none_or(|moe| !moe.dense_layers.is_empty());
         let experts = match &config.moe {
             Some(moe) => Some(ExpertSpace {
@@ -92,9 +94,9 @@ impl Workspace {
             ids: device.zeros(&[rows], DType::U32)?,
             residual: zeros(config.hidden)?,
             normed: zeros(config.hidden)?,
-            q: zeros(q_width)?,
-            k: zeros(kv_width)?,
-            v: zeros(kv_width)?,
+            q,
+            k,
+            v,
             attended: zeros(q_width)?,
             gate: if dense { Some(zeros(config.intermediate)?) } else { None },
             up: if dense { Some(zeros(config.intermediate)?) } else { None },
@@ -121,6 +123,11 @@ impl Workspace {
     }
 }
 
+/// A projection as one of several of the same input.
+fn project<'a>(projection: &'a Projection, y: &'a mut Tensor) -> Part<'a> {
+    Part { w: &projection.weight, bias: projection.bias.as_ref(), y }
+}
+
 impl Model {
     /// Runs `ids` (one per row of `batch`) through every layer, appending their keys and values to `cache`.
     /// Leaves the final norm's output in the workspace. Ids must be below the vocabulary size (checked by the caller).
@@ -142,21 +149,28 @@ impl Model {
 
     fn attention(&self, layer: &Layer, number: usize, space: &mut Workspace, cache: &mut KvCache, batch: &Batch) -> Result<()> {
         let (device, config, rows) = (&self.device, &self.config, batch.rows);
-        let (heads, kv_heads, width) = (config.heads, config.kv_heads, config.head_dim);
-        rms_norm::forward(device, &space.residual, &layer.attention_norm, config.rms_eps, &mut space.normed, rows, config.hidden)?;
         let sides = [(Role::Q, &layer.q, &mut space.q), (Role::K, &layer.k, &mut space.k), (Role::V, &layer.v, &mut space.v)];
-        for (role, projection, out) in sides {
-            matmul::forward(device, &space.normed, &projection.weight, projection.bias.as_ref(), out, rows, Output::Store)?;
-            self.lora_forward((role, number), &space.normed, out, space.low.as_mut(), rows)?;
+        if self.lora.is_none() {
+            let norm = Norm { gain: &layer.attention_norm, eps: config.rms_eps };
+            parts::of_norm(
+                device,
+                &space.residual,
+                norm,
+                &mut space.normed,
+                sides.into_iter().map(|(_, projection, y)| project(projection, y)).collect(),
+                rows,
+            )?;
+        } else {
+            rms_norm::forward(device, &space.residual, &layer.attention_norm, config.rms_eps, &mut space.normed, rows, config.hidden)?;
+            for (role, projection, out) in sides {
+                matmul::forward(device, &space.normed, &projection.weight, projection.bias.as_ref(), out, rows, Output::Store)?;
+                self.lora_forward((role, number), &space.normed, out, space.low.as_mut(), rows)?;
+            }
         }
-        if let Some((q_norm, k_norm)) = &layer.qk_norm {
-            rms_norm::forward_in_place(device, &mut space.q, q_norm, config.rms_eps, rows * heads, width)?;
-            rms_norm::forward_in_place(device, &mut space.k, k_norm, config.rms_eps, rows * kv_heads, width)?;
-        }
-        rope::forward(device, &mut space.q, &self.rope, &batch.positions, rows, heads)?;
-        rope::forward(device, &mut space.k, &self.rope, &batch.positions, rows, kv_heads)?;
-        attention::append(device, &space.k, &space.v, cache, number, batch)?;
-        let scale = 1.0 / (width as f32).sqrt();
+        let norms = layer.qk_norm.as_ref().map(|(q, k)| (q, k));
+        let qkv = [&mut space.q, &mut space.k, &mut space.v];
+        attention::prepare(device, qkv, norms, config.rms_eps, &self.rope, cache, number, batch)?;
+        let scale = 1.0 / (config.head_dim as f32).sqrt();
         attention::forward(device, &space.q, cache, number, batch, scale, &mut space.attended)?;
         matmul::forward(device, &space.attended, &layer.o.weight, layer.o.bias.as_ref(), &mut space.residual, rows, Output::Add)?;
         self.lora_forward((Role::O, number), &space.attended, &mut space.residual, space.low.as_mut(), rows)
@@ -165,6 +179,11 @@ impl Model {
     fn mlp(&self, layer: &Layer, number: usize, space: &mut Workspace, rows: usize) -> Result<()> {
         let (device, config) = (&self.device, &self.config);
         let Workspace { residual, normed, gate, up, experts, low, recorded, .. } = space;
+        if let (Mlp::Dense { gate: w_gate, up: w_up, down }, Some(gate), Some(up), None) = (&layer.mlp, &mut *gate, &mut *up, &self.lora) {
+            let norm = Norm { gain: &layer.mlp_norm, eps: config.rms_eps };
+            parts::gated(device, residual, norm, normed, [w_gate, w_up], gate, up, rows)?;
+            return Ok(matmul::forward(device, gate, down, None, residual, rows, Output::Add)?);
+        }
         rms_norm::forward(device, residual, &layer.mlp_norm, config.rms_eps, normed, rows, config.hidden)?;
         match (&layer.mlp, gate, up, experts) {
             (Mlp::Dense { gate: w_gate, up: w_up, down }, Some(gate), Some(up), _) => {

@@ -141,26 +141,41 @@ impl<S: TensorSource, F: FnMut(u64, u64)> Loader<'_, S, F> {
                     down: self.experts(Role::ExpertDown, layer, experts, hidden, inner)?,
                 }
             }
-            _ => Mlp::Dense {
-                gate: self.matrix(Role::Gate, layer, config.intermediate, hidden)?,
-                up: self.matrix(Role::Up, layer, config.intermediate, hidden)?,
-                down: self.matrix(Role::Down, layer, hidden, config.intermediate)?,
-            },
+            _ => {
+                let (inner, [gate, up]) = (config.intermediate, [self.required(Role::Gate, layer)?, self.required(Role::Up, layer)?]);
+                self.device.weights_together(&[(inner, hidden, gate.dtype), (inner, hidden, up.dtype)])?;
+                Mlp::Dense {
+                    gate: self.weight(Role::Gate, layer, gate, inner, hidden, 1)?,
+                    up: self.weight(Role::Up, layer, up, inner, hidden, 1)?,
+                    down: self.matrix(Role::Down, layer, hidden, config.intermediate)?,
+                }
+            }
         };
+        let [q, k, v] = [self.required(Role::Q, layer)?, self.required(Role::K, layer)?, self.required(Role::V, layer)?];
+        self.device.weights_together(&[(q_width, hidden, q.dtype), (kv_width, hidden, k.dtype), (kv_width, hidden, v.dtype)])?;
+        let o = self.required(Role::O, layer)?;
         Ok(Layer {
             attention_norm: self.vector(Role::AttentionNorm, layer, hidden)?,
-            q: self.projection(Role::Q, Role::QBias, config.qkv_bias, layer, q_width, hidden)?,
-            k: self.projection(Role::K, Role::KBias, config.qkv_bias, layer, kv_width, hidden)?,
-            v: self.projection(Role::V, Role::VBias, config.qkv_bias, layer, kv_width, hidden)?,
-            o: self.projection(Role::O, Role::OBias, config.attention_out_bias, layer, hidden, q_width)?,
+            q: self.projection([Role::Q, Role::QBias], q, config.qkv_bias, layer, q_width, hidden)?,
+            k: self.projection([Role::K, Role::KBias], k, config.qkv_bias, layer, kv_width, hidden)?,
+            v: self.projection([Role::V, Role::VBias], v, config.qkv_bias, layer, kv_width, hidden)?,
+            o: self.projection([Role::O, Role::OBias], o, config.attention_out_bias, layer, hidden, q_width)?,
             qk_norm,
             mlp_norm: self.vector(Role::MlpNorm, layer, hidden)?,
             mlp,
         })
     }
 
-    fn projection(&mut self, role: Role, bias: Role, has_bias: bool, layer: usize, rows: usize, cols: usize) -> Result<Projection> {
-        let weight = self.matrix(role, layer, rows, cols)?;
+    fn projection(
+        &mut self,
+        [role, bias]: [Role; 2],
+        data: TensorData,
+        has_bias: bool,
+        layer: usize,
+        rows: usize,
+        cols: usize,
+    ) -> Result<Projection> {
+        let weight = self.weight(role, layer, data, rows, cols, 1)?;
         let bias = if has_bias { Some(self.vector(bias, layer, rows)?) } else { None };
         Ok(Projection { weight, bias })
     }

@@ -15,7 +15,7 @@ const SPLIT_BELOW: usize = 512;
 const SPLIT_BYTES: usize = 64 << 20;
 
 pub const SHADERS: &[&ShaderSpec] =
-    &[&APPEND, &FORWARD, &SPLIT, &MERGE, &backward::KEYS, &backward::STATISTICS, &backward::DQ, &backward::DKV];
+    &[&super::prepare::PREPARE, &APPEND, &FORWARD, &SPLIT, &MERGE, &backward::KEYS, &backward::STATISTICS, &backward::DQ, &backward::DKV];
 
 static APPEND: ShaderSpec = ShaderSpec {
     name: "kv_append",
@@ -86,7 +86,7 @@ pub(super) fn kv(dtype: KvDType) -> i64 {
 }
 
 /// Words of codes in one buffer; a q8 buffer's scales start there.
-fn code_words(shape: &KvShape) -> usize {
+pub(super) fn code_words(shape: &KvShape) -> usize {
     let values = shape.pages * PAGE_TOKENS * shape.kv_heads * shape.head_dim;
     match shape.dtype {
         KvDType::F32 => values,
@@ -97,6 +97,15 @@ fn code_words(shape: &KvShape) -> usize {
 
 fn scale_words_per_vector(shape: &KvShape) -> usize {
     shape.head_dim.div_ceil(64)
+}
+
+/// What one thread writes of a vector is a cache word, or of a q8 cache a pair of blocks: how many there are.
+pub(super) fn items_per_head(shape: &KvShape) -> usize {
+    match shape.dtype {
+        KvDType::F32 => shape.head_dim,
+        KvDType::F16 => shape.head_dim / 2,
+        KvDType::Q8 => scale_words_per_vector(shape),
+    }
 }
 
 impl Layer {
@@ -112,11 +121,7 @@ impl Layer {
 }
 
 pub fn append(device: &GpuDevice, k: &Tensor, v: &Tensor, layer: &mut Layer, shape: &KvShape, batch: &super::Batch) -> Result<()> {
-    let items_per_head = match shape.dtype {
-        KvDType::F32 => shape.head_dim,
-        KvDType::F16 => shape.head_dim / 2,
-        KvDType::Q8 => scale_words_per_vector(shape),
-    };
+    let items_per_head = items_per_head(shape);
     let items = batch.rows * shape.kv_heads * items_per_head;
     let params = AppendParams {
         items: items as u32,

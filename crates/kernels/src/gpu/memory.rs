@@ -15,6 +15,8 @@ const ARENA_BYTES: u64 = 16 << 20;
 pub(super) struct Arena {
     buffer: Option<wgpu::Buffer>,
     used: u64,
+    /// A buffer for weights that belong together, and how much of it is used.
+    group: Option<(wgpu::Buffer, u64)>,
 }
 
 pub(super) fn allocate(device: &GpuDevice, bytes: u64) -> Result<Slice> {
@@ -31,18 +33,34 @@ pub(super) fn allocate(device: &GpuDevice, bytes: u64) -> Result<Slice> {
 
 /// A range for a weight; only `Weight::store` writes it. Many small weights share a buffer; large ones have their own.
 pub(super) fn allocate_weight(device: &GpuDevice, bytes: u64) -> Result<Slice> {
+    let bytes = bytes.next_multiple_of(16).max(16);
+    let mut arena = lock(&device.arena);
+    if let Some((buffer, used)) = &mut arena.group {
+        let offset = used.next_multiple_of(256);
+        if offset + bytes <= buffer.size() {
+            *used = offset + bytes;
+            return Ok(Slice { buffer: buffer.clone(), offset, bytes });
+        }
+        arena.group = None;
+    }
     if bytes >= ARENA_BYTES / 8 {
         return allocate(device, bytes);
     }
-    let bytes = bytes.next_multiple_of(16).max(16);
-    let mut arena = lock(&device.arena);
     let offset = arena.used.next_multiple_of(256);
     let (buffer, offset) = match &arena.buffer {
         Some(buffer) if offset + bytes <= buffer.size() => (buffer.clone(), offset),
         _ => (create(device, ARENA_BYTES)?, 0),
     };
-    *arena = Arena { buffer: Some(buffer.clone()), used: offset + bytes };
+    *arena = Arena { buffer: Some(buffer.clone()), used: offset + bytes, group: None };
     Ok(Slice { buffer, offset, bytes })
+}
+
+/// Makes the buffer in which [`allocate_weight`] puts the next weights, of so many bytes each, one after the other.
+pub(super) fn weights_together(device: &GpuDevice, bytes: &[u64]) -> Result<()> {
+    let total: u64 = bytes.iter().map(|bytes| bytes.next_multiple_of(256)).sum();
+    let group = if total > 0 && total <= device.max_binding { Some((create(device, total)?, 0)) } else { None };
+    lock(&device.arena).group = group;
+    Ok(())
 }
 
 fn create(device: &GpuDevice, bytes: u64) -> Result<wgpu::Buffer> {

@@ -6,7 +6,8 @@
 //!
 //! Rules for a kernel's bindings, from WebGPU: one dispatch may not bind the same buffer both `Read` and `ReadWrite`, even at
 //! different offsets, nor overlapping ranges twice as `ReadWrite`. [`GpuDevice::allocate`] gives every range its own buffer;
-//! only weights, which no op writes but the store after an optimizer step, share.
+//! only weights, which no op writes but the store after an optimizer step, share, and tensors of [`crate::Device::zeros_together`], which no op may
+//! read while it writes another of them.
 
 mod adapter;
 #[cfg(all(feature = "cube", not(target_arch = "wasm32")))]
@@ -50,6 +51,22 @@ impl Slice {
     pub fn part(&self, offset: u64, bytes: u64) -> Self {
         debug_assert!(offset.is_multiple_of(256) && bytes.is_multiple_of(4) && offset + bytes <= self.bytes);
         Self { buffer: self.buffer.clone(), offset: self.offset + offset, bytes }
+    }
+
+    /// The range from the first of these to the end of the last, and in which of its words each begins; `None` unless they follow one another in one
+    /// buffer.
+    pub(crate) fn of_parts(parts: &[Self]) -> Option<(Self, Vec<u32>)> {
+        let first = parts.first()?;
+        let mut end = first.offset;
+        let mut at = Vec::with_capacity(parts.len());
+        for part in parts {
+            if part.buffer != first.buffer || part.offset < end {
+                return None;
+            }
+            at.push(u32::try_from((part.offset - first.offset) / 4).ok()?);
+            end = part.offset + part.bytes;
+        }
+        Some((Self { buffer: first.buffer.clone(), offset: first.offset, bytes: end - first.offset }, at))
     }
 }
 
@@ -261,6 +278,11 @@ impl GpuDevice {
     /// A zeroed range of its own buffer.
     pub fn allocate(&self, bytes: u64) -> Result<Slice> {
         memory::allocate(self, bytes)
+    }
+
+    /// The next weights, of so many bytes each, get neighbouring ranges of one buffer, unless that is more than one binding holds.
+    pub(crate) fn weights_together(&self, bytes: &[u64]) -> Result<()> {
+        memory::weights_together(self, bytes)
     }
 
     /// At least `bytes` of undefined contents for partial results inside one op. The next op that asks gets the same memory:

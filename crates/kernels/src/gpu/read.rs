@@ -47,14 +47,12 @@ pub(super) async fn read(device: &GpuDevice, slice: &Slice, count: usize) -> Res
     if bytes > slice.bytes {
         return Err(KernelError::shape("read", format!("{count} words from a slice of {} bytes", slice.bytes)));
     }
-    device.submit()?;
     if count == 0 {
+        device.submit()?;
         return Ok(vec![]);
     }
     let staging = lock(&device.staging).take(&device.device, bytes);
-    let mut encoder = device.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-    encoder.copy_buffer_to_buffer(&slice.buffer, slice.offset, &staging, 0, bytes);
-    device.queue.submit([encoder.finish()]);
+    lock(&device.recorder).submit_and_copy(device, slice, &staging, bytes)?;
     let words = map(device, &staging, bytes).await?;
     lock(&device.staging).give(staging);
     Ok(words)

@@ -117,8 +117,27 @@ impl Recorder {
         if self.dispatches.is_empty() {
             return Ok(());
         }
-        device.queue.write_buffer(&self.uniform_buffer, 0, &self.uniforms);
         let mut encoder = device.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        self.encode(device, &mut encoder);
+        device.queue.submit([encoder.finish()]);
+        self.sent(device)
+    }
+
+    /// Sends everything recorded and, in the same submission, a copy of the first `bytes` of a range to the start of a buffer that can be mapped.
+    pub(super) fn submit_and_copy(&mut self, device: &GpuDevice, from: &Slice, to: &wgpu::Buffer, bytes: u64) -> Result<()> {
+        device.check()?;
+        let mut encoder = device.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        if !self.dispatches.is_empty() {
+            self.encode(device, &mut encoder);
+        }
+        encoder.copy_buffer_to_buffer(&from.buffer, from.offset, to, 0, bytes);
+        device.queue.submit([encoder.finish()]);
+        self.sent(device)
+    }
+
+    /// Everything recorded, as commands.
+    fn encode(&mut self, device: &GpuDevice, encoder: &mut wgpu::CommandEncoder) {
+        device.queue.write_buffer(&self.uniform_buffer, 0, &self.uniforms);
         if let Some(profile) = &device.profile {
             let mut profile = lock(profile);
             for (index, dispatch) in self.dispatches.iter().enumerate() {
@@ -129,14 +148,17 @@ impl Recorder {
                 encode(&mut pass, dispatch, index);
             }
             let labels = self.dispatches.iter().map(|dispatch| dispatch.pipeline.label.clone()).collect();
-            profile.resolve(&device.device, &mut encoder, labels);
+            profile.resolve(&device.device, encoder, labels);
         } else {
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
             for (index, dispatch) in self.dispatches.iter().enumerate() {
                 encode(&mut pass, dispatch, index);
             }
         }
-        device.queue.submit([encoder.finish()]);
+    }
+
+    /// The recorder is empty again.
+    fn sent(&mut self, device: &GpuDevice) -> Result<()> {
         self.dispatches.clear();
         self.uniforms.clear();
         self.used.clear();

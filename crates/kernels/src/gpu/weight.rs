@@ -94,6 +94,11 @@ impl GpuWeight {
         Ok(Self { rows, cols, dtype, row_words, shards })
     }
 
+    /// Bytes that a weight takes.
+    pub(crate) fn bytes(rows: usize, cols: usize, dtype: DType) -> u64 {
+        4 * (rows * repack::row_words(dtype, cols)) as u64
+    }
+
     /// Shaders of `store` and `load`, for the table.
     pub(crate) const SHADERS: &[&ShaderSpec] = &[&STORE, &LOAD];
 
