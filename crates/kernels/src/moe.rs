@@ -11,6 +11,7 @@
 //! `dx[i] = dy[i] W_e`; `dW_e += Σ_i dy[i]ᵀ x[row(i)]`, the expert's sorted rows in ascending order.
 
 mod cpu;
+pub mod few;
 pub(crate) mod gpu;
 
 use crate::matmul::Output;

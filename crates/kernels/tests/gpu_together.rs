@@ -5,8 +5,9 @@ mod support;
 use kernels::attention::{self, Batch, KvCache, KvDType, KvShape, Span};
 use kernels::gpu::GpuOptions;
 use kernels::matmul::parts::{self, Norm, Part};
+use kernels::moe::{self, Routes, Rows};
 use kernels::rope::RopeTable;
-use kernels::{DType, Device, Precision, Tensor, Weight};
+use kernels::{DType, Device, Precision, Tensor, Weight, swiglu};
 use pollster::block_on;
 use support::{device, random, random_weight};
 
@@ -22,11 +23,11 @@ fn read(device: &Device, tensor: &Tensor) -> Vec<f32> {
     block_on(device.read_f32(tensor, tensor.len())).unwrap()
 }
 
-/// How far the values are from those wanted at most, beside 1 or their size; infinite if one is no number.
+/// How far the values are from those wanted at most, beside the largest of those; infinite if one is no number.
 fn difference(got: &[f32], want: &[f32]) -> f32 {
     assert_eq!(got.len(), want.len());
-    let off =
-        |(got, want): (&f32, &f32)| if got.is_nan() || want.is_nan() { f32::INFINITY } else { (got - want).abs() / (1.0 + want.abs()) };
+    let largest = want.iter().fold(0f32, |largest, want| largest.max(want.abs()));
+    let off = |(got, want): (&f32, &f32)| if got.is_nan() || want.is_nan() { f32::INFINITY } else { (got - want).abs() / largest };
     got.iter().zip(want).map(off).fold(0.0, f32::max)
 }
 
@@ -107,7 +108,12 @@ fn weights<const N: usize>(device: &Device, together: bool, dtype: DType, rows: 
     let mut seed = 40;
     rows.map(|rows| {
         seed += 1;
-        Weight::new(device, rows, cols, dtype, 1, random_weight(seed, dtype, rows, cols).into()).unwrap()
+        let weight = |rows: usize| Weight::new(device, rows, cols, dtype, 1, random_weight(seed, dtype, rows, cols).into()).unwrap();
+        let made = weight(rows);
+        // Small weights share a buffer: something behind each keeps them apart.
+        let behind = (!together).then(|| weight(8));
+        drop(behind);
+        made
     })
 }
 
@@ -182,8 +188,10 @@ fn one_dispatch_gates_as_four_do() {
     for dtype in FORMATS {
         let cols = if dtype.block_len() == 1 { 264 } else { 512 };
         for rows in [1, 4] {
-            let want = gated(&device, false, dtype, 192, cols, rows);
             ran(&device);
+            let want = gated(&device, false, dtype, 192, cols, rows);
+            let apart = ran(&device);
+            assert!(apart.iter().any(|label| label.starts_with("swiglu")) && apart.len() >= 3, "{apart:?}");
             let got = gated(&device, true, dtype, 192, cols, rows);
             let together = ran(&device);
             assert!(difference(&got, &want) <= 2e-6, "{} {rows}: {:e}", dtype.name(), difference(&got, &want));
@@ -191,4 +199,67 @@ fn one_dispatch_gates_as_four_do() {
         }
     }
     assert!(difference(&gated(&device, true, DType::F32, 64, 64, 1), &gated(&device, true, DType::Q8_0, 64, 64, 1)) > 0.01, "blind");
+}
+
+/// What the experts add to y, by the op for few tokens or by sort and grouped products.
+fn experts(device: &Device, few: bool, together: bool, dtype: DType, [count, top_k, hidden, inner]: [usize; 4], rows: usize) -> Vec<f32> {
+    let sizes = [(count * inner, hidden), (count * inner, hidden), (count * hidden, inner)];
+    if together {
+        device.weights_together(&[(sizes[0].0, hidden, dtype), (sizes[1].0, hidden, dtype)]).unwrap();
+    }
+    let weight = |(seed, unit): (u64, usize), (n, k): (usize, usize)| {
+        Weight::new(device, n, k, dtype, unit, random_weight(seed, dtype, n, k).into()).unwrap()
+    };
+    let gate = weight((5, inner), sizes[0]);
+    // Small weights share a buffer: something between the two keeps them apart.
+    let between = (!together).then(|| weight((5, inner), sizes[0]));
+    let [up, down] = [weight((6, inner), sizes[1]), weight((7, hidden), sizes[2])];
+    drop(between);
+    let x = device.f32_tensor(&[rows, hidden], &random(1, rows * hidden)).unwrap();
+    let logits = device.f32_tensor(&[rows, count], &random(2, rows * count)).unwrap();
+    let mut routes = Routes::new(device, rows, count, top_k).unwrap();
+    moe::route(device, &logits, true, &mut routes, rows).unwrap();
+    let space = |width: usize| device.zeros(&[rows * top_k, width], DType::F32).unwrap();
+    let (mut h, mut other) = (space(inner), space(inner));
+    let mut y = device.f32_tensor(&[rows, hidden], &random(3, rows * hidden)).unwrap();
+    if few {
+        let done = moe::few::experts(device, &x, [&gate, &up, &down], &routes, [&mut h, &mut other], &mut y, rows).unwrap();
+        assert!(done);
+        return read(device, &y);
+    }
+    let mut wide = space(hidden);
+    moe::sort(device, &mut routes, rows).unwrap();
+    moe::grouped_matmul(device, &x, Rows::Tokens, &gate, &routes, &mut h, rows).unwrap();
+    moe::grouped_matmul(device, &x, Rows::Tokens, &up, &routes, &mut other, rows).unwrap();
+    swiglu::forward(device, &mut h, &other, rows * top_k).unwrap();
+    moe::grouped_matmul(device, &h, Rows::Sorted, &down, &routes, &mut wide, rows).unwrap();
+    moe::combine(device, &wide, &routes, &mut y, rows).unwrap();
+    read(device, &y)
+}
+
+#[test]
+fn experts_of_few_tokens_are_not_sorted() {
+    let Some(device) = fast() else { return };
+    for dtype in FORMATS {
+        let shape = if dtype.block_len() == 1 { [8, 3, 40, 26] } else { [4, 2, 256, 256] };
+        for rows in [1, 5] {
+            let want = experts(&device, false, false, dtype, shape, rows);
+            for together in [false, true] {
+                ran(&device);
+                let got = experts(&device, true, together, dtype, shape, rows);
+                let told = ran(&device);
+                assert!(difference(&got, &want) <= 5e-6, "{} {rows} {together}: {:e}", dtype.name(), difference(&got, &want));
+                assert!(told.iter().all(|label| !label.starts_with("moe_sort") && !label.starts_with("moe_matmul")), "{told:?}");
+                assert_eq!(told.iter().any(|label| label.starts_with("swiglu")), !together, "{}: {told:?}", dtype.name());
+            }
+        }
+    }
+    // Experts in several shards, each a dispatch.
+    let small = GpuOptions { precision: Precision::Fast, max_binding_bytes: Some(3 * 26 * 40 * 4), profile: true, ..Default::default() };
+    let sharded = support::device(&small).unwrap();
+    let got = experts(&sharded, true, true, DType::F32, [8, 3, 40, 26], 2);
+    let want = experts(&device, false, false, DType::F32, [8, 3, 40, 26], 2);
+    assert!(difference(&got, &want) <= 5e-6, "{:e}", difference(&got, &want));
+    // Other experts are seen.
+    assert!(difference(&experts(&device, true, true, DType::F32, [8, 2, 40, 26], 2), &want) > 0.001, "blind");
 }

@@ -204,6 +204,11 @@ impl Model {
                     device.copy_to(&space.routes.ids, &mut recorded.ids, at, rows * space.routes.top_k)?;
                     recorded.layers += 1;
                 }
+                let lies_between = [&mut space.gate, &mut space.up];
+                if self.lora.is_none() && moe::few::experts(device, normed, [gate, up, down], &space.routes, lies_between, residual, rows)?
+                {
+                    return Ok(());
+                }
                 moe::sort(device, &mut space.routes, rows)?;
                 moe::will_read(&space.routes, &[gate, up, down])?;
                 moe::grouped_matmul(device, normed, Rows::Tokens, gate, &space.routes, &mut space.gate, rows)?;

@@ -134,8 +134,14 @@ impl<S: TensorSource, F: FnMut(u64, u64)> Loader<'_, S, F> {
         let mlp = match &config.moe {
             Some(moe) if !moe.dense_layers.contains(&layer) => {
                 let (experts, inner) = (moe.experts, moe.intermediate);
+                let router = self.matrix(Role::Router, layer, experts, hidden)?;
+                // The next two belong together, and mostly are of one format; the CPU leaves them in their file.
+                if let (Device::Gpu(_), Some(gate)) = (self.device, self.optional(Role::ExpertGate, layer)?) {
+                    let both = (experts * inner, hidden, gate.dtype);
+                    self.device.weights_together(&[both, both])?;
+                }
                 Mlp::Moe {
-                    router: self.matrix(Role::Router, layer, experts, hidden)?,
+                    router,
                     gate: self.experts(Role::ExpertGate, layer, experts, inner, hidden)?,
                     up: self.experts(Role::ExpertUp, layer, experts, inner, hidden)?,
                     down: self.experts(Role::ExpertDown, layer, experts, hidden, inner)?,

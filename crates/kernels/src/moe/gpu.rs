@@ -13,8 +13,19 @@ const MAX_EXPERTS: usize = 2048;
 /// Columns of a matmul tile.
 const TILE_COLUMNS: usize = 32;
 
-pub const SHADERS: &[&ShaderSpec] =
-    &[&ROUTE, &WEIGH, &SORT, &MATMUL, &COMBINE, &backward::ROUTE, &backward::X, &backward::W, &backward::COMBINE, &backward::GATHER_SUM];
+pub const SHADERS: &[&ShaderSpec] = &[
+    &super::few::MATVEC,
+    &ROUTE,
+    &WEIGH,
+    &SORT,
+    &MATMUL,
+    &COMBINE,
+    &backward::ROUTE,
+    &backward::X,
+    &backward::W,
+    &backward::COMBINE,
+    &backward::GATHER_SUM,
+];
 
 static ROUTE: ShaderSpec = ShaderSpec {
     name: "moe_route",
