@@ -141,6 +141,19 @@ fn transformers_numbers_on_the_cpu() {
     }
 }
 
+/// Fast mode decodes by other kernels, which take several ops at once.
+#[test]
+fn fast_mode_decodes_transformers_tokens_on_the_gpu() {
+    for case in ["qwen3", "qwen2", "llama", "qwen3_moe", "qwen3_moe_bf16", "gguf_llama", "gguf_qwen3moe"] {
+        if gpu().is_none() {
+            return;
+        }
+        let options = GpuOptions { precision: Precision::Fast, ..GpuOptions::default() };
+        let model = load(case, pollster::block_on(Device::gpu(&options)).unwrap());
+        greedy(case, &model);
+    }
+}
+
 #[test]
 fn transformers_numbers_on_the_gpu() {
     for case in CASES {
