@@ -64,8 +64,8 @@ pub fn run(args: &AskArgs) -> Result<()> {
 fn answer(args: &AskArgs, kept: &Kept, evidence: &Evidence) -> Result<bool> {
     let (opened, settings) = open(args, kept)?;
     let (mut sink, past) = kept::later(&args.run, kept, log_name(args, "ask"))?;
-    let notes = evidence.text();
-    let ask = Ask { notes: &notes, ..Ask::new(&args.question, &past, &mut sink) };
+    let (notes, edits) = (evidence.text(), kept.edits());
+    let ask = Ask { notes: &notes, edits: &edits, ..Ask::new(&args.question, &past, &mut sink) };
     let outcome = read::run_all(&opened.mind(), &kept.documents, vec![ask], &settings, false);
     opened.say_spent();
     let (readings, _) = outcome.with_context(|| format!("the question stays open; its log is {}", sink.path().display()))?;
@@ -133,8 +133,8 @@ fn reread(args: &AskArgs, kept: &Kept, evidence: &Evidence) -> Result<()> {
     let sections = chosen(args, kept)?;
     let (opened, settings) = open(args, kept)?;
     let (mut sink, past) = kept::later(&args.run, kept, log_name(args, "reread"))?;
-    let notes = evidence.text();
-    let ask = Ask { sections: &sections, notes: &notes, ..Ask::new(&args.question, &past, &mut sink) };
+    let (notes, edits) = (evidence.text(), kept.edits());
+    let ask = Ask { sections: &sections, notes: &notes, edits: &edits, ..Ask::new(&args.question, &past, &mut sink) };
     let outcome = read::run_all(&opened.mind(), &kept.documents, vec![ask], &settings, args.json);
     opened.say_spent();
     let (readings, mut watcher) =

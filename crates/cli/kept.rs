@@ -46,7 +46,7 @@ pub fn open(run: &Path) -> Result<Kept> {
             anyhow!("{} holds other documents than {} was made from", path.display(), run.join(log).display())
         }
         KeptError::NoRead { log } => anyhow!("{} holds no read", run.join(log).display()),
-        KeptError::Outside { .. } => anyhow!("{}: {error}", run.display()),
+        KeptError::Outside { .. } | KeptError::NoNotes { .. } => anyhow!("{}: {error}", run.display()),
     })
 }
 

@@ -74,7 +74,9 @@ impl EventSink for FileLog {
         match &mut event {
             ReadEvent::Chunk { seconds, .. } | ReadEvent::Answer { seconds, .. } => *seconds = seconds.or(lap()),
             // The time before the first turn is the model's loading, not a turn's.
-            ReadEvent::Started { .. } | ReadEvent::Selected { .. } => drop(lap()),
+            ReadEvent::Started { .. } | ReadEvent::Selected { .. } | ReadEvent::Given { .. } => drop(lap()),
+            // A person takes the time that it takes.
+            ReadEvent::Edited { .. } | ReadEvent::Undone => drop(lap()),
         }
         let mut line = serde_json::to_vec(&event).map_err(|error| error.to_string())?;
         line.push(b'\n');

@@ -32,6 +32,8 @@ export interface Note {
   section: number;
   memory: string;
   citations: Citation[];
+  /** Told when a person changed these notes, or took a change back: whether they are a person's now. */
+  edited?: boolean;
 }
 
 /** A section that begins. */

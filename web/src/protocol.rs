@@ -61,6 +61,23 @@ pub enum Request {
         /// Read the sections again that the notes leave open.
         reread: bool,
     },
+    /// A person changes the notes after the last section that was read. Needs no model.
+    Edit {
+        /// Which question, 0-based.
+        question: usize,
+        /// The notes.
+        memory: String,
+    },
+    /// Take the last change of a question's notes back.
+    Undo {
+        /// Which question, 0-based.
+        question: usize,
+    },
+    /// Answer a question again, from the notes as they are now.
+    Again {
+        /// Which question, 0-based.
+        question: usize,
+    },
     /// Continue a prompt, without a document.
     Generate {
         /// One user message.

@@ -146,6 +146,12 @@ impl Worker {
                 let mind = session.mind()?;
                 reads::ask(&session.shelf, &mind, &question, reread, say).await?;
             }
+            Request::Edit { question, memory } => reads::edit(&session.shelf, question, Some(&memory), say).await?,
+            Request::Undo { question } => reads::edit(&session.shelf, question, None, say).await?,
+            Request::Again { question } => {
+                let mind = session.mind()?;
+                reads::again(&session.shelf, &mind, question, say).await?;
+            }
             Request::Generate { prompt, max_tokens } => {
                 let mind = session.mind()?;
                 let request = ChatRequest::new(vec![Message::user(prompt)], Sampling::GREEDY, max_tokens);

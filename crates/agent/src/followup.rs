@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use data::{Document, ReadEvent, Span};
 
 use crate::cite::{SentenceLines, split_sentences};
+use crate::edits::{self, Edits};
 use crate::outline::statements;
 use crate::question::{named, stems_of};
 use crate::{Passages, Sources};
@@ -44,18 +45,27 @@ impl Evidence {
 }
 
 impl Notes {
-    /// The notes of kept reads: the last memory and the answer of each; every section's notes of an outline.
+    /// The notes of kept reads: the last memory and the answer of each, as a person left them; every section's notes of an outline.
     pub fn gather<'a>(logs: impl IntoIterator<Item = &'a [ReadEvent]>) -> Self {
         let mut out = Self::default();
         let mut seen = HashSet::new();
+        let logs: Vec<&[ReadEvent]> = logs.into_iter().collect();
+        let standing = edits::standing(logs.iter().copied());
         for log in logs {
             let outline = matches!(log.first(), Some(ReadEvent::Started { style, .. }) if style == "outline");
-            let mut chunks = log.iter().filter_map(|event| if let ReadEvent::Chunk { memory, .. } = event { Some(memory) } else { None });
-            let answers = log.iter().filter_map(|event| if let ReadEvent::Answer { text, .. } = event { Some(text) } else { None });
+            let changed = Edits::of(log);
+            let mut chunks = log.iter().filter_map(|event| match event {
+                ReadEvent::Chunk { index, memory, .. } => Some(changed.after(*index).unwrap_or(memory)),
+                _ => None,
+            });
+            // An answer from notes that are others now says what a person may have put right.
+            let answer = edits::answered(log, &standing).filter(|answered| !answered.stale);
+            let answer =
+                answer.and_then(|answered| if let ReadEvent::Answer { text, .. } = &log[answered.line] { Some(&**text) } else { None });
             if outline {
-                chunks.flat_map(|notes| statements(notes)).for_each(|statement| out.add(&statement, &mut seen));
+                chunks.flat_map(statements).for_each(|statement| out.add(&statement, &mut seen));
             } else {
-                chunks.next_back().into_iter().chain(answers).for_each(|text| out.add(text, &mut seen));
+                chunks.next_back().into_iter().chain(answer).for_each(|text| out.add(text, &mut seen));
             }
         }
         out

@@ -5,6 +5,7 @@
 
 mod changes;
 mod cite;
+pub mod edits;
 mod followup;
 mod outline;
 mod prompts;

@@ -123,6 +123,17 @@ pub enum ReadError {
     /// The log belongs to another read.
     #[error("the log is of another read: {0} differs; choose another log or the same inputs as then")]
     OtherRead(&'static str),
+    /// Only the last turn is wished, and there are no last notes.
+    #[error("the read has not come to its last section: go on with it first")]
+    Unfinished,
+    /// A person's notes that leave no room.
+    #[error("the edited notes take {tokens} tokens, and this read has room for {most}: shorten them")]
+    NotesTooLong {
+        /// Their length.
+        tokens: usize,
+        /// The memory's.
+        most: usize,
+    },
     /// The log could not be written.
     #[error("the log could not be written: {0}; everything before this turn is kept")]
     Log(String),
@@ -168,12 +179,17 @@ pub struct Ask<'a> {
     pub sections: &'a [Span],
     /// The memory to begin with; empty for none. Notes without `sections` are answered from alone: nothing is read.
     pub notes: &'a str,
+    /// What a person changed in these notes, as [`crate::edits::standing`] gives it. Where `past` was given other notes, the question is
+    /// put anew.
+    pub edits: &'a str,
+    /// Only the last turn, from the notes as they are after the last section: `past` has to be a read to its end, but may be another model's.
+    pub again: bool,
 }
 
 impl<'a> Ask<'a> {
     /// A question to all of the documents.
     pub fn new(question: &'a str, past: &'a [ReadEvent], sink: &'a mut dyn EventSink) -> Self {
-        Self { question, past, sink, sections: &[], notes: "" }
+        Self { question, past, sink, sections: &[], notes: "", edits: "", again: false }
     }
 }
 
@@ -224,8 +240,16 @@ pub async fn read_all(
     let mut threads = Vec::new();
     for (number, ask) in asks.iter_mut().enumerate() {
         // Borrowed anew, for as long as the threads live.
-        let ask = Ask { question: ask.question, past: ask.past, sink: &mut *ask.sink, sections: ask.sections, notes: ask.notes };
+        let Ask { question, past, sections, notes, edits, again, .. } = *ask;
+        let ask = Ask { question, past, sink: &mut *ask.sink, sections, notes, edits, again };
         threads.push(Thread::new(number, ask, model, tokenizer, settings, &fingerprints, &see)?);
+    }
+    if threads.iter().any(Thread::answers_again) {
+        let mut readings = Vec::new();
+        for thread in &mut threads {
+            readings.push(thread.answer_again(&shown).await?);
+        }
+        return Ok(readings);
     }
     if threads.iter().any(Thread::asks_notes) {
         let mut readings = Vec::new();
@@ -389,9 +413,28 @@ fn shown(document: &Document) -> Document {
 fn fingerprint(document: &Document, documents: usize) -> String {
     let empty = section(document, 0, 0, documents);
     let (before, after) = empty.split_at(empty.len().saturating_sub(1));
-    let mut hash: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
-    for byte in before.bytes().chain(document.text.bytes()).chain(after.bytes()) {
-        hash = (hash ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
+    let mut hash = Fnv::default();
+    hash.add(before.bytes().chain(document.text.bytes()).chain(after.bytes()));
+    hash.hex()
+}
+
+/// 128 bits of FNV-1a.
+pub(crate) struct Fnv(u128);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Self(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d)
     }
-    format!("{hash:032x}")
+}
+
+impl Fnv {
+    pub(crate) fn add(&mut self, bytes: impl Iterator<Item = u8>) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
+        }
+    }
+
+    pub(crate) fn hex(&self) -> String {
+        format!("{:032x}", self.0)
+    }
 }

@@ -49,7 +49,7 @@ fn chunk(index: usize, (start, end): (usize, usize), memory: &str) -> ReadEvent 
 }
 
 fn answer(text: &str) -> ReadEvent {
-    ReadEvent::Answer { text: text.into(), reply: "\u{2028}\r\n".into(), usage: Usage::default(), seconds: None }
+    ReadEvent::Answer { text: text.into(), reply: "\u{2028}\r\n".into(), usage: Usage::default(), seconds: None, model: None }
 }
 
 fn log(name: &str, events: Vec<ReadEvent>) -> Log {

@@ -113,6 +113,24 @@ pub enum ReadEvent {
         /// Wall-clock seconds of the turn, where the log's keeper took the time.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         seconds: Option<f32>,
+        /// The model's name, where it is another than the first line's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        model: Option<String>,
+    },
+    /// A person changed the notes after the last section that was read. What follows is made from the changed notes; an answer before it was
+    /// given from the notes as they were.
+    Edited {
+        /// The section's number, 0-based.
+        index: usize,
+        /// The notes now.
+        memory: String,
+    },
+    /// The last [`ReadEvent::Edited`] that stands after the same section is taken back.
+    Undone,
+    /// Of a question asked later: from here on it is answered from notes that a person changed. What the log has before counts no more.
+    Given {
+        /// Fingerprint of the changes that stood then; empty where none did.
+        edits: String,
     },
 }
 
@@ -131,5 +149,24 @@ mod tests {
         let event: ReadEvent = serde_json::from_str(line).unwrap();
         assert!(matches!(&event, ReadEvent::Chunk { index: 3, outcome: MemoryOutcome::Truncated { tokens: 900 }, .. }));
         assert_eq!(serde_json::to_string(&event).unwrap(), line);
+        let line = r#"{"event":"answer","text":"t","reply":"r","usage":{"prompt_tokens":1,"completion_tokens":2}}"#;
+        let event: ReadEvent = serde_json::from_str(line).unwrap();
+        assert!(matches!(&event, ReadEvent::Answer { model: None, seconds: None, .. }));
+        assert_eq!(serde_json::to_string(&event).unwrap(), line);
+    }
+
+    #[test]
+    fn a_persons_lines_are_read_as_they_were_written() {
+        let lines = [r#"{"event":"edited","index":2,"memory":"m"}"#, r#"{"event":"undone"}"#, r#"{"event":"given","edits":"00ff"}"#];
+        for line in lines {
+            let event: ReadEvent = serde_json::from_str(line).unwrap();
+            assert_eq!(serde_json::to_string(&event).unwrap(), line);
+        }
+        // Planted: lines that lack what they need, and a kind of a time to come.
+        for line in
+            [r#"{"event":"edited","memory":"m"}"#, r#"{"event":"edited","index":2}"#, r#"{"event":"given"}"#, r#"{"event":"redone"}"#]
+        {
+            assert!(serde_json::from_str::<ReadEvent>(line).is_err(), "{line}");
+        }
     }
 }

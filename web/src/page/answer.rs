@@ -10,7 +10,10 @@ use super::state::{Question, Reader};
 #[component]
 pub fn QuestionList(reader: Reader) -> impl IntoView {
     let several = move || reader.questions.with(|questions| questions.len() > 1);
-    let rows = Memo::new(move |_| reader.questions.with(|questions| questions.iter().map(row).collect::<Vec<_>>()));
+    let rows = Memo::new(move |_| {
+        let edits = reader.edits();
+        reader.questions.with(|questions| questions.iter().map(|question| row(question, &edits)).collect::<Vec<_>>())
+    });
     view! {
         <div class="questions" role="group" aria-label="Questions" data-test="questions" hidden=move || !several()>
             <ol>{move || rows.get().into_iter().enumerate().map(|(number, (name, state))| view! {
@@ -26,7 +29,7 @@ pub fn QuestionList(reader: Reader) -> impl IntoView {
 }
 
 /// A question and how far it is.
-fn row(question: &Question) -> (String, String) {
+fn row(question: &Question, edits: &str) -> (String, String) {
     let how = match question {
         question if question.is_from_notes() => ", from the notes",
         question if question.style.ends_with("reread") => ", sections read again",
@@ -34,7 +37,9 @@ fn row(question: &Question) -> (String, String) {
     };
     let state = match &question.answer {
         Some(_) if question.is_outline() => "done".to_string(),
-        Some(_) => format!("answered{how}"),
+        Some(_) => {
+            format!("answered{how}{}", if question.stale(edits).is_some() { ", but not from the notes as they are now" } else { "" })
+        }
         None if question.planned == 0 => "not answered yet".into(),
         None => format!("{} of {} sections", question.turns.len(), question.planned),
     };
@@ -56,13 +61,39 @@ pub fn AnswerView(reader: Reader) -> impl IntoView {
             <section class="answer" part="answer">
                 <p class="asked soft" dir="auto">{name}</p>
                 <h2>{move || if outline() { "Outline" } else { "Answer" }}</h2>
+                <Stale reader=reader />
                 <div class="said text" data-test="answer" dir="auto">{text}</div>
                 {carried}
+                {answer.model.map(|model| view! { <p class="soft">{format!("Answered by {model}.")}</p> })}
                 <p class="warning" data-test="unsourced" hidden=!sources.is_empty()>"No passage of the document was found that carries this answer."</p>
                 <Sources reader=reader sources=sources />
             </section>
         }
     })
+    }
+}
+
+/// Says of an answer that the notes were changed since, and gives it again.
+#[component]
+fn Stale(reader: Reader) -> impl IntoView {
+    let why = Memo::new(move |_| reader.stale());
+    let off = move || !reader.is_ready() || reader.is_busy() || reader.editing.get();
+    let hint = move || match () {
+        () if reader.editing.get() => "Save or cancel your edit first.",
+        () if !reader.is_ready() => "A model is needed for that.",
+        () => "One call; nothing is read again.",
+    };
+    view! {
+        <div class="warning stale" data-test="stale" hidden=move || why.get().is_none()>
+            <p>{why}</p>
+            <div class="row">
+                <button type="button" part="button" data-test="again" prop:disabled=off on:click=move |_| reader.again(reader.current.get_untracked())>
+                    "Answer again from the edited notes"
+                </button>
+                <small class="soft">{hint}</small>
+                <button type="button" class="link" data-test="again-choose" hidden=move || reader.is_ready() on:click=move |_| reader.choosing.set(true)>"Choose one"</button>
+            </div>
+        </div>
     }
 }
 

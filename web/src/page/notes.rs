@@ -1,8 +1,11 @@
-//! The notes after any section, and what changed in them.
+//! The notes after any section, and what changed in them. The last ones can be edited (`notes/edit.rs`).
+
+mod edit;
 
 use agent::{ChangeKind, Piece};
 use leptos::prelude::*;
 
+use self::edit::EditView;
 use super::answer::{carried, cited};
 use super::figures;
 use super::state::{Question, Reader, Turn};
@@ -30,11 +33,14 @@ pub fn NotesView(reader: Reader) -> impl IntoView {
     let notes = move || {
         with_turn(reader, number.get(), |before, turn| match changes.get() {
             true => changed(before, turn.memory()).into_any(),
-            false => cited(reader, turn.memory(), &turn.citations).into_any(),
+            false => cited(reader, turn.memory(), turn.citations()).into_any(),
         })
     };
     let summary = move || if outline.get() { None } else { with_turn(reader, number.get(), |before, turn| summary(before, turn.memory())) };
     let blank = move || with_turn(reader, number.get(), |_, turn| turn.memory().trim().is_empty()).unwrap_or(true) && !changes.get();
+    let edited = move || with_turn(reader, number.get(), |_, turn| turn.is_edited()).unwrap_or(false);
+    let last = Memo::new(move |_| 0 < count.get() && number.get() + 1 == count.get());
+    let writes = move || last.get() && reader.editing.get();
     let plan = move || with_turn(reader, number.get(), |_, turn| turn.plan().to_string()).filter(|plan| !plan.is_empty());
     let span = move || with_turn(reader, number.get(), |_, turn| turn.span()).flatten();
     view! {
@@ -61,8 +67,10 @@ pub fn NotesView(reader: Reader) -> impl IntoView {
                     }
                 }>{move || format!("Show the section{}", span().map_or(String::new(), |span| format!(" ({})", reader.place(&span))))}</button>
             </div>
-            <div class="paper text" class:blank=blank dir="auto" data-test="notes">{notes}</div>
-            {move || (!changes.get()).then(|| with_turn(reader, number.get(), |_, turn| carried(&turn.citations)))}
+            <p class="soft" hidden=move || !edited()><span class="tag edited" data-test="edited">"edited"</span>" These notes are yours."</p>
+            <div class="paper text" class:blank=blank hidden=writes dir="auto" data-test="notes">{notes}</div>
+            <EditView reader=reader last=last />
+            {move || (!changes.get()).then(|| with_turn(reader, number.get(), |_, turn| carried(turn.citations())))}
             <p class="soft plan" data-test="plan" hidden=move || plan().is_none()><b>"Plan: "</b><span dir="auto">{plan}</span></p>
         </section>
     }

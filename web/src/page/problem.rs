@@ -71,7 +71,10 @@ fn Actions(reader: Reader, kind: ProblemKind) -> impl IntoView {
         move || reader.choice.get().is_some_and(|choice| !matches!(choice, ModelChoice::Files { .. } | ModelChoice::Server { .. }));
     let processor = move || kind == ProblemKind::Device && loaded() && reader.device.get() != DeviceChoice::Cpu;
     let load = move || !ended() && kind == ProblemKind::Lost && loaded();
-    let choose = matches!(kind, ProblemKind::Device | ProblemKind::Lost | ProblemKind::Model | ProblemKind::Foreign | ProblemKind::Other);
+    let choose = matches!(
+        kind,
+        ProblemKind::Network | ProblemKind::Device | ProblemKind::Lost | ProblemKind::Model | ProblemKind::Foreign | ProblemKind::Other
+    );
     view! {
         <button type="button" class="main" part="button" data-test="on-processor" hidden=move || !processor() on:click=move |_| reader.load_on_processor()>"Use the processor"</button>
         <button type="button" class="main" part="button" data-test="load-again" hidden=move || !load() on:click=move |_| {

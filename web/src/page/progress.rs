@@ -99,7 +99,9 @@ fn GoOn(reader: Reader) -> impl IntoView {
     view! {
         <section class="go-on" hidden=hidden>
             <p>{said}</p>
-            <button type="button" class="main" part="button" data-test="go-on" hidden=move || ready().is_none() on:click=move |_| reader.go_on()>"Go on reading"</button>
+            <button type="button" class="main" part="button" data-test="go-on" hidden=move || ready().is_none() prop:disabled=move || reader.editing.get()
+                on:click=move |_| reader.go_on()>"Go on reading"</button>
+            <p class="soft" hidden=move || !reader.editing.get()>"Save or cancel your edit first: the read goes on from the notes."</p>
             <button type="button" class="main" part="button" data-test="go-on-choose" hidden=move || ready().is_some() on:click=move |_| reader.choosing.set(true)>
                 "Choose who goes on"
             </button>

@@ -70,6 +70,8 @@ pub struct Reader {
     pub stopped: RwSignal<bool>,
     /// The worker ended: what is open is known to the page alone.
     pub ended: RwSignal<bool>,
+    /// Notes are open to be changed, and not saved yet.
+    pub editing: RwSignal<bool>,
     /// Other hosts that were asked for something.
     pub contacts: RwSignal<Vec<Contact>>,
     /// For screen readers: seldom, and in full sentences.
@@ -116,6 +118,7 @@ impl Reader {
             can_return: RwSignal::new(false),
             stopped: RwSignal::new(false),
             ended: RwSignal::new(false),
+            editing: RwSignal::new(false),
             contacts: RwSignal::default(),
             said: RwSignal::default(),
         };
@@ -171,6 +174,18 @@ impl Reader {
     pub fn shown_question<T>(&self, look: impl FnOnce(&Question) -> T) -> Option<T> {
         let current = self.current.get();
         self.questions.with(|questions| questions.get(current).map(look))
+    }
+
+    /// What a person changed in the notes of this read, as one word; empty where nothing was changed.
+    pub fn edits(&self) -> String {
+        self.questions
+            .with(|all| agent::edits::fingerprint(all.iter().filter(|question| !question.is_later()).map(|question| &question.edits)))
+    }
+
+    /// Why the answer that is shown no longer goes with the notes.
+    pub fn stale(&self) -> Option<&'static str> {
+        let edits = self.edits();
+        self.shown_question(|question| question.stale(&edits)).flatten()
     }
 
     /// Sections read and to be read, over all questions of this read.

@@ -20,6 +20,9 @@ extern "C" {
 /// Tokens of one call: what nearly every server takes.
 const WINDOW: usize = 16_384;
 
+/// What a failed call says of a server that did not answer at all.
+pub const UNREACHED: &str = "cannot be reached";
+
 /// The server.
 pub struct Endpoint {
     url: String,
@@ -80,7 +83,8 @@ impl Endpoint {
         drop(took);
         let answer = answer.map_err(|problem| {
             let why = super::store::told(&problem).message;
-            ChatError::Failed(format!("{} cannot be reached: {why} It must be running and allow this page's origin (CORS).", self.host))
+            let help = "Start it, check its address, and let it allow this page's origin (CORS).";
+            ChatError::Failed(format!("{} {UNREACHED}: {why} {help}", self.host))
         })?;
         let field = |name: &str| Reflect::get(&answer, &name.into()).unwrap_or(JsValue::UNDEFINED);
         let (status, text) = (field("status").as_f64().unwrap_or(0.0), field("text").as_string().unwrap_or_default());

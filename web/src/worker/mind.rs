@@ -10,7 +10,7 @@ use kernels::{Bytes, DType, Device, Precision};
 use model::{ChatEngine, Checkpoint, EngineSettings, Model};
 use tokenizer::Tokenizer;
 
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, UNREACHED};
 use super::weights::{Folder, Told};
 use crate::checks;
 use crate::protocol::{DeviceChoice, ModelChoice, ModelInfo, Problem, ProblemKind, Stage};
@@ -263,8 +263,13 @@ pub fn of_model(problem: data::ChatError) -> Problem {
     of_text(problem.to_string(), ProblemKind::Other)
 }
 
-/// A lost device or missing memory is known by what kernels say of it.
+/// A lost device or missing memory is known by what kernels say of it, a server that is not there by what the endpoint says.
 pub fn of_text(message: String, otherwise: ProblemKind) -> Problem {
     let lost = ["device was lost", "out of memory", "device lost"].iter().any(|sign| message.to_lowercase().contains(sign));
-    Problem { kind: if lost { ProblemKind::Lost } else { otherwise }, message }
+    let kind = match message.contains(UNREACHED) {
+        _ if lost => ProblemKind::Lost,
+        true => ProblemKind::Network,
+        false => otherwise,
+    };
+    Problem { kind, message }
 }

@@ -7,8 +7,12 @@
 //! reads/<key>/events.jsonl      the first question's log; events-2.jsonl … those of the others
 //! reads/<key>/asks-1.jsonl      later questions, in the order they were asked
 //! ```
+//!
+//! A read that was opened from a file is kept so as soon as something is added to it.
 
+mod again;
 mod ask;
+mod edit;
 mod keep;
 mod texts;
 
@@ -16,15 +20,18 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use agent::report::{self, Cited, Kept, Log, Report};
-use agent::{Ask, Progress};
+use agent::{Ask, Progress, ReadSettings};
 use data::{Document, ReadEvent, Span};
 
+use self::edit::keep_opened;
 use self::keep::{Listed, Sink, folder, key_of, log_name, parse};
 use super::mind::{Mind, of_text};
 use super::store::{self, File};
 use crate::protocol::{Event, Form, OpenedInfo, Problem, ProblemKind};
 
+pub use self::again::again;
 pub use self::ask::ask;
+pub use self::edit::edit;
 pub use self::keep::{delete, kept, open_kept};
 pub use self::texts::{generated, sample, tokens};
 
@@ -76,6 +83,26 @@ impl Shelf {
         }
     }
 
+    /// Whether the read that is open is the one for these questions, with this model in these sizes: it then goes on where it is.
+    fn goes_on(&self, asked: &[String], model: &str, set: &ReadSettings) -> bool {
+        let same = |log: &Log, question: &String| {
+            let Some(ReadEvent::Started {
+                model: who, question: what, window, chunk, memory, plan, thinking, answer, sampling, style, ..
+            }) = log.events.first()
+            else {
+                return false;
+            };
+            let outline = set.mode == agent::Mode::Outline;
+            (&**who, what) == (model, question)
+                && (*window, *chunk, *memory, *plan) == (set.window, set.chunk, set.memory, set.plan)
+                && (*thinking, *answer, *sampling) == (set.thinking, set.answer, set.sampling)
+                && (style == "outline") == outline
+                && (outline || (style.starts_with("short"), style.ends_with("quotes")) == (set.short, set.quotes))
+        };
+        let own: Vec<&Log> = self.logs.iter().filter(|log| !log.later).collect();
+        own.len() == asked.len() && own.iter().zip(asked).all(|(log, question)| same(log, question))
+    }
+
     /// As `longhand export` takes it.
     fn kept(&self) -> Kept {
         Kept { documents: self.documents.to_vec(), logs: self.logs.clone() }
@@ -119,26 +146,42 @@ impl<'a> Teller<'a> {
         Self { cited, question, say: say.clone() }
     }
 
+    /// Takes in what was read, and says nothing.
+    fn know(&mut self, event: &ReadEvent) {
+        match event {
+            ReadEvent::Chunk { doc, start, end, .. } => self.cited.add([Span { doc: doc.clone(), start: *start, end: *end }]),
+            ReadEvent::Selected { spans } => self.cited.add(spans.iter().cloned()),
+            _ => {}
+        }
+    }
+
     fn tell(&mut self, event: &ReadEvent) {
+        self.know(event);
         let citations = match event {
-            ReadEvent::Chunk { doc, start, end, memory, .. } => {
-                self.cited.add([Span { doc: doc.clone(), start: *start, end: *end }]);
-                self.cited.memory(memory).to_vec()
-            }
-            ReadEvent::Selected { spans } => {
-                self.cited.add(spans.iter().cloned());
-                Vec::new()
-            }
+            ReadEvent::Chunk { memory, .. } => self.cited.memory(memory).to_vec(),
             ReadEvent::Answer { text, .. } => {
                 if self.cited.read().is_empty() {
                     self.cited.add_all();
                 }
                 self.cited.cite(text)
             }
-            ReadEvent::Started { .. } => Vec::new(),
+            ReadEvent::Edited { memory, .. } => self.cited.memory(memory).to_vec(),
+            ReadEvent::Started { .. } | ReadEvent::Selected { .. } | ReadEvent::Undone | ReadEvent::Given { .. } => Vec::new(),
         };
         (self.say)(Event::Log { question: self.question, line: Box::new(event.clone()), citations });
     }
+}
+
+/// The demonstration model is given nothing but its own world.
+fn understands(mind: &Mind, generated: bool) -> Result<(), Problem> {
+    let message = "The demonstration model understands only its generated world. Choose a model that can read this document.";
+    let foreign = mind.info.tiny && !generated;
+    if foreign { Err(Problem { kind: ProblemKind::Foreign, message: message.into() }) } else { Ok(()) }
+}
+
+/// The logs of the read itself, and those of what was asked later.
+fn own_and_later(logs: &[Log]) -> (Vec<Log>, Vec<Log>) {
+    logs.iter().cloned().partition(|log| !log.later)
 }
 
 /// Reads what is on the shelf for `questions`. What was read of the same read before is not read again.
@@ -147,10 +190,7 @@ pub async fn read(shelf: &RefCell<Shelf>, mind: &Mind, questions: Vec<String>, c
     if documents.is_empty() {
         return Err(Problem { kind: ProblemKind::Document, message: "Open a document first.".into() });
     }
-    if mind.info.tiny && !generated {
-        let message = "The demonstration model understands only its generated world. Choose a model that can read this document.";
-        return Err(Problem { kind: ProblemKind::Foreign, message: message.into() });
-    }
+    understands(mind, generated)?;
     let mut settings = mind.settings(chunk);
     let outline = questions.iter().all(|question| question.trim().is_empty());
     if outline {
@@ -158,7 +198,14 @@ pub async fn read(shelf: &RefCell<Shelf>, mind: &Mind, questions: Vec<String>, c
         settings.short = false;
     }
     let asked: Vec<String> = if outline { vec![String::new()] } else { questions };
-    let key = key_of(&documents, &asked, &mind.info.name, &settings);
+    let same = shelf.borrow().goes_on(&asked, &mind.info.name, &settings);
+    let (known, later) = if same { own_and_later(&shelf.borrow().logs) } else { Default::default() };
+    if same {
+        // Where nothing can be kept, that is noticed below.
+        let _ = keep_opened(shelf).await;
+    }
+    let kept = shelf.borrow().key.clone().filter(|_| same);
+    let key = kept.unwrap_or_else(|| key_of(&documents, &asked, &mind.info.name, &settings));
     let mut sinks = Vec::new();
     let mut pasts = Vec::new();
     let mut unkept = None;
@@ -171,7 +218,10 @@ pub async fn read(shelf: &RefCell<Shelf>, mind: &Mind, questions: Vec<String>, c
                 None
             }
         };
-        let past = file.as_ref().map(File::read_all).transpose()?.map(|bytes| parse(&bytes)).unwrap_or_default();
+        let past = match &file {
+            Some(file) => parse(&file.read_all()?),
+            None => known.get(number).map(|log| log.events.clone()).unwrap_or_default(),
+        };
         if let Some(file) = &file {
             // A line torn by a closed tab goes.
             let lines: Vec<u8> =
@@ -198,8 +248,9 @@ pub async fn read(shelf: &RefCell<Shelf>, mind: &Mind, questions: Vec<String>, c
         let mut shelf = shelf.borrow_mut();
         shelf.key = unkept.is_none().then(|| key.clone());
         shelf.logs = (0..asked.len()).map(|number| Log { name: log_name(number), later: false, events: pasts[number].clone() }).collect();
+        shelf.logs.extend(later.iter().cloned());
     }
-    say(Event::Questions { questions: asked.clone() });
+    say(Event::Questions { questions: asked.iter().cloned().chain(later.iter().map(question_of)).collect() });
     let index = Cited::new(&documents);
     let tellers = RefCell::new(Vec::new());
     for (number, past) in pasts.iter().enumerate() {
@@ -207,6 +258,10 @@ pub async fn read(shelf: &RefCell<Shelf>, mind: &Mind, questions: Vec<String>, c
         teller.cited = teller.cited.with_outline(outline).with_quotes(settings.quotes && !settings.short).with_short(settings.short);
         past.iter().for_each(|event| teller.tell(event));
         tellers.borrow_mut().push(teller);
+    }
+    for (number, log) in later.iter().enumerate() {
+        let mut teller = Teller::new(&index, asked.len() + number, &log.events, say);
+        log.events.iter().for_each(|event| teller.tell(event));
     }
     let name = documents.first().map(|document| document.source.clone()).unwrap_or_default();
     let chunks = std::cell::Cell::new(0);

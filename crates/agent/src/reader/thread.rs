@@ -28,6 +28,8 @@ pub struct Thread<'a> {
     fingerprints: &'a [String],
     /// Whether the question is put to notes alone.
     from_notes: bool,
+    edits: &'a str,
+    again: bool,
     /// What an earlier run did.
     pub past: Past,
     memory: String,
@@ -52,7 +54,7 @@ impl<'a> Thread<'a> {
         fingerprints: &'a [String],
         see: &'a See<'a>,
     ) -> Result<Self, ReadError> {
-        let Ask { question, past: log, sink, sections, notes } = ask;
+        let Ask { question, past: log, sink, sections, notes, edits, again } = ask;
         let (core, instruction) = prompts::split_question(question);
         if core.is_empty() && settings.mode != Mode::Outline {
             return Err(ReadError::NoQuestion);
@@ -70,16 +72,18 @@ impl<'a> Thread<'a> {
             sections,
             fingerprints,
             from_notes: sections.is_empty() && !notes.trim().is_empty(),
+            edits,
+            again,
             past: Past::default(),
             memory: cut_to(notes, settings.memory, tokenizer)?,
             guide: String::new(),
             done: 0,
             notes: Vec::new(),
         };
+        thread.past = Past::new(log)?;
         if let Some(first) = log.first() {
             thread.check_same(first)?;
         }
-        thread.past = Past::new(log)?;
         Ok(thread)
     }
 
@@ -96,16 +100,45 @@ impl<'a> Thread<'a> {
     /// One call over the notes.
     pub async fn ask_notes(&mut self, documents: &[Document]) -> Result<Reading, ReadError> {
         let prompt = prompts::ask(&self.core, &self.memory, &self.instruction);
-        let needed = self.call_tokens(prompt.clone())?;
-        if needed > self.settings.window {
-            return Err(ReadError::WindowTooSmall { window: self.settings.window, needed });
-        }
+        self.has_room(prompt.clone())?;
         if self.past.chunks.is_none() {
             self.start(documents, 0)?;
         }
+        self.give()?;
         let answer = self.answer(prompt).await?;
         let (coverage, skipped) = coverage(documents, []);
         Ok(Reading { answer, memory: self.memory.clone(), plan: String::new(), coverage, skipped })
+    }
+
+    /// Whether only the last turn is wished.
+    pub fn answers_again(&self) -> bool {
+        self.again
+    }
+
+    /// The last turn of a read that came to its end, from its notes as they are.
+    pub async fn answer_again(&mut self, documents: &[Document]) -> Result<Reading, ReadError> {
+        let whole = self.past.chunks == Some(self.past.read.len()) && self.settings.mode != Mode::Outline;
+        let (_, _, memory, plan) = self.past.read.last().filter(|_| whole).cloned().ok_or(ReadError::Unfinished)?;
+        let prompt = self.last_prompt(&memory);
+        self.has_room(prompt.clone())?;
+        let answer = self.answer(prompt).await?;
+        let (coverage, skipped) = coverage(documents, []);
+        Ok(Reading { answer, memory, plan, coverage, skipped })
+    }
+
+    fn has_room(&self, prompt: String) -> Result<(), ReadError> {
+        let (needed, window) = (self.call_tokens(prompt)?, self.settings.window);
+        if needed > window { Err(ReadError::WindowTooSmall { window, needed }) } else { Ok(()) }
+    }
+
+    /// Says in the log what a person changed in the notes that it is given; `true` where the log was given others, and counts no more.
+    fn give(&mut self) -> Result<bool, ReadError> {
+        if self.past.edits == self.edits {
+            return Ok(false);
+        }
+        (self.past.read, self.past.answer, self.past.edits) = (Vec::new(), None, self.edits.into());
+        self.log(ReadEvent::Given { edits: self.edits.into() })?;
+        Ok(true)
     }
 
     /// Chunks behind it.
@@ -242,10 +275,11 @@ impl<'a> Thread<'a> {
     pub fn begin(&mut self, documents: &[Document], plan: &Plan) -> Result<(), ReadError> {
         if self.past.chunks.is_none() {
             self.start(documents, plan.len())?;
-            if self.has_sections() {
-                self.log(ReadEvent::Selected { spans: self.sections.to_vec() })?;
-            }
-            return Ok(());
+            self.give()?;
+            return self.select();
+        }
+        if self.give()? {
+            self.select()?;
         }
         let past = &mut self.past;
         let same = past.read.iter().zip(plan).all(|((start, end, ..), (_, chunk))| (*start, *end) == (chunk.start, chunk.end));
@@ -259,8 +293,17 @@ impl<'a> Thread<'a> {
         self.notes = past.read.iter().map(|(_, _, memory, _)| memory.clone()).collect();
         if let Some((_, _, memory, plan)) = past.read.pop() {
             (self.memory, self.guide) = (memory, plan);
+            // A model's notes are cut to their room; a person's are not.
+            let (tokens, most) = (self.tokenizer.count(&self.memory)?, self.settings.memory);
+            if self.past.edited && tokens > most {
+                return Err(ReadError::NotesTooLong { tokens, most });
+            }
         }
         Ok(())
+    }
+
+    fn select(&mut self) -> Result<(), ReadError> {
+        if self.has_sections() { self.log(ReadEvent::Selected { spans: self.sections.to_vec() }) } else { Ok(()) }
     }
 
     /// Reads a chunk.
@@ -375,7 +418,7 @@ impl<'a> Thread<'a> {
             self.chat(prompts::outline_whole(&summaries), settings.answer + settings.thinking, u64::MAX, String::new(), vec![]).await?;
         let whole = spoken(&reply.text, settings.thinking > 0, reply.stop == StopReason::Length).to_string();
         let text = outline::compose(&whole, documents, plan, &self.notes);
-        self.log(ReadEvent::Answer { text: text.clone(), reply: reply.text, usage: reply.usage, seconds: None })?;
+        self.log_answer(&text, reply)?;
         Ok(text)
     }
 
@@ -385,8 +428,14 @@ impl<'a> Thread<'a> {
         }
         let reply = self.chat(prompt, self.settings.answer + self.settings.thinking, u64::MAX, String::new(), vec![]).await?;
         let text = spoken(&reply.text, self.settings.thinking > 0, reply.stop == StopReason::Length).to_string();
-        self.log(ReadEvent::Answer { text: text.clone(), reply: reply.text, usage: reply.usage, seconds: None })?;
+        self.log_answer(&text, reply)?;
         Ok(text)
+    }
+
+    fn log_answer(&mut self, text: &str, reply: ChatReply) -> Result<(), ReadError> {
+        let name = self.model.name();
+        let model = self.past.model.as_ref().is_some_and(|begun| *begun != name).then_some(name);
+        self.log(ReadEvent::Answer { text: text.into(), reply: reply.text, usage: reply.usage, seconds: None, model })
     }
 
     /// One call; the reply continues `begun` and ends before any of `stop`. Its seed depends on the turn, not on what ran before, so
@@ -464,15 +513,18 @@ impl<'a> Thread<'a> {
         let set = self.settings;
         let checks = [
             (*version == ReadEvent::VERSION, "the log's version"),
-            (*model == self.model.name(), "the model"),
             (question == self.question, "the question"),
             (documents.iter().map(|(_, fingerprint, _)| fingerprint).eq(self.fingerprints), "a document"),
+            (*style == self.style(), "the mode"),
+            (*model == self.model.name(), "the model"),
             ((*window, *chunk, *memory) == (set.window, set.chunk, set.memory), "a size (window, chunk or memory)"),
             ((*plan, *thinking, *answer) == (set.plan, set.thinking, set.answer), "a budget (plan, thinking or answer)"),
             (*sampling == set.sampling, "the sampling"),
-            (*style == self.style(), "the mode"),
         ];
-        match checks.iter().find(|(same, _)| !same) {
+        // Who read, and in which sizes, does not matter for an answer from its notes alone.
+        let answers = self.again || (self.from_notes && self.past.edits != self.edits);
+        let counts = if answers { 4 } else { checks.len() };
+        match checks[..counts].iter().find(|(same, _)| !same) {
             Some((_, what)) => Err(ReadError::OtherRead(what)),
             None => Ok(()),
         }

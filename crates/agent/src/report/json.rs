@@ -7,7 +7,8 @@ use super::{Counts, Read, Report, Turn, place, quotes_json};
 use crate::{Change, ChangeKind, Piece};
 
 /// `documents` (id, source, bytes) and `reads`, one for each question: its answer with citations, what was read, and for each section the
-/// notes with their citations and what changed in them. Offsets are UTF-8 bytes of the text they stand beside.
+/// notes with their citations and what changed in them. Notes that a person changed have the model's own beside them (`unedited`), and an
+/// answer from the notes before is `stale`. Offsets are UTF-8 bytes of the text they stand beside.
 pub fn json(kept: &Report) -> Value {
     let documents = kept.documents.iter().map(|d| json!({"id": d.id, "source": d.source, "bytes": d.text.len()})).collect::<Value>();
     json!({"documents": documents, "reads": kept.reads.iter().map(|of| read(kept, of)).collect::<Value>()})
@@ -27,6 +28,9 @@ fn read(kept: &Report, read: &Read) -> Value {
             "plan": turn.plan,
             "citations": citations(&turn.citations),
         });
+        if let Some(unedited) = &turn.unedited {
+            value["unedited"] = json!(unedited);
+        }
         if !turn.quotes.is_empty() {
             value["quotes"] = quotes_json(kept.documents, &turn.quotes);
         }
@@ -46,6 +50,12 @@ fn read(kept: &Report, read: &Read) -> Value {
         "planned": read.planned,
         "turns": read.turns.iter().enumerate().map(turn).collect::<Value>(),
     });
+    if read.stale {
+        value["answer"]["stale"] = json!(true);
+    }
+    if let Some(model) = &read.answered_by {
+        value["answer"]["model"] = json!(model);
+    }
     if read.later {
         value["reread"] = json!(read.own);
     }

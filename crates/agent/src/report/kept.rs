@@ -3,6 +3,7 @@
 use data::{Document, ReadEvent, Span};
 
 use super::whole;
+use crate::edits::{Edits, is_later, standing};
 
 /// A kept read. No model is needed.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,6 +53,14 @@ pub enum KeptError {
         /// What it names.
         span: Span,
     },
+    /// A log says that notes were changed, and has no such notes there.
+    #[error("{log}, line {line}: a change of notes that are not there")]
+    NoNotes {
+        /// Its name.
+        log: String,
+        /// From 1.
+        line: usize,
+    },
 }
 
 impl Kept {
@@ -94,6 +103,11 @@ impl Kept {
         spans
     }
 
+    /// What a person changed in the notes and did not take back, as one word; empty where nothing was changed.
+    pub fn edits(&self) -> String {
+        standing(self.logs.iter().map(|log| log.events.as_slice()))
+    }
+
     /// Seconds a token of a chunk's turn took, where the logs say.
     pub fn seconds_per_token(&self) -> Option<f64> {
         let (mut seconds, mut tokens) = (0.0, 0_usize);
@@ -118,7 +132,12 @@ impl Log {
         if !named.iter().map(|(id, _, bytes)| (id, *bytes)).eq(there) {
             return Err(KeptError::OtherDocuments { log: log() });
         }
+        let (mut edits, later) = (Edits::default(), is_later(&self.events));
         for (number, event) in self.events.iter().enumerate() {
+            let changes = matches!(event, ReadEvent::Edited { .. } | ReadEvent::Undone);
+            if !edits.take(event) || (changes && later) {
+                return Err(KeptError::NoNotes { log: log(), line: number + 1 });
+            }
             let selected = if let ReadEvent::Selected { spans } = event { spans.as_slice() } else { &[] };
             let outside = |span: &Span| {
                 let document = documents.iter().find(|document| document.id == span.doc);

@@ -18,13 +18,17 @@ fn read(kept: &Report, read: &Read) -> String {
     match &read.answer {
         None => out.push_str("*The read has not ended: there is no answer yet.*\n"),
         Some((answer, citations)) => {
+            if read.stale {
+                out.push_str("*Given from the notes before a person's edit.*\n\n");
+            }
             out.push_str(&without_html(answer));
             out.push_str("\n\n## Sources\n\n");
             let claims = citations.iter().filter(|citation| citation.support != Support::NoClaim);
             claims.for_each(|citation| out.push_str(&source(kept, answer, citation)));
         }
     }
-    out.push_str(&format!("\n{}\n\n", plain(&read.model)));
+    let answered = read.answered_by.as_ref().map(|model| format!("; answered by {}", plain(model)));
+    out.push_str(&format!("\n{}{}\n\n", plain(&read.model), answered.unwrap_or_default()));
     let ((covered, bytes), skipped) = kept.coverage(&read.seen);
     out.push_str(&format!("{:.1} % of {bytes} bytes were read.\n", 100.0 * covered as f64 / bytes.max(1) as f64));
     for span in skipped {
@@ -76,7 +80,8 @@ fn quotes(kept: &Report, turn: &Turn) -> String {
 /// `Section 3 of 15, line 40`.
 fn heading(kept: &Report, read: &Read, number: usize) -> String {
     let place = place(kept.documents, &read.turns[number].span).map(|place| format!(", {}", plain(&place)));
-    format!("\n### Section {} of {}{}", number + 1, read.planned, place.unwrap_or_default())
+    let edited = if read.turns[number].unedited.is_some() { ", edited by a person" } else { "" };
+    format!("\n### Section {} of {}{}{edited}", number + 1, read.planned, place.unwrap_or_default())
 }
 
 /// Each section's notes, whole.
@@ -92,7 +97,7 @@ fn changes(kept: &Report, read: &Read) -> String {
     for number in 0..read.turns.len() {
         let changes = read.changes(number);
         let counts = Counts::of(&changes);
-        if counts.added + counts.changed + counts.dropped == 0 {
+        if counts.added + counts.changed + counts.dropped == 0 && read.turns[number].unedited.is_none() {
             quiet = quiet.or(Some(number));
             continue;
         }

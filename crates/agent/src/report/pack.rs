@@ -131,13 +131,14 @@ impl Parts {
             let (log, line) = match &error {
                 KeptError::NoLog => return UnpackError::NoLog,
                 KeptError::NoRead { log } | KeptError::OtherDocuments { log } => (log, 1),
-                KeptError::Outside { log, line, .. } => (log, *line),
+                KeptError::Outside { log, line, .. } | KeptError::NoNotes { log, line } => (log, *line),
             };
             let begin = begins.iter().find(|(name, _)| name == log).map_or(0, |(_, begin)| *begin);
             let problem = match &error {
                 KeptError::Outside { span, .. } => {
                     format!("bytes {}..{} are no part of the document {}", span.start, span.end, span.doc)
                 }
+                KeptError::NoNotes { .. } => "a change of notes that are not there".into(),
                 error => error.to_string(),
             };
             UnpackError::Line { line: begin + line, problem }

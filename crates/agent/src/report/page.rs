@@ -66,13 +66,13 @@ fn read(kept: &Report, read: &Read, marks: &mut Marks) -> Value {
         json!({
             "blocks": blocks(kept, text, citations, marks),
             "sources": sources(kept, text, citations, marks),
-            "quoted": quoted, "supported": supported, "none": none,
+            "quoted": quoted, "supported": supported, "none": none, "stale": read.stale,
         })
     });
     json!({
         "question": read.question,
         "kind": read.kind(),
-        "model": read.model,
+        "model": read.answered_by.as_ref().map_or(read.model.clone(), |other| format!("{}; answered by {other}", read.model)),
         "outline": read.outline(),
         "answer": answer,
         "turns": turns,
@@ -92,6 +92,7 @@ fn turn(kept: &Report, read: &Read, number: usize, marks: &mut Marks) -> Value {
     }
     json!({
         "notes": groups(kept, turn, &pieces, marks),
+        "edited": turn.unedited.is_some(),
         "changed": if read.outline() { None } else { Some(Counts::of(&changes).to_string()) },
         "place": place(kept.documents, &turn.span),
         "plan": turn.plan,

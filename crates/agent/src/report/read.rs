@@ -3,6 +3,7 @@
 use data::{Citation, Document, ReadEvent, Span, Support};
 
 use super::{Cited, Kept, Log, place};
+use crate::edits::{Edits, answered};
 use crate::{Change, ChangeKind, CheckedQuote};
 
 /// A kept read, cited.
@@ -31,6 +32,10 @@ pub struct Read {
     pub turns: Vec<Turn>,
     /// `None` while it is not there yet.
     pub answer: Option<(String, Vec<Citation>)>,
+    /// A person changed the notes since the answer was given.
+    pub stale: bool,
+    /// Who answered, where that is another than who read.
+    pub answered_by: Option<String>,
     /// What the notes and the answer come from. For a question asked later, that is what was read for the notes as well.
     pub seen: Vec<Span>,
     /// What was read for this question itself.
@@ -45,6 +50,8 @@ pub struct Turn {
     pub tokens: usize,
     /// The notes after it; of an outline, the notes of this section alone.
     pub memory: String,
+    /// The model's own notes, where a person changed them.
+    pub unedited: Option<String>,
     /// What to look for next.
     pub plan: String,
     /// The notes' citations.
@@ -53,13 +60,27 @@ pub struct Turn {
     pub quotes: Vec<CheckedQuote>,
 }
 
+impl Turn {
+    /// The notes are a person's now, or the model's own again.
+    fn change(&mut self, edited: Option<&str>, cited: &mut Cited) {
+        let own = self.unedited.take().unwrap_or_else(|| std::mem::take(&mut self.memory));
+        (self.memory, self.unedited) = match edited {
+            Some(edited) => (edited.into(), Some(own)),
+            None => (own, None),
+        };
+        self.citations = cited.memory(&self.memory).to_vec();
+        self.quotes = cited.quotes().to_vec();
+    }
+}
+
 impl<'a> Report<'a> {
     /// Cites everything, which takes a pass over the documents and milliseconds for each sentence.
     pub fn of(kept: &'a Kept) -> Self {
         let index = Cited::new(&kept.documents);
         let (mut reads, mut seen): (Vec<Read>, Vec<Span>) = (Vec::new(), Vec::new());
+        let edits = kept.edits();
         for log in &kept.logs {
-            let Some(read) = Read::new(log, &index, &seen) else { continue };
+            let Some(read) = Read::new(log, &index, &seen, &edits) else { continue };
             // What was read for the notes, questions asked later may speak of.
             if !log.later {
                 seen.extend(read.seen.iter().filter(|span| !seen.contains(span)).cloned().collect::<Vec<_>>());
@@ -83,7 +104,7 @@ impl<'a> Report<'a> {
 
 impl Read {
     /// `notes`: what was read for the notes, in case the question was asked later. Nothing for a log that does not begin as one of a read.
-    fn new(log: &Log, index: &Cited, notes: &[Span]) -> Option<Self> {
+    fn new(log: &Log, index: &Cited, notes: &[Span], edits: &str) -> Option<Self> {
         let Log { name, later, events } = log;
         let ReadEvent::Started { model, question, chunks: planned, style, .. } = events.first()? else { return None };
         let mut read = Self {
@@ -95,6 +116,8 @@ impl Read {
             planned: *planned,
             turns: Vec::new(),
             answer: None,
+            stale: false,
+            answered_by: None,
             seen: Vec::new(),
             own: Vec::new(),
         };
@@ -103,14 +126,17 @@ impl Read {
         if *later {
             cited.add(notes.iter().cloned());
         }
-        read.cite(events, &mut cited);
+        read.cite(events, edits, &mut cited);
         read.seen = cited.read().to_vec();
         Some(read)
     }
 
     /// Citations as they were shown: each from what had been read by then.
-    fn cite(&mut self, events: &[ReadEvent], cited: &mut Cited) {
-        for event in events {
+    fn cite(&mut self, events: &[ReadEvent], edits: &str, cited: &mut Cited) {
+        let counts = answered(events, edits);
+        let mut changed = Edits::default();
+        for (line, event) in events.iter().enumerate() {
+            let takes = changed.take(event);
             match event {
                 ReadEvent::Chunk { doc, start, end, tokens, memory, plan, .. } => {
                     let span = Span { doc: doc.clone(), start: *start, end: *end };
@@ -118,20 +144,30 @@ impl Read {
                     self.own.push(span.clone());
                     let citations = cited.memory(memory).to_vec();
                     let quotes = cited.quotes().to_vec();
-                    self.turns.push(Turn { span, tokens: *tokens, memory: memory.clone(), plan: plan.clone(), citations, quotes });
+                    let (memory, plan) = (memory.clone(), plan.clone());
+                    self.turns.push(Turn { span, tokens: *tokens, memory, unedited: None, plan, citations, quotes });
                 }
                 ReadEvent::Selected { spans } => {
                     cited.add(spans.iter().cloned());
                     self.own.extend(spans.iter().cloned());
                 }
-                ReadEvent::Answer { text, .. } => {
+                ReadEvent::Answer { text, model, .. } if counts.is_some_and(|counts| counts.line == line) => {
                     if self.planned == 0 && self.own.is_empty() && !self.later {
                         cited.add_all();
                         self.own = cited.read().to_vec();
                     }
                     self.answer = Some((text.clone(), cited.cite(text)));
+                    self.answered_by = model.clone();
+                    self.stale = counts.is_some_and(|counts| counts.stale);
                 }
-                ReadEvent::Started { .. } => {}
+                ReadEvent::Edited { .. } | ReadEvent::Undone if takes => {
+                    let number = self.turns.len().saturating_sub(1);
+                    if let Some(turn) = self.turns.last_mut() {
+                        turn.change(changed.after(number), cited);
+                    }
+                }
+                ReadEvent::Given { .. } => (self.turns, self.own) = (Vec::new(), Vec::new()),
+                ReadEvent::Started { .. } | ReadEvent::Answer { .. } | ReadEvent::Edited { .. } | ReadEvent::Undone => {}
             }
         }
     }

@@ -3,6 +3,7 @@
 
 mod axe;
 mod driven;
+mod edits;
 mod embedded;
 mod inspects;
 mod opens;
@@ -23,7 +24,7 @@ pub use scene::Scene;
 type Play = fn(&mut Scene) -> Result<(), String>;
 
 /// Every scenario, in order.
-const SCENARIOS: [(&str, Play); 11] = [
+const SCENARIOS: [(&str, Play); 12] = [
     ("driven", driven::run),
     ("opens", opens::run),
     ("strict", opens::strict),
@@ -34,6 +35,7 @@ const SCENARIOS: [(&str, Play); 11] = [
     ("resumes", reads::resumes),
     ("foreign", reads::foreign),
     ("kept", reads::kept),
+    ("edits", edits::run),
     ("inspects", inspects::run),
 ];
 

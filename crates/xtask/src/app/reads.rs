@@ -9,15 +9,15 @@ use super::{Scene, holds, same};
 use crate::shell;
 
 /// A document, what is asked of it, and words that stand in it and nowhere in the program.
-struct Story {
-    file: &'static str,
-    question: &'static str,
-    answer: &'static str,
+pub(super) struct Story {
+    pub file: &'static str,
+    pub question: &'static str,
+    pub answer: &'static str,
     private: [&'static str; 2],
 }
 
 /// About 7,700 tokens of Qwen3.
-const LONG: Story = Story {
+pub(super) const LONG: Story = Story {
     file: "story.txt",
     question: "Who is the founder of the employer of Bruno Cole?",
     answer: "Isaac Hayes",
@@ -33,11 +33,11 @@ const SHORT: Story = Story {
 };
 
 /// A model's loading on a slow machine, with the test of the device.
-const LOADING: Duration = Duration::from_secs(240);
+pub(super) const LOADING: Duration = Duration::from_secs(240);
 /// A read on a slow machine.
-const READING: Duration = Duration::from_secs(900);
+pub(super) const READING: Duration = Duration::from_secs(900);
 
-fn file(name: &str) -> PathBuf {
+pub(super) fn file(name: &str) -> PathBuf {
     shell::root().join("tests/browser/reads").join(name)
 }
 
@@ -208,7 +208,7 @@ fn upload(scene: &Scene, file: &std::path::Path) -> Result<(), String> {
 }
 
 /// Opens a file and waits until its name is shown.
-fn open(scene: &Scene, file: &std::path::Path) -> Result<(), String> {
+pub(super) fn open(scene: &Scene, file: &std::path::Path) -> Result<(), String> {
     upload(scene, file)?;
     let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let driver = scene.driver();
@@ -220,7 +220,7 @@ fn open(scene: &Scene, file: &std::path::Path) -> Result<(), String> {
 }
 
 /// Makes the model that comes along ready.
-fn load(scene: &Scene) -> Result<(), String> {
+pub(super) fn load(scene: &Scene) -> Result<(), String> {
     scene.click("[data-test=model-tiny]")?;
     let driver = scene.driver();
     let ready = driver.wait("the model is ready", LOADING, || {
@@ -230,22 +230,22 @@ fn load(scene: &Scene) -> Result<(), String> {
     Ok(ready?)
 }
 
-fn ask(scene: &Scene, story: &Story) -> Result<(), String> {
+pub(super) fn ask(scene: &Scene, story: &Story) -> Result<(), String> {
     scene.type_into("[data-test=question]", story.question)?;
     scene.click("[data-test=read]")
 }
 
 /// How many sections were read, by the slider over the notes.
-fn section(scene: &Scene) -> Result<u64, String> {
+pub(super) fn section(scene: &Scene) -> Result<u64, String> {
     let most = scene.driver().script("return Number(document.querySelector('[data-test=section]')?.max ?? 0)", &[])?;
     Ok(most.as_u64().unwrap_or(0))
 }
 
-fn answered(scene: &Scene, story: &Story) -> Result<(), String> {
+pub(super) fn answered(scene: &Scene, story: &Story) -> Result<(), String> {
     is(&scene.see_within(READING, "[data-test=answer]")?, story.answer)
 }
 
-fn is(answer: &str, expected: &str) -> Result<(), String> {
+pub(super) fn is(answer: &str, expected: &str) -> Result<(), String> {
     if answer.contains(expected) { Ok(()) } else { Err(format!("the answer is {answer:?}, expected is {expected:?}")) }
 }
 

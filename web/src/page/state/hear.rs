@@ -41,7 +41,9 @@ impl Reader {
             Event::Planned { chunks, resumed, .. } => {
                 self.began.set(Some((js_sys::Date::now(), resumed)));
                 self.said.set(format!("Reading begins: {chunks} sections."));
-                self.questions.update(|questions| questions.iter_mut().for_each(|question| question.planned = chunks));
+                self.questions.update(|questions| {
+                    questions.iter_mut().filter(|question| !question.is_later()).for_each(|question| question.planned = chunks)
+                });
             }
             Event::Turn { question, index } => {
                 self.writing.set(String::new());
@@ -132,7 +134,7 @@ impl Reader {
         let was = self.busy.get_untracked();
         self.busy.set(None);
         self.writing.set(String::new());
-        if matches!(was, Some(Busy::Reading | Busy::Asking | Busy::Loading)) {
+        if matches!(was, Some(Busy::Reading | Busy::Asking | Busy::Loading | Busy::Editing)) {
             // What is kept has changed.
             self.look();
         }
@@ -167,26 +169,73 @@ impl Reader {
                     self.said.set(format!("The answer: {text}"));
                 }
             }
+            ReadEvent::Edited { memory, index } => {
+                let detail =
+                    serde_json::json!({"question": number, "section": index + 1, "memory": memory, "citations": citations, "edited": true});
+                self.tell("note", detail);
+                self.say_edited("Your notes are kept.");
+            }
+            ReadEvent::Undone => self.say_edited("Your edit is taken back."),
             _ => {}
         }
+        let undone = matches!(line, ReadEvent::Undone);
         self.questions.update(|questions| {
             let Some(question) = questions.get_mut(number) else { return };
+            question.edits.take(&line);
             match line {
                 ReadEvent::Started { chunks, model, style, .. } => {
                     question.planned = chunks;
                     question.model = model;
                     question.style = style;
+                    question.given.clear();
+                    question.answers.clear();
                 }
-                ReadEvent::Answer { text, .. } => question.answer = Some(Answer { text, citations }),
+                ReadEvent::Answer { text, model, .. } => {
+                    let from = question.edits.clone();
+                    question.answers.push(Answer { text, citations, model, from });
+                }
                 ReadEvent::Chunk { index, .. } => {
                     // A line that is known is shown again, as when a read goes on.
                     question.turns.truncate(index);
-                    question.turns.push(Turn { line, citations });
+                    question.turns.push(Turn { line, citations, edits: Vec::new() });
+                }
+                ReadEvent::Edited { memory, .. } => {
+                    if let Some(turn) = question.turns.last_mut() {
+                        turn.edits.push((memory, citations));
+                    }
+                }
+                ReadEvent::Undone => drop(question.turns.last_mut().and_then(|turn| turn.edits.pop())),
+                ReadEvent::Given { edits } => {
+                    question.given = edits;
+                    question.answers.clear();
+                    question.turns.clear();
                 }
                 ReadEvent::Selected { .. } => {}
             }
+            question.settle();
         });
+        if undone {
+            self.tell_undone(number);
+        }
         self.announce_progress();
+    }
+
+    /// The notes are what they were before.
+    fn tell_undone(&self, number: usize) {
+        self.questions.with_untracked(|questions| {
+            let Some(turn) = questions.get(number).and_then(|question| question.turns.last()) else { return };
+            let ReadEvent::Chunk { index, .. } = turn.line else { return };
+            let (memory, citations, edited) = (turn.memory(), turn.citations(), turn.is_edited());
+            let detail =
+                serde_json::json!({"question": number, "section": index + 1, "memory": memory, "citations": citations, "edited": edited});
+            self.tell("note", detail);
+        });
+    }
+
+    fn say_edited(&self, what: &str) {
+        if self.busy.get_untracked() == Some(Busy::Editing) {
+            self.said.set(what.into());
+        }
     }
 
     /// Every quarter of a read is said, not every section.

@@ -1,5 +1,6 @@
 //! The values that a reader's signals hold.
 
+use agent::edits::Edits;
 use data::{Citation, ReadEvent, Span};
 
 use crate::protocol::{KeptModel, KeptRead, ModelChoice, ModelInfo, Stage};
@@ -43,12 +44,27 @@ pub struct Turn {
     pub line: ReadEvent,
     /// Of its memory.
     pub citations: Vec<Citation>,
+    /// What a person made of its memory, change by change, with their citations.
+    pub edits: Vec<(String, Vec<Citation>)>,
 }
 
 impl Turn {
-    /// The notes after it.
+    /// The notes after it, as a person left them.
     pub fn memory(&self) -> &str {
+        if let Some((memory, _)) = self.edits.last() {
+            return memory;
+        }
         if let ReadEvent::Chunk { memory, .. } = &self.line { memory } else { "" }
+    }
+
+    /// Of these notes.
+    pub fn citations(&self) -> &[Citation] {
+        self.edits.last().map_or(&self.citations, |(_, citations)| citations)
+    }
+
+    /// Whether the notes are a person's.
+    pub fn is_edited(&self) -> bool {
+        !self.edits.is_empty()
     }
 
     /// The plan after it.
@@ -72,6 +88,10 @@ pub struct Answer {
     pub text: String,
     /// What the documents say to it.
     pub citations: Vec<Citation>,
+    /// Who answered, where that is another than who read.
+    pub model: Option<String>,
+    /// The changes that stood in the notes it was given from.
+    pub from: Edits,
 }
 
 /// A question on its way.
@@ -87,6 +107,12 @@ pub struct Question {
     pub turns: Vec<Turn>,
     /// The answer, when there is one.
     pub answer: Option<Answer>,
+    /// All that were given, in order; [`Question::answer`] is the one that counts.
+    pub answers: Vec<Answer>,
+    /// What a person changed in its notes.
+    pub edits: Edits,
+    /// Of a question asked later: the changes that stood in the notes it was given, as [`agent::edits::fingerprint`] says them.
+    pub given: String,
     /// Sections to read.
     pub planned: usize,
     /// Bytes read, all bytes.
@@ -111,6 +137,25 @@ impl Question {
         self.style == "outline"
     }
 
+    /// The answer that counts: the last one that was given from the notes as they are, or the last one of all.
+    pub fn settle(&mut self) {
+        let fitting = self.answers.iter().rev().find(|answer| self.is_later() || answer.from.is_same(&self.edits));
+        self.answer = fitting.or(self.answers.last()).cloned();
+    }
+
+    /// Why its answer no longer goes with the notes. `edits` is the fingerprint of all that was changed in this read.
+    pub fn stale(&self, edits: &str) -> Option<&'static str> {
+        let answer = self.answer.as_ref()?;
+        let (changed, undone) = match self.is_later() {
+            true => (self.given != edits, edits.is_empty()),
+            false => (!answer.from.is_same(&self.edits), !self.edits.goes_on_from(&answer.from)),
+        };
+        changed.then_some(match undone {
+            true => "Given from the notes with an edit that you took back.",
+            false => "Given from the notes before your edit.",
+        })
+    }
+
     /// What a person calls it.
     pub fn name(&self) -> String {
         if self.text.trim().is_empty() { "An outline of the document".into() } else { self.text.clone() }
@@ -126,8 +171,10 @@ pub enum Busy {
     Opening,
     /// The documents are read.
     Reading,
-    /// A further question is answered.
+    /// A further question is answered, or one again.
     Asking,
+    /// Notes are changed.
+    Editing,
 }
 
 /// Sections that a further question would have read again.
@@ -154,6 +201,8 @@ pub enum Retry {
     Read(Vec<String>),
     /// A further question, with the sections read again or not.
     Ask(String, bool),
+    /// A question again, by its number.
+    Again(usize),
 }
 
 /// A host that something was asked of.

@@ -78,6 +78,8 @@ impl Reader {
                 self.asking.set(question.clone());
                 self.begin(Busy::Asking, Some(Retry::Ask(question.clone(), *reread)));
             }
+            Request::Edit { .. } | Request::Undo { .. } => self.begin(Busy::Editing, None),
+            Request::Again { question } => self.begin(Busy::Asking, Some(Retry::Again(*question))),
             _ => {}
         }
     }
@@ -90,6 +92,7 @@ impl Reader {
             Some(Retry::Kept(key)) => self.open_kept(key),
             Some(Retry::Read(questions)) => self.read(questions),
             Some(Retry::Ask(question, reread)) => self.ask(question, reread),
+            Some(Retry::Again(number)) => self.again(number),
             None => {}
         }
     }
@@ -247,6 +250,40 @@ impl Reader {
         self.begin(Busy::Asking, Some(Retry::Ask(question.clone(), reread)));
         self.asking.set(question.clone());
         self.send(&Request::Ask { question, reread }, Vec::new());
+    }
+
+    /// Makes `memory` the last notes of a question; `done` hears when they are.
+    pub fn edit(&self, question: usize, memory: String, done: impl Fn() + 'static) {
+        self.begin(Busy::Editing, None);
+        let request = Request::Edit { question, memory };
+        self.send_and(&request, Vec::new(), move |event| {
+            // Before they are kept for good they hold in this tab.
+            if matches!(event, Event::Log { .. } | Event::Done) {
+                done();
+            }
+        });
+    }
+
+    /// Takes the last change of a question's notes back.
+    pub fn undo(&self, question: usize) {
+        self.begin(Busy::Editing, None);
+        self.send(&Request::Undo { question }, Vec::new());
+    }
+
+    /// Answers a question again, from the notes as they are now. One whose sections were read again is put anew.
+    pub fn again(&self, number: usize) {
+        let asked = self.questions.with_untracked(|questions| {
+            questions.get(number).map(|question| (question.text.clone(), question.is_later() && !question.is_from_notes()))
+        });
+        match asked {
+            Some((question, true)) => self.ask(question, false),
+            Some((question, false)) => {
+                self.begin(Busy::Asking, Some(Retry::Again(number)));
+                self.asking.set(question);
+                self.send(&Request::Again { question: number }, Vec::new());
+            }
+            None => {}
+        }
     }
 
     /// Ends what is going on.

@@ -8,13 +8,33 @@ use agent::{Ask, Notes, Progress, ReadSettings, Sources};
 use data::{ReadEvent, Span, Support};
 
 use super::keep::{Sink, folder};
-use super::{Say, Shelf, question_of};
+use super::{Say, Shelf, question_of, understands};
 use crate::protocol::{Event, Problem, ProblemKind};
 use crate::worker::mind::{Mind, of_text};
 use crate::worker::store;
 
 /// Sections that a further question reads again at most.
-const REREAD: usize = 3;
+pub(super) const REREAD: usize = 3;
+
+/// The sizes of a read, as far as the model's window reaches.
+pub(super) fn settings_of(log: Option<&Log>, mind: &Mind) -> Result<ReadSettings, Problem> {
+    let Some(ReadEvent::Started { window, chunk, memory, plan, thinking, answer, style, .. }) = log.and_then(|log| log.events.first())
+    else {
+        return Err(Problem { kind: ProblemKind::Other, message: "Read the document first.".into() });
+    };
+    let base = mind.settings(None);
+    Ok(ReadSettings {
+        window: (*window).min(mind.model.window()),
+        chunk: *chunk,
+        memory: *memory,
+        plan: *plan,
+        thinking: *thinking,
+        answer: *answer,
+        short: style.starts_with("short"),
+        mode: if style == "memagent" { agent::Mode::MemAgent } else { agent::Mode::Memory },
+        ..base
+    })
+}
 
 /// A further question: answered from the notes where they hold the evidence; else the sections are named that would be read again, or read
 /// again where that is wished.
@@ -23,27 +43,8 @@ pub async fn ask(shelf: &RefCell<Shelf>, mind: &Mind, question: &str, reread: bo
         let shelf = shelf.borrow();
         (shelf.kept(), shelf.documents.clone(), shelf.key.clone())
     };
-    let Some(ReadEvent::Started { window, chunk, memory, plan, thinking, answer, style, .. }) =
-        kept.logs.first().and_then(|log| log.events.first())
-    else {
-        return Err(Problem { kind: ProblemKind::Other, message: "Read the document first.".into() });
-    };
-    if mind.info.tiny && !shelf.borrow().generated {
-        let message = "The demonstration model understands only its generated world. Choose a model that can read this document.";
-        return Err(Problem { kind: ProblemKind::Foreign, message: message.into() });
-    }
-    let base = mind.settings(None);
-    let settings = ReadSettings {
-        window: *window,
-        chunk: *chunk,
-        memory: *memory,
-        plan: *plan,
-        thinking: *thinking,
-        answer: *answer,
-        short: style.starts_with("short"),
-        mode: agent::Mode::Memory,
-        ..base
-    };
+    let settings = settings_of(kept.logs.first(), mind)?;
+    understands(mind, shelf.borrow().generated)?;
     let evidence = Notes::gather(kept.logs.iter().map(|log| log.events.as_slice())).evidence(question, &Sources::new(&documents));
     let sections = agent::sections_for(question, &documents, &kept.chunks(), REREAD);
     if !reread && !evidence.is_enough() {
@@ -53,9 +54,9 @@ pub async fn ask(shelf: &RefCell<Shelf>, mind: &Mind, question: &str, reread: bo
     let number = kept.logs.len();
     let events = Rc::new(RefCell::new(Vec::new()));
     let mut sink = Sink { file: None, events: events.clone(), last: js_sys::Date::now() };
-    let notes = evidence.text();
+    let (notes, edits) = (evidence.text(), kept.edits());
     let chosen: &[Span] = if reread { &sections } else { &[] };
-    let one = Ask { sections: chosen, notes: &notes, ..Ask::new(question, &[], &mut sink) };
+    let one = Ask { sections: chosen, notes: &notes, edits: &edits, ..Ask::new(question, &[], &mut sink) };
     let index = Cited::new(&documents);
     let mut watch = |progress: Progress<'_>| match progress {
         Progress::Chunk { index, .. } => say(Event::Turn { question: number, index }),
