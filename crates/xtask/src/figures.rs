@@ -109,7 +109,11 @@ fn measure(options: &Options) -> Result<(), String> {
         };
         speeds("ours, processor", call("ours", &[weights.clone(), json!("cpu"), asked.clone()])?);
         speeds("wllama, one thread", call("theirs", &[weights.clone(), asked.clone()])?);
-        speeds("ours, WebGPU", call("ours", &[weights, json!("gpu"), asked])?);
+        let adapter = call("adapter", &[])?.as_str().unwrap_or_default().to_lowercase();
+        match ["swiftshader", "llvmpipe"].iter().find(|software| adapter.contains(**software)) {
+            Some(software) => say("ours, WebGPU", &format!("not measured: {software} computes on the processor, a token takes it minutes")),
+            None => speeds("ours, WebGPU", call("ours", &[weights, json!("gpu"), asked])?),
+        }
     }
     if growth < GROWTH {
         Ok(())

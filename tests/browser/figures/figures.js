@@ -78,6 +78,12 @@ async function speeds(reply) {
   return { prompt: short, reply: 64 / (seconds(again) - short), said };
 }
 
+// What this browser computes with.
+export async function adapter() {
+  await init();
+  return module.machine();
+}
+
 // Our engine in a worker, with a model at an address; `device` is "cpu" or "gpu".
 export async function ours(url, device, prompt) {
   await init();

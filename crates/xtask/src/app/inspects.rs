@@ -8,7 +8,7 @@ use super::{Scene, holds, same};
 use crate::shell;
 
 /// The files of the dataset.
-const FILES: [&str; 4] = ["rows.jsonl", "rejects.jsonl", "report.json", "documents.jsonl"];
+pub(super) const FILES: [&str; 4] = ["rows.jsonl", "rejects.jsonl", "report.json", "documents.jsonl"];
 
 /// Everything that needs no model, and a closed-book check by the one that comes along.
 pub fn run(scene: &mut Scene) -> Result<(), String> {
@@ -69,12 +69,12 @@ fn planted(scene: &Scene, rows: &str) -> Result<(), String> {
     scene.caught("changed answer", "\"failed\"", verdict(scene, "all"))
 }
 
-fn read(place: &std::path::Path) -> Result<String, String> {
+pub(super) fn read(place: &std::path::Path) -> Result<String, String> {
     std::fs::read_to_string(place).map_err(|problem| format!("{}: {problem}", place.display()))
 }
 
 /// Opens files and waits until so many rows are counted.
-fn opened(scene: &Scene, files: &[PathBuf], count: usize) -> Result<(), String> {
+pub(super) fn opened(scene: &Scene, files: &[PathBuf], count: usize) -> Result<(), String> {
     let driver = scene.driver();
     let files: Vec<&std::path::Path> = files.iter().map(PathBuf::as_path).collect();
     driver.wait("a place for files", SOON, || driver.find("[data-test=inspect-open]").map(Some))?;
@@ -87,7 +87,7 @@ fn opened(scene: &Scene, files: &[PathBuf], count: usize) -> Result<(), String> 
 }
 
 /// What the page computes of the row that is open: `all`, `some` or `failed`.
-fn verdict(scene: &Scene, expected: &str) -> Result<(), String> {
+pub(super) fn verdict(scene: &Scene, expected: &str) -> Result<(), String> {
     scene.see("[data-test=audit-verdict]")?;
     let found = scene.driver().find("[data-test=audit-verdict]")?.attribute("data-verdict")?;
     same("the row computed again", found.as_deref(), Some(expected))

@@ -9,6 +9,7 @@ mod inspects;
 mod opens;
 mod reads;
 mod scene;
+mod tries;
 
 use std::path::Path;
 use std::time::Instant;
@@ -24,7 +25,7 @@ pub use scene::Scene;
 type Play = fn(&mut Scene) -> Result<(), String>;
 
 /// Every scenario, in order.
-const SCENARIOS: [(&str, Play); 12] = [
+const SCENARIOS: [(&str, Play); 13] = [
     ("driven", driven::run),
     ("opens", opens::run),
     ("strict", opens::strict),
@@ -37,6 +38,7 @@ const SCENARIOS: [(&str, Play); 12] = [
     ("kept", reads::kept),
     ("edits", edits::run),
     ("inspects", inspects::run),
+    ("tries", tries::run),
 ];
 
 /// Plays only when it is named: many minutes.
