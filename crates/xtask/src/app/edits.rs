@@ -1,4 +1,5 @@
 //! Notes that a person edits: kept over a draft, a reload and an undo, in every export, and what is read and answered after it comes from them.
+//! So does the answer to a question asked later.
 
 use serde_json::Value;
 
@@ -16,7 +17,72 @@ const FIRST: &str = "the founder of Wade Clocks is George Parker.";
 /// A finished read of the program, edited; then a read of the page, edited half-way.
 pub fn run(scene: &mut Scene) -> Result<(), String> {
     finished(scene)?;
+    later(scene)?;
     half_way(scene)
+}
+
+/// A question asked later is stale as well, and is put anew; a server that is not there is said to be so.
+fn later(scene: &Scene) -> Result<(), String> {
+    scene.open("/?device=cpu")?;
+    let place = asked_later()?;
+    super::reads::upload(scene, &place)?;
+    answered(scene, &LONG)?;
+    edit(scene, NOTES)?;
+    scene.click("[data-test=edit-save]")?;
+    shown(scene, "edited", true)?;
+    scene.click("li:last-child > [data-test=show-question]")?;
+    shown(scene, "stale", true)?;
+    shown(scene, "edit", false)?;
+    server(scene)?;
+    scene.click("[data-test=model-change]")?;
+    scene.click("[data-test=model-tiny]")?;
+    let driver = scene.driver();
+    driver.wait("it can be put anew", LOADING, || Ok((driver.find("[data-test=again]")?.property("disabled")? == false).then_some(())))?;
+    scene.click("[data-test=again]")?;
+    // The demonstration model may find nothing in notes: then the sections are named.
+    driver.wait("it is answered anew, or said not to be held", LOADING, || {
+        let answered = !driver.find("[data-test=stale]")?.is_shown()?;
+        let proposed = !driver.find_all("[data-test=proposal]")?.is_empty();
+        Ok((answered || proposed).then_some(()))
+    })?;
+    Ok(())
+}
+
+/// A server at a port where none is.
+fn server(scene: &Scene) -> Result<(), String> {
+    scene.click("[data-test=again-choose]")?;
+    scene.click("[data-test=model-server]")?;
+    scene.type_into("[data-test=server-url]", "http://127.0.0.1:9/v1")?;
+    scene.type_into("[data-test=server-model]", "none")?;
+    scene.click("[data-test=server-use]")?;
+    let driver = scene.driver();
+    driver.wait("the server is chosen", SOON, || Ok((driver.find("[data-test=again]")?.property("disabled")? == false).then_some(())))?;
+    scene.click("[data-test=again]")?;
+    let told = scene.see("[data-test=problem]")?;
+    let kind = driver.find("[data-test=problem]")?.attribute("data-kind")?;
+    same(&format!("the problem: {told}"), kind.as_deref(), Some("network"))?;
+    holds(&format!("what to do is said: {told}"), told.contains("Start it, check its address"))?;
+    scene.click("[data-test=dismiss]")
+}
+
+/// The kept read with a question that was asked later.
+fn asked_later() -> Result<std::path::PathBuf, String> {
+    let told = |problem: std::io::Error| problem.to_string();
+    let text = std::fs::read_to_string(file("story.longhand")).map_err(told)?;
+    let lines: Vec<&str> = text.lines().collect();
+    let parsed = |line: &str| serde_json::from_str::<Value>(line).map_err(|problem| problem.to_string());
+    let mut first = parsed(lines[0])?;
+    first["lines"] = Value::from(lines.len() + 2);
+    let started = lines.iter().find(|line| line.contains(r#""event":"started""#)).ok_or("the read has no first line")?;
+    let mut started = parsed(started)?;
+    (started["question"], started["chunks"], started["style"]) =
+        ("Who is the founder of Wade Clocks?".into(), 0.into(), "short ask".into());
+    let answer = r#"{"event":"answer","text":"Isaac Hayes","reply":"Isaac Hayes","usage":{"prompt_tokens":1,"completion_tokens":1}}"#;
+    let log = r#"{"log":"asks/1.jsonl","later":true}"#;
+    let whole = [&[&*first.to_string()], &lines[1..], &[log, &*started.to_string(), answer]].concat().join("\n") + "\n";
+    let place = shell::target_dir().join("web-app/story-later.longhand");
+    std::fs::write(&place, whole).map_err(told)?;
+    Ok(place)
 }
 
 fn finished(scene: &Scene) -> Result<(), String> {
@@ -153,6 +219,7 @@ fn narrow(scene: &Scene) -> Result<(), String> {
     holds(&format!("nothing is wider than a phone: {over}"), over.as_f64().is_some_and(|over| over <= 0.0))?;
     scene.click("[data-test=edit]")?;
     shown(scene, "edit-text", true)?;
+    scene.screen("reader-edit-phone")?;
     scene.is_accessible("the editor on a phone")?;
     scene.click("[data-test=edit-cancel]")?;
     shown(scene, "edit-text", false)?;

@@ -200,7 +200,7 @@ pub fn kept(scene: &mut Scene) -> Result<(), String> {
     holds(&format!("a damaged file is told: {told}"), told.contains("no kept read"))
 }
 
-fn upload(scene: &Scene, file: &std::path::Path) -> Result<(), String> {
+pub(super) fn upload(scene: &Scene, file: &std::path::Path) -> Result<(), String> {
     let driver = scene.driver();
     let fault = |fault: crate::driver::Fault| fault.to_string();
     driver.wait("a place for files", SOON, || driver.find("[data-test=file]").map(Some)).map_err(fault)?;
