@@ -114,7 +114,9 @@ async fn device(cpu: bool) -> Result<Device, JsValue> {
     match cpu {
         true => Ok(Device::cpu(Precision::Exact)),
         // As the engine of the page computes.
-        false => Device::gpu(&GpuOptions { precision: Precision::Fast, ..GpuOptions::default() }).await.map_err(|problem| told(problem.into())),
+        false => {
+            Device::gpu(&GpuOptions { precision: Precision::Fast, ..GpuOptions::default() }).await.map_err(|problem| told(problem.into()))
+        }
     }
 }
 
