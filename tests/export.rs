@@ -51,7 +51,7 @@ fn section(index: usize, memory: &str) -> ReadEvent {
 }
 
 fn answer(text: &str) -> ReadEvent {
-    ReadEvent::Answer { text: text.into(), reply: String::new(), usage: Usage::default(), seconds: None }
+    ReadEvent::Answer { text: text.into(), reply: String::new(), usage: Usage::default(), seconds: None, model: None }
 }
 
 fn log(path: impl AsRef<Path>, events: &[ReadEvent]) {
