@@ -12,7 +12,7 @@ use agent::EventSink;
 use data::{ReadEvent, Usage};
 
 fn answer(text: &str) -> ReadEvent {
-    ReadEvent::Answer { text: text.into(), reply: "line\none".into(), usage: Usage::default(), seconds: Some(1.5) }
+    ReadEvent::Answer { text: text.into(), reply: "line\none".into(), usage: Usage::default(), seconds: Some(1.5), model: None }
 }
 
 fn filled(path: &Path) -> Vec<ReadEvent> {

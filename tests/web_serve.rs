@@ -46,7 +46,7 @@ fn world() -> tempfile::TempDir {
         sampling: Sampling::GREEDY,
         style: String::new(),
     };
-    let answer = ReadEvent::Answer { text: "Mara Voss.".into(), reply: String::new(), usage: Usage::default(), seconds: None };
+    let answer = ReadEvent::Answer { text: "Mara Voss.".into(), reply: String::new(), usage: Usage::default(), seconds: None, model: None };
     let lines: String = [started, answer].iter().map(|event| serde_json::to_string(event).unwrap() + "\n").collect();
     write("my-read/events.jsonl", lines.as_bytes());
     folder
