@@ -135,17 +135,8 @@ impl<S: TensorSource, F: FnMut(u64, u64)> Loader<'_, S, F> {
             Some(moe) if !moe.dense_layers.contains(&layer) => {
                 let (experts, inner) = (moe.experts, moe.intermediate);
                 let router = self.matrix(Role::Router, layer, experts, hidden)?;
-                // The next two belong together, and mostly are of one format; the CPU leaves them in their file.
-                if let (Device::Gpu(_), Some(gate)) = (self.device, self.optional(Role::ExpertGate, layer)?) {
-                    let both = (experts * inner, hidden, gate.dtype);
-                    self.device.weights_together(&[both, both])?;
-                }
-                Mlp::Moe {
-                    router,
-                    gate: self.experts(Role::ExpertGate, layer, experts, inner, hidden)?,
-                    up: self.experts(Role::ExpertUp, layer, experts, inner, hidden)?,
-                    down: self.experts(Role::ExpertDown, layer, experts, hidden, inner)?,
-                }
+                let [gate, up] = self.gate_and_up(layer, experts, inner, hidden)?;
+                Mlp::Moe { router, gate, up, down: self.experts(Role::ExpertDown, layer, experts, hidden, inner)? }
             }
             _ => {
                 let (inner, [gate, up]) = (config.intermediate, [self.required(Role::Gate, layer)?, self.required(Role::Up, layer)?]);
@@ -197,6 +188,20 @@ impl<S: TensorSource, F: FnMut(u64, u64)> Loader<'_, S, F> {
     fn matrix(&mut self, role: Role, layer: usize, rows: usize, cols: usize) -> Result<Weight> {
         let data = self.required(role, layer)?;
         self.weight(role, layer, data, rows, cols, 1)
+    }
+
+    /// The experts' gate and up, on a GPU next to each other.
+    fn gate_and_up(&mut self, layer: usize, experts: usize, inner: usize, hidden: usize) -> Result<[Weight; 2]> {
+        let roles = [Role::ExpertGate, Role::ExpertUp];
+        if let Device::Cpu(_) = self.device {
+            // Nothing of them is read before it is used.
+            let [gate, up] = roles.map(|role| self.experts(role, layer, experts, inner, hidden));
+            return Ok([gate?, up?]);
+        }
+        let rows = experts * inner;
+        let [gate, up] = [self.required(roles[0], layer)?, self.required(roles[1], layer)?];
+        self.device.weights_together(&[(rows, hidden, gate.dtype), (rows, hidden, up.dtype)])?;
+        Ok([self.weight(roles[0], layer, gate, rows, hidden, inner)?, self.weight(roles[1], layer, up, rows, hidden, inner)?])
     }
 
     fn experts(&mut self, role: Role, layer: usize, experts: usize, rows: usize, cols: usize) -> Result<Weight> {
