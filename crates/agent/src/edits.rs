@@ -10,8 +10,8 @@ use crate::tags::neutralise;
 /// The changes of one log that stand.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Edits {
-    /// Sections read so far.
-    sections: usize,
+    /// The section that was read last, from 0.
+    last: Option<usize>,
     /// (section, its notes), the last made last.
     standing: Vec<(usize, String)>,
 }
@@ -30,8 +30,8 @@ impl Edits {
     pub fn take(&mut self, event: &ReadEvent) -> bool {
         match event {
             ReadEvent::Started { .. } | ReadEvent::Given { .. } => *self = Self::default(),
-            ReadEvent::Chunk { index, .. } => self.sections = index + 1,
-            ReadEvent::Edited { index, memory } if *index + 1 == self.sections => self.standing.push((*index, memory.clone())),
+            ReadEvent::Chunk { index, .. } => self.last = Some(*index),
+            ReadEvent::Edited { index, memory } if Some(*index) == self.last => self.standing.push((*index, memory.clone())),
             ReadEvent::Undone if self.can_undo() => drop(self.standing.pop()),
             ReadEvent::Edited { .. } | ReadEvent::Undone => return false,
             ReadEvent::Selected { .. } | ReadEvent::Answer { .. } => {}
@@ -46,7 +46,7 @@ impl Edits {
 
     /// Whether the last notes are a person's, so that there is something to take back.
     pub fn can_undo(&self) -> bool {
-        self.standing.last().is_some_and(|(index, _)| index + 1 == self.sections)
+        self.standing.last().is_some_and(|(index, _)| Some(*index) == self.last)
     }
 
     /// Whether no change stands.
