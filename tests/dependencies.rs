@@ -19,9 +19,11 @@ const ALLOWED: &[(&str, &str)] = &[
     ("train", "model kernels agent reward tokenizer world data"),
     ("eval", "agent reward tokenizer world data"),
     ("server", "agent model tokenizer data"),
-    ("web", "agent model tokenizer kernels documents synth reward world data"),
-    // The page's second module: files of other formats than plain text.
+    ("web", "line agent model tokenizer kernels documents synth reward world data"),
+    // What the page's modules have in common, and two that few readers need: files of other formats than plain text, the inspector.
+    ("line", "data"),
     ("files", "documents synth tokenizer data"),
+    ("inspect", "line synth data"),
     ("longhand", "data kernels tokenizer model agent documents reward world synth train eval server"),
     // The project's own tool: set-up and tests of a machine on which nothing of ours may build yet.
     ("xtask", ""),

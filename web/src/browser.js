@@ -70,10 +70,23 @@ export function addressed(name) {
   return url && url.origin === location.origin ? url.href : undefined;
 }
 
-// A file of another name's bytes; undefined if it is not there.
-export async function fetchBlob(url) {
-  const answer = await fetch(url);
-  return answer.ok ? answer.blob() : undefined;
+// The inspector's module lies beside the page's own. What is thrown in it later ends it, since a module that trapped is not to be trusted further:
+// `ended` hears why. `times` is how often it was asked for before: browsers keep what an import gave, a failure too, so the address differs.
+export async function showInspector(base, times, place, line, dataset, ended) {
+  const name = "longhand-inspect";
+  const again = times ? `?again=${times}` : "";
+  const module = await import(new URL(`${base}${name}.js${again}`, document.baseURI).href);
+  await module.default();
+  module.inspect(place, line, dataset);
+  const listening = new AbortController();
+  const heard = ({ error, reason }) => {
+    const problem = error ?? reason;
+    if (!String(problem?.stack).includes(name)) return;
+    listening.abort();
+    place.replaceChildren();
+    ended(String(problem));
+  };
+  for (const kind of ["error", "unhandledrejection"]) addEventListener(kind, heard, { signal: listening.signal });
 }
 
 let files;

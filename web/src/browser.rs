@@ -1,7 +1,8 @@
 //! The functions of `browser.js`.
 
-use js_sys::Uint8Array;
+use js_sys::{Function, Uint8Array};
 use wasm_bindgen::prelude::*;
+use web_sys::HtmlElement;
 
 #[wasm_bindgen(module = "/src/browser.js")]
 extern "C" {
@@ -24,9 +25,16 @@ extern "C" {
     /// What the page's address says under this name, as an address of the same origin; `undefined` if nothing or another's.
     pub fn addressed(name: &str) -> Option<String>;
 
-    /// What lies at an address, a `Blob`; `undefined` if nothing does.
-    #[wasm_bindgen(js_name = fetchBlob, catch)]
-    pub async fn fetch_blob(url: &str) -> Result<JsValue, JsValue>;
+    /// Fetches the inspector's module, which lies under `base`, and has it show itself in `place`. `ended(why)` is called if it traps later.
+    #[wasm_bindgen(js_name = showInspector, catch)]
+    pub async fn show_inspector(
+        base: &str,
+        times: u32,
+        place: &HtmlElement,
+        line: JsValue,
+        dataset: Option<String>,
+        ended: &Function,
+    ) -> Result<JsValue, JsValue>;
 
     /// A file's text by the module for files: `{document, remarks}`. What it says against the file is thrown as a string. In the worker only.
     #[wasm_bindgen(js_name = convertFile, catch)]

@@ -5,11 +5,10 @@ mod browser;
 mod checks;
 mod embed;
 mod engine;
-mod inspect;
 mod page;
-mod protocol;
 mod worker;
 
+use line::protocol;
 use wasm_bindgen::prelude::*;
 
 /// Runs when the module is loaded: shows the page where there is a place for it.

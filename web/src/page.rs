@@ -6,6 +6,7 @@ pub mod carried;
 mod contacts;
 mod document;
 mod figures;
+mod inspector;
 mod kept;
 mod leaves;
 mod listed;
@@ -36,7 +37,7 @@ enum Part {
 
 /// In the navigation's order: part, hash, name.
 const PARTS: [(Part, &str, &str); 3] =
-    [(Part::Reader, "#", "Reader"), (Part::Inspector, "#inspect", "Inspector"), (Part::Browser, "#browser", "This browser")];
+    [(Part::Reader, "#reader", "Reader"), (Part::Inspector, "#inspect", "Inspector"), (Part::Browser, "#browser", "This browser")];
 
 /// How long a file counts as held over the page after the browser last said so.
 const HELD: Duration = Duration::from_millis(600);
@@ -66,7 +67,7 @@ pub fn App() -> impl IntoView {
         <main class="part" class:flat=move || part.get() != Part::Reader>
             <div class="whole" hidden=move || part.get() != Part::Reader><ReaderView reader=reader within_app=true /></div>
             <div class="whole" hidden=move || part.get() != Part::Inspector>
-                {move || inspected.get().then(|| view! { <crate::inspect::InspectView reader=reader /> })}
+                {move || inspected.get().then(|| view! { <inspector::InspectorPlace reader=reader /> })}
             </div>
             {move || (part.get() == Part::Browser).then(|| view! {
                 <div class="browser"><kept::KeptView reader=reader /><machine::MachineView /></div>
@@ -79,7 +80,7 @@ fn part_of_address() -> Part {
     let hash = web_sys::window().and_then(|window| window.location().hash().ok()).unwrap_or_default();
     // An address that names a dataset means the inspector.
     let first = if crate::browser::addressed("dataset").is_some() { Part::Inspector } else { Part::Reader };
-    PARTS.iter().find(|(_, own, _)| !hash.is_empty() && *own == hash).map_or(first, |(part, ..)| *part)
+    PARTS.iter().find(|(_, own, _)| *own == hash).map_or(first, |(part, ..)| *part)
 }
 
 /// A drop or a paste beside the reader is meant for it too.

@@ -171,6 +171,19 @@ impl Driver {
         wire::bytes(&self.get("/screenshot")?)
     }
 
+    /// Drops files and folders of this computer in the middle of an element, as a person does from the desktop.
+    pub fn drop_on(&self, selector: &str, files: &[&Path]) -> Result<(), Fault> {
+        let middle =
+            "const { left, top, width, height } = arguments[0].getBoundingClientRect(); return [left + width / 2, top + height / 2];";
+        let at = self.script(middle, &[self.find(selector)?.reference()])?;
+        let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+        for kind in ["dragEnter", "dragOver", "drop"] {
+            let data = json!({ "items": [], "files": files, "dragOperationsMask": 1 });
+            self.devtools("Input.dispatchDragEvent", json!({ "type": kind, "x": at[0], "y": at[1], "data": data }))?;
+        }
+        Ok(())
+    }
+
     /// Gives the window this size.
     pub fn resize(&self, width: u32, height: u32) -> Result<(), Fault> {
         self.post("/window/rect", json!({ "width": width, "height": height })).map(drop)

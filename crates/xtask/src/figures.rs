@@ -44,8 +44,8 @@ fn measure(options: &Options) -> Result<(), String> {
     wasm::bindgen(&wasm::build_small()?, &bound)?;
     page::lay_out(&bound, &app)?;
     web::lay_out(&bound, &package, "0.0.0")?;
-    let sizes = web::sizes(&package)?;
-    for name in ["longhand.js", "longhand-web.js", "longhand-web_bg.wasm", "longhand-files_bg.wasm"] {
+    let sizes: Vec<_> = web::sizes(&package)?.into_iter().chain(web::sizes(&app)?).collect();
+    for name in ["longhand.js", "longhand-web.js", "longhand-web_bg.wasm", "longhand-files_bg.wasm", "longhand-inspect_bg.wasm"] {
         let (_, raw, packed) = sizes.iter().find(|(own, _, _)| own == name).ok_or(format!("{name} is not there"))?;
         say(&format!("{name}, bytes and gzipped"), &format!("{raw}, {packed}"));
     }

@@ -25,12 +25,13 @@ cargo xtask VERB
   test [--yes] [--only STAGE,…]
                       every test: setup, format, lint, test, wasm, browser, app; only when named: cube
   web-gate            build web/ and check every shader and a known answer in headless Chromium
-  web-app [--only SCENARIO,…] [--screens]
-                      build web/ and use it as a person would, in headless Chromium; --screens renews docs/screens
+  web-app [--only SCENARIO,…] [--screens] [--published]
+                      build web/ and use it as a person would, in headless Chromium; --screens renews docs/screens,
+                      --published plays with the modules as they are published, which take longer to build
   web-figures [--weights FILE.gguf]
                       what the published page costs: bytes, seconds, memory; with --weights its speed beside wllama's
   web [--dev]         build web/ as a package for npm in web/package; --dev quickly, and large
-  trunk               build web/ with Trunk into web/dist, as it is published
+  trunk               build web/ with Trunk into web/dist, as it is published; installs Trunk and wasm-bindgen's command where they are missing
 
 --yes answers every question with yes; so does the variable CI.";
 
@@ -71,6 +72,8 @@ pub(crate) struct Options {
     dev: bool,
     /// `web-app`: renew the pictures in docs/screens.
     screens: bool,
+    /// `web-app`: with the modules as they are published.
+    published: bool,
     /// `web-figures`: a model to compare speeds with.
     weights: Option<String>,
 }
@@ -96,6 +99,7 @@ impl Options {
                 "--dev" if options.verb == "web" => options.dev = true,
                 "--weights" if options.verb == "web-figures" => options.weights = Some(rest.next().ok_or("--weights needs a file")?.into()),
                 "--screens" if options.verb == "web-app" => options.screens = true,
+                "--published" if options.verb == "web-app" => options.published = true,
                 "--only" => {
                     let names = rest.next().ok_or("--only needs a name")?;
                     for name in names.split(',') {
@@ -146,6 +150,7 @@ mod tests {
         assert!(parse("test --fast").is_err());
         assert!(parse("web --dev").unwrap().dev && parse("test --dev").is_err());
         assert!(parse("web-app --only opens --screens").unwrap().wants("opens") && parse("web-app --only closes").is_err());
+        assert!(parse("web-app --published").unwrap().published && parse("test --published").is_err());
         assert!(parse("test --only").is_err());
         assert_eq!(parse("web-figures --weights a.gguf").unwrap().weights.as_deref(), Some("a.gguf"));
         assert!(parse("web-figures --weights").is_err() && parse("web --weights a").is_err());

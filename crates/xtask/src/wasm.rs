@@ -12,7 +12,7 @@ pub const TARGET: &str = "wasm32-unknown-unknown";
 pub const DEBIAN_PACKAGES: [&str; 5] = ["rustc-web", "cargo-web", "rust-web-src", "rust-web-llvm", "lld-22"];
 
 /// Crates that must build for the browser.
-const CRATES: [&str; 11] = [
+const CRATES: [&str; 13] = [
     "longhand-data",
     "longhand-documents",
     "longhand-tokenizer",
@@ -23,13 +23,43 @@ const CRATES: [&str; 11] = [
     "longhand-synth",
     "longhand-world",
     "longhand-web",
+    "longhand-line",
     "longhand-files",
+    "longhand-inspect",
 ];
 
-/// The page's modules: its own, and the one for files of all formats, which the worker loads when such a file comes.
-const MODULES: [&str; 2] = ["longhand-web", "longhand-files"];
+/// The page's modules: its own; the one for files of all formats, which the worker loads when such a file comes; and the inspector, which the page
+/// loads when it is opened.
+const MODULES: [&str; 3] = ["longhand-web", "longhand-files", "longhand-inspect"];
 
-const TRUNK_VERSION: &str = "0.21.14";
+/// A command that `cargo install` builds.
+struct Tool {
+    package: &'static str,
+    program: &'static str,
+    version: &'static str,
+    /// How it is built best.
+    words: &'static [&'static str],
+    takes: &'static str,
+}
+
+/// What builds the published page: Trunk, and wasm-bindgen's own command, which Trunk runs and which it would else fetch itself, from where many
+/// networks lead nowhere. The command is of the library's version.
+const TOOLS: [Tool; 2] = [
+    Tool { package: "wasm-bindgen-cli", program: "wasm-bindgen", version: "0.2.130", words: &[], takes: "about 4 minutes on two cores" },
+    Tool { package: "trunk", program: "trunk", version: "0.21.14", words: &["--locked"], takes: "6 to 10 minutes on two cores" },
+];
+
+impl Tool {
+    /// Builds it where it is missing or of another version, after saying so.
+    fn make_ready(&self) -> bool {
+        let said = shell::output(Command::new(self.program).arg("--version")).unwrap_or_default();
+        if said.split_whitespace().nth(1) == Some(self.version) {
+            return true;
+        }
+        println!("{} {} is missing: building it takes {}.", self.program, self.version, self.takes);
+        shell::run(shell::cargo().args(["install", self.package, "--version", self.version]).args(self.words))
+    }
+}
 
 /// A Rust that builds for wasm32. The variable `LONGHAND_WASM` (`own` or `debian`) chooses one.
 #[derive(Clone, Copy, PartialEq)]
@@ -133,8 +163,8 @@ fn compile(what: &[&str], folder: &str) -> Result<PathBuf, String> {
     Ok(shell::target_dir().join(TARGET).join(folder))
 }
 
-/// Writes the finished modules `longhand-web_bg.wasm` and `longhand-files_bg.wasm` and the JavaScript that loads each, `longhand-web.js` and
-/// `longhand-files.js`, into `folder`; what was there is gone. They are the names that Trunk gives.
+/// Writes each finished module, as `longhand-web_bg.wasm`, and the JavaScript that loads it, as `longhand-web.js`, into `folder`; what was there is
+/// gone. They are the names that Trunk gives.
 pub fn bindgen(built: &Path, folder: &Path) -> Result<(), String> {
     let _ = std::fs::remove_dir_all(folder);
     for name in MODULES {
@@ -154,12 +184,8 @@ pub fn trunk(options: &Options) -> bool {
     if !setup::run(&wasm_only) {
         return false;
     }
-    let installed = shell::output(Command::new("trunk").arg("--version")).unwrap_or_default();
-    if installed.trim() != format!("trunk {TRUNK_VERSION}") {
-        println!("Trunk {TRUNK_VERSION} is missing: building it takes 6 to 10 minutes on two cores.");
-        if !shell::run(shell::cargo().args(["install", "--locked", "trunk", "--version", TRUNK_VERSION])) {
-            return false;
-        }
+    if !TOOLS.iter().all(Tool::make_ready) {
+        return false;
     }
     let Some(toolchain) = Toolchain::find() else { return false };
     let mut command = Command::new("trunk");
@@ -175,6 +201,13 @@ pub fn trunk(options: &Options) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_command_is_of_the_librarys_version() {
+        let manifest = std::fs::read_to_string(shell::root().join("Cargo.toml")).unwrap();
+        let pinned = |version: &str| manifest.contains(&format!("\nwasm-bindgen = \"={version}\""));
+        assert!(pinned(TOOLS[0].version) && !pinned("0.2.1"));
+    }
 
     #[test]
     fn compiler_versions_compare() {

@@ -15,7 +15,8 @@ use crate::{Options, shell, wasm};
 /// The files of the small model that comes along.
 pub const TINY: [&str; 4] = ["config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"];
 
-/// How large may be, gzipped, what every visitor fetches: the file, the bytes. The module for files of other formats comes to those who open one.
+/// How large may be, gzipped, what every visitor fetches: the file, the bytes. The modules for files of other formats and of the inspector come to those
+/// who open one.
 const LIMITS: [(&str, u64); 2] = [("longhand-web_bg.wasm", 1_500_000), ("longhand.js", 60_000)];
 
 /// `cargo xtask web [--dev]`.
@@ -53,7 +54,9 @@ fn build(dev: bool) -> Result<(), String> {
 pub fn lay_out(bound: &Path, folder: &Path, version: &str) -> Result<(), String> {
     let root = shell::root();
     let _ = std::fs::remove_dir_all(folder);
-    copy_folder(bound, folder)?;
+    // The inspector is the app's alone.
+    let ours = |name: &&PathBuf| !name.to_string_lossy().contains("longhand-inspect");
+    files(bound)?.iter().filter(ours).try_for_each(|name| copy(&bound.join(name), &folder.join(name)))?;
     copy_folder(&root.join("web/embed"), folder)?;
     for name in ["worker.js", "style.css"] {
         copy(&root.join("web").join(name), &folder.join(name))?;

@@ -3,7 +3,7 @@
 
 use super::state::Reader;
 use crate::browser;
-use crate::protocol::ModelChoice;
+use crate::protocol::{ModelChoice, Problem, ProblemKind};
 
 /// Opens what the address names.
 pub fn follow(reader: Reader) {
@@ -16,7 +16,12 @@ pub fn follow(reader: Reader) {
             let name = url.rsplit('/').next().unwrap_or("document").to_string();
             match browser::fetch_bytes(&url).await {
                 Ok(bytes) => reader.open(vec![(name, js_sys::Uint8Array::from(bytes))]),
-                Err(problem) => web_sys::console::error_1(&problem),
+                Err(problem) => {
+                    let why = js_sys::Error::from(problem).message();
+                    let message =
+                        format!("{name}, which this page's address names, could not be fetched ({why}). Reload the page to try again.");
+                    reader.fail(Problem { kind: ProblemKind::Network, message });
+                }
             }
         }
         if let Some(url) = model {

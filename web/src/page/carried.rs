@@ -1,6 +1,6 @@
 //! Files and texts that a person brings: chosen, dropped or pasted; and which hosts the page has asked for anything.
 
-use js_sys::{Array, Promise, Reflect, Uint8Array};
+use js_sys::{Array, Promise, Reflect};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
@@ -16,19 +16,6 @@ extern "C" {
 
 /// What the input for files offers to choose: a hint, not a limit.
 pub const FORMATS: &str = ".txt,.md,.markdown,.html,.htm,.pdf,.docx,.epub,.xlsx,.csv,.tsv,.json,.jsonl,.longhand,text/*";
-
-/// Names and bytes of the files that were chosen.
-pub async fn files_of(input: &web_sys::HtmlInputElement) -> Vec<(String, Uint8Array)> {
-    let mut files = Vec::new();
-    let Some(list) = input.files() else { return files };
-    for at in 0..list.length() {
-        let Some(file) = list.get(at) else { continue };
-        if let Ok(buffer) = JsFuture::from(file.array_buffer()).await {
-            files.push((file.name(), Uint8Array::new(&buffer.unchecked_into::<js_sys::ArrayBuffer>())));
-        }
-    }
-    files
-}
 
 /// Opens what a drop (`dataTransfer`) or a paste (`clipboardData`) brings. To be called while the event is heard: its data is gone later.
 pub fn open_carried(reader: Reader, event: &web_sys::Event, field: &str) {

@@ -2,8 +2,8 @@
 
 use leptos::html;
 use leptos::prelude::*;
+use line::files_of;
 
-use super::carried::files_of;
 use super::figures;
 use super::listed::{self, Listed};
 use super::state::{ModelState, Reader};

@@ -1,8 +1,9 @@
 //! The first screen: what this is, and what can be opened.
 
 use leptos::prelude::*;
+use line::files_of;
 
-use super::carried::{FORMATS, files_of};
+use super::carried::FORMATS;
 use super::kept::Reads;
 use super::state::Reader;
 

@@ -13,9 +13,9 @@ use data::Span;
 use leptos::prelude::*;
 use web_sys::HtmlElement;
 
-pub use self::kinds::{Answer, Busy, Contact, Machine, ModelState, Proposal, Question, Retry, Turn, Why};
-pub use self::tell::save;
+pub use self::kinds::{Answer, Busy, Contact, Machine, Proposal, Question, Retry, Turn, Why};
 use crate::engine::Engine;
+pub use crate::protocol::ModelState;
 use crate::protocol::{DeviceChoice, ModelChoice, ModelInfo, OpenedInfo, Problem};
 
 /// A reader: its state, and its line to the worker.

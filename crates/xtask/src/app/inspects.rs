@@ -79,7 +79,13 @@ pub(super) fn opened(scene: &Scene, files: &[PathBuf], count: usize) -> Result<(
     let files: Vec<&std::path::Path> = files.iter().map(PathBuf::as_path).collect();
     driver.wait("a place for files", SOON, || driver.find("[data-test=inspect-open]").map(Some))?;
     driver.find("[data-test=inspect-open]")?.upload(&files)?;
-    let counted = driver.wait("the rows are counted", Duration::from_secs(120), || {
+    counted(scene, count, Duration::from_secs(120))
+}
+
+/// Waits until the page counts so many rows.
+pub(super) fn counted(scene: &Scene, count: usize, limit: Duration) -> Result<(), String> {
+    let driver = scene.driver();
+    let counted = driver.wait("the rows are counted", limit, || {
         let text = driver.find("[data-test=count]")?.text()?;
         Ok(text.split(|c: char| !c.is_ascii_digit()).any(|word| word == count.to_string()).then_some(()))
     });

@@ -2,6 +2,7 @@
 //! relies on is broken on purpose as well, and must then be noticed.
 
 mod axe;
+mod brought;
 mod driven;
 mod edits;
 mod embedded;
@@ -9,6 +10,7 @@ mod inspects;
 mod opens;
 mod reads;
 mod scene;
+mod served;
 mod tries;
 
 use std::path::Path;
@@ -25,7 +27,7 @@ pub use scene::Scene;
 type Play = fn(&mut Scene) -> Result<(), String>;
 
 /// Every scenario, in order.
-const SCENARIOS: [(&str, Play); 13] = [
+const SCENARIOS: [(&str, Play); 16] = [
     ("driven", driven::run),
     ("opens", opens::run),
     ("strict", opens::strict),
@@ -33,16 +35,19 @@ const SCENARIOS: [(&str, Play); 13] = [
     ("reader", reads::run),
     ("reader-cpu", reads::processor),
     ("reader-long", reads::long),
+    ("reader-200k", reads::book),
     ("resumes", reads::resumes),
     ("foreign", reads::foreign),
     ("kept", reads::kept),
     ("edits", edits::run),
     ("inspects", inspects::run),
     ("tries", tries::run),
+    ("brought", brought::run),
+    ("served", served::run),
 ];
 
-/// Plays only when it is named: many minutes.
-const ON_REQUEST: &str = "reader-long";
+/// Play only when they are named: they take many minutes, or need what other commands build.
+const ON_REQUEST: [&str; 3] = ["reader-long", "reader-200k", "served"];
 
 /// Their names.
 pub const NAMES: [&str; SCENARIOS.len()] = {
@@ -59,7 +64,7 @@ pub const NAMES: [&str; SCENARIOS.len()] = {
 pub const STRICT: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'; \
                           style-src 'self'; img-src 'self' data: blob:";
 
-/// `cargo xtask web-app [--only NAME]`.
+/// `cargo xtask web-app [--only NAME] [--published]`.
 pub fn run(options: &Options) -> bool {
     let outcome = check(options);
     println!();
@@ -72,13 +77,15 @@ pub fn run(options: &Options) -> bool {
 pub fn check(options: &Options) -> Outcome {
     let mut outcome = Outcome::default();
     let folder = shell::target_dir().join("web-app");
-    // The tools' own scenario needs no app.
-    let needs_app = NAMES.iter().any(|name| *name != "driven" && options.wants(name));
-    if needs_app && let Err(problem) = build(&folder) {
+    // The tools' own scenario needs no app, and one is played with the published page.
+    let needs_app = NAMES.iter().any(|name| !["driven", "served"].contains(name) && options.wants(name));
+    if needs_app && let Err(problem) = build(&folder, options.published) {
         outcome.failures.push(problem);
         return outcome;
     }
-    for (name, scenario) in SCENARIOS.into_iter().filter(|(name, _)| options.wants(name) && (*name != ON_REQUEST || options.names(name))) {
+    for (name, scenario) in
+        SCENARIOS.into_iter().filter(|(name, _)| options.wants(name) && (!ON_REQUEST.contains(name) || options.names(name)))
+    {
         let start = Instant::now();
         let played = Scene::start(name, &folder, options.screens).and_then(|mut scene| {
             let played = scenario(&mut scene);
@@ -101,10 +108,11 @@ pub fn check(options: &Options) -> Outcome {
     outcome
 }
 
-/// The page in `folder/page` and the package in `folder/package`, around the module that the stages `wasm` and `browser` built.
-fn build(folder: &Path) -> Result<(), String> {
+/// The page in `folder/page` and the package in `folder/package`, around the modules that the stages `wasm` and `browser` built, or those that are
+/// published.
+fn build(folder: &Path, published: bool) -> Result<(), String> {
     let bound = folder.join("module");
-    wasm::bindgen(&wasm::build()?, &bound)?;
+    wasm::bindgen(&if published { wasm::build_small()? } else { wasm::build()? }, &bound)?;
     page::lay_out(&bound, &folder.join("page"))?;
     web::lay_out(&bound, &folder.join("package"), "0.0.0")
 }

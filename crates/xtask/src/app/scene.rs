@@ -25,8 +25,8 @@ pub struct Scene {
 
 impl Scene {
     /// A browser with an empty profile. The app is at `/`; under `/strict/` it has the policy `app::STRICT`, under `/refusing/` one that
-    /// allows no WebAssembly, under `/broken/` its module is missing, under `/partial/` the one for files; pages with the element are at `/embed/` (strict) and `/refused/`;
-    /// the driver's own page is at `/driver/`.
+    /// allows no WebAssembly, under `/broken/` its module is missing, under `/partial/` those for files and of the inspector; pages with the element are at
+    /// `/embed/` (strict) and `/refused/`; the driver's own page is at `/driver/`, the tests' dataset at `/dataset/`.
     pub fn start(name: &'static str, folder: &Path, keeps_screens: bool) -> Result<Self, String> {
         let (page, package) = (folder.join("page"), folder.join("package"));
         let (driven, embedding) = (shell::root().join("tests/browser/driver"), shell::root().join("tests/browser/embed"));
@@ -38,12 +38,14 @@ impl Scene {
             Route::new("/broken/longhand-web_bg.wasm", folder.join("nothing")),
             Route::new("/broken/", &page),
             Route::new("/partial/longhand-files_bg.wasm", folder.join("nothing")),
+            Route::new("/partial/longhand-inspect_bg.wasm", folder.join("nothing")),
             Route::new("/partial/", &page),
             under(app::STRICT, "/embed/package/", &package),
             under(app::STRICT, "/embed/", &embedding),
             under(&refusing, "/refused/package/", &package),
             under(&refusing, "/refused/", &embedding),
             under(app::STRICT, "/driver/", &driven),
+            Route::new("/dataset/", shell::root().join("tests/browser/dataset")),
             Route::new("/", &page),
         ])?;
         let profile = folder.join("profiles").join(name);
@@ -67,6 +69,14 @@ impl Scene {
         self.driver = None;
         let profile = self.folder.join("profiles").join(self.name);
         self.driver = Some(Driver::start(&profile, Some(self.server.address.trim_start_matches("http://")))?);
+        self.driver().resize(1280, 900)?;
+        Ok(())
+    }
+
+    /// The same with no proxy: for a page of another server than ours.
+    pub fn restart_without_proxy(&mut self) -> Result<(), String> {
+        self.driver = None;
+        self.driver = Some(Driver::start(&self.folder.join("profiles").join(self.name), None)?);
         self.driver().resize(1280, 900)?;
         Ok(())
     }

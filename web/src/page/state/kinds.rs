@@ -3,7 +3,7 @@
 use agent::edits::Edits;
 use data::{Citation, ReadEvent, Span};
 
-use crate::protocol::{KeptModel, KeptRead, ModelChoice, ModelInfo, Stage};
+use crate::protocol::{KeptModel, KeptRead, ModelChoice};
 
 /// What this browser has.
 #[derive(Clone, Debug, Default)]
@@ -16,25 +16,6 @@ pub struct Machine {
     pub models: Vec<KeptModel>,
     /// Kept reads, latest first.
     pub reads: Vec<KeptRead>,
-}
-
-/// The model and how far it is.
-#[derive(Clone, Debug, Default)]
-pub enum ModelState {
-    /// None was chosen.
-    #[default]
-    None,
-    /// On its way.
-    Loading {
-        /// What is being done.
-        stage: Stage,
-        /// Done.
-        done: f64,
-        /// Of so many; 0 is not known.
-        total: f64,
-    },
-    /// Ready.
-    Ready(ModelInfo),
 }
 
 /// A section's turn.

@@ -3,6 +3,7 @@
 use data::Span;
 use js_sys::Uint8Array;
 use leptos::prelude::*;
+use line::save;
 use wasm_bindgen::JsCast;
 use web_sys::HtmlElement;
 
@@ -41,9 +42,15 @@ impl Reader {
                 | Request::DeleteModel { .. }
                 | Request::DeleteRead { .. }
         );
+        // Whoever tries or makes rows says itself what went wrong.
+        let own = matches!(request, Request::Try { .. } | Request::MakeRows { .. });
         let hears = move |event: Event| {
             also(&event);
+            let silent = own && matches!(event, Event::Failed(_));
             reader.hear(event, beside);
+            if silent {
+                reader.problem.set(None);
+            }
         };
         match self.engine.get_value() {
             Some(engine) => engine.send(request, files, hears),
@@ -51,7 +58,7 @@ impl Reader {
         }
     }
 
-    pub(super) fn fail(&self, problem: Problem) {
+    pub(in crate::page) fn fail(&self, problem: Problem) {
         self.tell("error", serde_json::json!({"kind": problem.kind, "message": problem.message}));
         self.problem.set(Some(problem));
     }
@@ -316,22 +323,4 @@ impl Reader {
     pub fn close(&self) {
         self.engine.set_value(None);
     }
-}
-
-/// Saves a text as a file, as the browser saves downloads.
-pub fn save(name: &str, media: &str, text: &str) {
-    let parts = js_sys::Array::of1(&text.into());
-    let options = web_sys::BlobPropertyBag::new();
-    options.set_type(media);
-    let Ok(blob) = web_sys::Blob::new_with_str_sequence_and_options(&parts, &options) else { return };
-    let Ok(url) = web_sys::Url::create_object_url_with_blob(&blob) else { return };
-    let document = web_sys::window().and_then(|window| window.document());
-    let link =
-        document.and_then(|document| document.create_element("a").ok()).and_then(|link| link.dyn_into::<web_sys::HtmlAnchorElement>().ok());
-    if let Some(link) = link {
-        link.set_href(&url);
-        link.set_download(name);
-        link.click();
-    }
-    let _ = web_sys::Url::revoke_object_url(&url);
 }

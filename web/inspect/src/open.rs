@@ -51,13 +51,28 @@ pub fn listed(list: &FileList) -> Vec<Named> {
 }
 
 /// The files of a run's folder at an address, those that are there.
-pub async fn addressed(folder: &str) -> Vec<Named> {
+pub async fn addressed(folder: &str) -> Result<Vec<Named>, String> {
     let mut files = Vec::new();
     for name in ["rows.jsonl", "rejects.jsonl", "report.json", "documents.jsonl", "events.jsonl"] {
-        let blob = crate::browser::fetch_blob(&format!("{folder}{name}")).await.ok().and_then(|blob| blob.dyn_into::<Blob>().ok());
+        let blob = fetched(&format!("{folder}{name}")).await.map_err(|problem| {
+            let why = js_sys::Error::from(problem).message();
+            format!("{name} could not be fetched from {folder} ({why}). Reload the page to try again.")
+        })?;
         files.extend(blob.map(|blob| Named { name: name.into(), blob }));
     }
-    files
+    match files.is_empty() {
+        true => {
+            Err(format!("Nothing that can be inspected lies at {folder}: neither rows.jsonl nor events.jsonl, nor what goes with them."))
+        }
+        false => Ok(files),
+    }
+}
+
+/// What lies at an address; `None` if nothing does.
+async fn fetched(url: &str) -> Result<Option<Blob>, JsValue> {
+    let window = web_sys::window().ok_or("no window")?;
+    let answer: web_sys::Response = JsFuture::from(window.fetch_with_str(url)).await?.unchecked_into();
+    Ok(if answer.ok() { Some(JsFuture::from(answer.blob()?).await?.unchecked_into()) } else { None })
 }
 
 fn named(file: File) -> Named {

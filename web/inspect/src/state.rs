@@ -14,7 +14,7 @@ use super::beside::{Damaged, Listed, Rejected};
 use super::index::{Entry, Filter};
 use super::judge::{self, Judgement, Judgements};
 use super::slices::{self, Piece};
-use crate::page::state::Reader;
+use crate::reader::Reader;
 
 /// Milliseconds between two times that the table hears of new rows while a file is read.
 const HEARD: f64 = 200.0;

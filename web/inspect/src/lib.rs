@@ -1,5 +1,8 @@
 //! The inspector: datasets of `longhand synth run` and logs of training runs, opened from this computer's disk. Nothing leaves the tab unless a
 //! server is chosen to try rows on.
+//!
+//! A module of its own: the page fetches it when the inspector is opened, and gives it a line to the page's reader.
+#![cfg(target_arch = "wasm32")]
 
 mod beside;
 mod curves;
@@ -11,6 +14,7 @@ mod judge;
 mod live;
 mod make;
 mod open;
+mod reader;
 mod report;
 mod row;
 mod slices;
@@ -19,28 +23,45 @@ mod table;
 mod verdicts;
 
 use leptos::prelude::*;
-use wasm_bindgen::JsCast;
+use line::save;
+use wasm_bindgen::prelude::*;
+use web_sys::HtmlElement;
 
+use self::reader::{Line, Reader};
 use self::state::{Inspector, Tab};
-use crate::page::state::{Reader, save};
 
-/// Reader, dataset, row and curves under one roof. `reader` is the line to the worker whose model tries rows.
+/// Runs when the module is loaded.
+#[wasm_bindgen(start)]
+pub fn start() {
+    std::panic::set_hook(Box::new(|panic| web_sys::console::error_1(&panic.to_string().into())));
+}
+
+/// Shows the inspector in `place`; `line` leads to the page's reader. The dataset in the folder at the address `dataset` is opened at once.
+#[wasm_bindgen]
+pub fn inspect(place: HtmlElement, line: Line, dataset: Option<String>) {
+    leptos::mount::mount_to(place, move || {
+        let reader = Reader::new(line);
+        view! { <InspectView reader=reader dataset=dataset /> }
+    })
+    .forget();
+}
+
+/// Dataset, row and curves under one roof.
 #[component]
-pub fn InspectView(
-    /// The page's reader; a new one unless given.
-    #[prop(optional)]
-    reader: Option<Reader>,
+fn InspectView(
+    /// The line to the worker whose model tries rows.
+    reader: Reader,
+    /// A folder's address.
+    dataset: Option<String>,
 ) -> impl IntoView {
-    let own = reader.is_none();
-    let reader = reader.unwrap_or_else(Reader::new);
-    on_cleanup(move || {
-        if own {
-            reader.close();
-        }
-    });
     let inspector = Inspector::new(reader);
-    if let Some(folder) = crate::browser::addressed("dataset") {
-        leptos::task::spawn_local(async move { inspector.open(open::addressed(&folder).await).await });
+    if let Some(folder) = dataset {
+        leptos::task::spawn_local(async move {
+            match open::addressed(&folder).await {
+                Ok(files) => inspector.open(files).await,
+                Err(problem) => inspector.problem.set(Some(problem)),
+            }
+        });
     }
     let over = RwSignal::new(false);
     let dropped = move |event: web_sys::DragEvent| {

@@ -6,9 +6,8 @@ use js_sys::Uint8Array;
 use leptos::prelude::*;
 
 use super::state::{Inspector, Opened};
-use crate::page::carried::files_of;
-use crate::page::state::ModelState;
-use crate::protocol::{Event, ModelChoice, Request, Way};
+use line::files_of;
+use line::protocol::{Event, ModelChoice, ModelState, Request, Way};
 
 /// Ways of trying, as the checks are called.
 const WAYS: [(Way, &str, &str); 3] = [
@@ -58,7 +57,7 @@ fn ModelLine(inspector: Inspector) -> impl IntoView {
     let reader = inspector.reader;
     let (address, server, name, key) =
         (RwSignal::new(String::new()), RwSignal::new(String::new()), RwSignal::new(String::new()), RwSignal::new(String::new()));
-    let busy = move || reader.busy.get().is_some();
+    let busy = move || reader.busy.get();
     let files = move |event: leptos::ev::Event| {
         let input: web_sys::HtmlInputElement = event_target(&event);
         leptos::task::spawn_local(async move {
@@ -114,8 +113,7 @@ fn WayView(
     });
     // The replies of this check when the row was made, in the order of their seeds.
     let kept: Vec<String> = row.derivation.transcripts.iter().filter(|said| said.role == check).map(|said| said.reply.clone()).collect();
-    let ready =
-        move || matches!(reader.model.get(), ModelState::Ready(_)) && reader.busy.with(Option::is_none) && running.with(Option::is_none);
+    let ready = move || matches!(reader.model.get(), ModelState::Ready(_)) && !reader.busy.get() && running.with(Option::is_none);
     let line = StoredValue::new(row);
     let run = move |_| {
         let wanted = tries.get_untracked();
@@ -124,23 +122,14 @@ fn WayView(
         problem.set(None);
         let bytes = line.with_value(|row| Uint8Array::from(&row.line[..]));
         let request = Request::Try { way, tries: wanted, reply: length.get_untracked() };
-        reader.send_and(&request, vec![bytes], move |event| match event {
-            Event::Tried { number, text, tokens, right, usage, seconds } => replies.update(|replies| {
-                replies.push(Reply {
-                    number: *number,
-                    text: text.clone(),
-                    tokens: tokens.clone(),
-                    right: *right,
-                    usage: *usage,
-                    seconds: *seconds,
-                });
-            }),
+        reader.send(&request, vec![bytes], move |event| match event {
+            Event::Tried { number, text, tokens, right, usage, seconds } => {
+                replies.update(|replies| replies.push(Reply { number, text, tokens, right, usage, seconds }));
+            }
             Event::Done | Event::Stopped => running.set(None),
             Event::Failed(why) => {
                 running.set(None);
-                // It is said here, and not in the reader as well.
-                reader.problem.set(None);
-                problem.set(Some(why.message.clone()));
+                problem.set(Some(why.message));
             }
             _ => {}
         });

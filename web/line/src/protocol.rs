@@ -1,5 +1,5 @@
-//! What the page and the worker say to each other. Both ends are this crate, so a message is a value of these types, carried by
-//! serde-wasm-bindgen; a file's bytes go beside it, handed over and not copied.
+//! What the page and the worker say to each other, and the inspector and the page's reader. All ends are of one build, so a message is a value of
+//! these types, carried by serde-wasm-bindgen; a file's bytes go beside it, handed over and not copied.
 
 use data::{Citation, Document, ReadEvent, Span};
 use serde::{Deserialize, Serialize};
@@ -389,6 +389,26 @@ pub struct ModelInfo {
     pub remark: Option<String>,
     /// Tokens a second that the test took, prompt and reply together.
     pub speed: Option<f64>,
+}
+
+/// A reader's model and how far it is.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ModelState {
+    /// None was chosen.
+    #[default]
+    None,
+    /// On its way.
+    Loading {
+        /// What is being done.
+        stage: Stage,
+        /// Done.
+        done: f64,
+        /// Of so many; 0 is not known.
+        total: f64,
+    },
+    /// Ready.
+    Ready(ModelInfo),
 }
 
 /// Documents that are open.

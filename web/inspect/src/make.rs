@@ -6,9 +6,8 @@ use web_sys::Blob;
 
 use super::open::Named;
 use super::state::Inspector;
-use crate::page::carried::files_of;
-use crate::page::state::save;
-use crate::protocol::{Event, Request};
+use line::protocol::{Event, Request};
+use line::{files_of, save};
 
 /// Chooses files, has rows made of them and opens those.
 #[component]
@@ -26,17 +25,16 @@ pub fn MakeView(inspector: Inspector) -> impl IntoView {
             inspector.problem.set(None);
             let begun = super::now();
             let request = Request::MakeRows { names, count: count.get_untracked(), seed: 1 };
-            inspector.reader.send_and(&request, files, move |event| match event {
+            inspector.reader.send(&request, files, move |event| match event {
                 Event::Made { rows: made, rejects, report } => {
                     rows.set(Some((made.clone(), (super::now() - begun) / 1000.0)));
                     let files =
-                        [("rows.jsonl", made), ("rejects.jsonl", rejects), ("report.json", report)].map(|(name, text)| file(name, text));
+                        [("rows.jsonl", made), ("rejects.jsonl", rejects), ("report.json", report)].map(|(name, text)| file(name, &text));
                     leptos::task::spawn_local(async move { inspector.open(files.into_iter().flatten().collect()).await });
                 }
                 Event::Failed(problem) => {
                     busy.set(false);
-                    inspector.reader.problem.set(None);
-                    inspector.problem.set(Some(problem.message.clone()));
+                    inspector.problem.set(Some(problem.message));
                 }
                 Event::Done | Event::Stopped => busy.set(false),
                 _ => {}
