@@ -4,9 +4,7 @@
 
 #import "shared/grid.wgsl"
 #import "shared/kv_cache.wgsl"
-#if KV == 2
-#import "shared/kv_quantise.wgsl"
-#endif
+#import "shared/kv_store.wgsl"
 
 struct Params {
     rows: u32,
@@ -37,6 +35,14 @@ const THREADS = 32u;
 
 var<workgroup> vector: array<f32, 256>;
 var<workgroup> partial: array<f32, 32>;
+
+fn new_k(i: u32) -> f32 {
+    return vector[i];
+}
+
+fn new_v(i: u32) -> f32 {
+    return qkv[i];
+}
 
 @compute @workgroup_size(32)
 fn main(
@@ -98,39 +104,6 @@ fn main(
     let values = params.v_at + (row * params.kv_heads + head) * params.head_dim;
     let to = kv_start(slots[row * 2u + 1u], head, params.kv_heads, params.head_dim);
     for (var part = lane; part < params.items_per_head; part += THREADS) {
-#if KV == 0
-        k_cache[to + part] = bitcast<u32>(vector[part]);
-        v_cache[to + part] = bitcast<u32>(qkv[values + part]);
-#endif
-#if KV == 1
-        k_cache[to / 2u + part] = pack2x16float(vec2<f32>(vector[part * 2u], vector[part * 2u + 1u]));
-        v_cache[to / 2u + part] = pack2x16float(vec2<f32>(qkv[values + part * 2u], qkv[values + part * 2u + 1u]));
-#endif
-#if KV == 2
-        let scale_word = params.scale_base + to / params.head_dim * params.items_per_head + part;
-        var k_scales = 0u;
-        var v_scales = 0u;
-        for (var half = 0u; half < 2u; half++) {
-            let start = (part * 2u + half) * 32u;
-            if start < params.head_dim {
-                var k: array<f32, 32>;
-                var v: array<f32, 32>;
-                for (var i = 0u; i < 32u; i++) {
-                    k[i] = vector[start + i];
-                    v[i] = qkv[values + start + i];
-                }
-                var k_code = quantise(k);
-                var v_code = quantise(v);
-                for (var w = 0u; w < 8u; w++) {
-                    k_cache[(to + start) / 4u + w] = k_code.words[w];
-                    v_cache[(to + start) / 4u + w] = v_code.words[w];
-                }
-                k_scales |= k_code.scale << (16u * half);
-                v_scales |= v_code.scale << (16u * half);
-            }
-        }
-        k_cache[scale_word] = k_scales;
-        v_cache[scale_word] = v_scales;
-#endif
+        store_kv(to, part, 0u, values);
     }
 }

@@ -77,6 +77,7 @@ const SHARED: &[(&str, &str)] = &[
     ("shared/outer_tile.wgsl", include_str!("../../../../shaders/shared/outer_tile.wgsl")),
     ("shared/kv_cache.wgsl", include_str!("../../../../shaders/shared/kv_cache.wgsl")),
     ("shared/kv_quantise.wgsl", include_str!("../../../../shaders/shared/kv_quantise.wgsl")),
+    ("shared/kv_store.wgsl", include_str!("../../../../shaders/shared/kv_store.wgsl")),
     ("shared/softmax_fold.wgsl", include_str!("../../../../shaders/shared/softmax_fold.wgsl")),
     ("shared/softmax_kept.wgsl", include_str!("../../../../shaders/shared/softmax_kept.wgsl")),
     ("shared/softmax_runs.wgsl", include_str!("../../../../shaders/shared/softmax_runs.wgsl")),
