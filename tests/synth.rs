@@ -13,8 +13,16 @@ use tempfile::TempDir;
 mod agents;
 #[path = "../crates/server/tests/common/mod.rs"]
 mod common;
+#[path = "synth/cost.rs"]
+mod cost;
+#[path = "synth/export.rs"]
+mod export;
 #[path = "synth/extract.rs"]
 mod extract;
+#[path = "synth/kills.rs"]
+mod kills;
+#[path = "synth/scripted.rs"]
+mod scripted;
 
 fn longhand(args: &[&str], folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_longhand"));
@@ -190,6 +198,21 @@ fn a_dataset_is_made_checked_and_made_again_after_kills() {
     assert_eq!(again["sha256"], report["sha256"]);
     let output = run(&["synth", "run", "synth.toml", "--out", "again"], folder.path());
     assert!(said(&output).contains("is done"), "{}", said(&output));
+    // Killed between any two of its files, while the next was written: in the order in which they got their names.
+    let mut files = ["synth.toml", "documents.jsonl", "rejects.jsonl", "rows.jsonl", "README.md", "report.json"];
+    #[cfg(unix)]
+    files.sort_by_key(|name| {
+        use std::os::unix::fs::MetadataExt;
+        let about = fs::metadata(at("again").join(name)).unwrap();
+        (about.ctime(), about.ctime_nsec())
+    });
+    for whole in 0..files.len() {
+        files[whole..].iter().for_each(|name: &&str| fs::remove_file(at("again").join(name)).unwrap());
+        fs::write(at("again").join(format!("{}.part", files[whole])), "half of").unwrap();
+        let output = run(&["synth", "run", "synth.toml", "--out", "again"], folder.path());
+        assert!(output.status.success(), "{}: {}", files[whole], said(&output));
+        assert_eq!(fs::read_to_string(at("again/rows.jsonl")).unwrap(), text);
+    }
 
     // Training takes the rows as they are.
     let output = run(&["data", "join", "set/rows.jsonl", "--out", "joined.jsonl"], folder.path());
@@ -228,7 +251,7 @@ fn a_model_is_asked_once_and_then_replayed() {
     fs::write(folder.path().join("synth.toml"), config(&model.display().to_string())).unwrap();
     let dry = run(&["synth", "run", "synth.toml", "--out", "set", "--dry-run"], folder.path());
     let text = String::from_utf8_lossy(&dry.stdout);
-    assert!(text.contains("at most") && !text.contains("0 calls"), "{text}{}", said(&dry));
+    assert!(["at most", "with_evidence", "no earlier run"].iter().all(|what| text.contains(what)), "{text}{}", said(&dry));
     let calls = |set: &str| {
         let mut files: Vec<_> = walk(&folder.path().join(set).join("calls"));
         files.retain(|path| !path.ends_with("model.json"));

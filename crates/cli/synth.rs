@@ -13,29 +13,30 @@ mod audit;
 mod calls;
 pub mod config;
 mod corpus;
+mod dry;
+mod earlier;
 mod export;
 mod extract;
+mod files;
 mod model;
 mod page;
 mod summary;
+mod used;
 
-use std::fs::{self, File};
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
-use ::synth::{Ask, Benchmarks, Call, Candidate, Event, Group, Maker, Outcome, Reject, Tried, agent_cost, make};
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use ::synth::{Ask, Call, Outcome, Tried, make};
+use anyhow::{Result, anyhow, ensure};
 use clap::Subcommand;
-use data::{ChatRequest, Item};
-use indicatif::ProgressBar;
+use data::ChatRequest;
 use serde_json::json;
-use sha2::{Digest, Sha256};
 use train::run::view::duration;
 
 use crate::args::MachineArgs;
 use config::Config;
 use corpus::Read;
+use files::{Files, Writer};
 use model::Asked;
 use summary::Summary;
 
@@ -69,9 +70,13 @@ struct RunArgs {
     /// The dataset's folder.
     #[arg(long, value_name = "DIR", default_value = "dataset")]
     out: PathBuf,
-    /// Read the documents and say what they give, and make no row.
+    /// Read the documents, say what they give and what asking the model will take, and make no row.
     #[arg(long)]
     dry_run: bool,
+    /// For --dry-run: an earlier dataset's folder, made by the same model. Its shares of candidates that passed, lengths of replies and
+    /// speed are taken for the estimate (those of --out where that is one).
+    #[arg(long, value_name = "DIR", requires = "dry_run")]
+    like: Option<PathBuf>,
     /// Ask no model: of [model]'s calls take those that the folder keeps.
     #[arg(long)]
     replay: bool,
@@ -103,7 +108,8 @@ fn synthesise(args: &RunArgs) -> Result<()> {
     let mut read = Read::new(&config)?;
     read.show();
     if args.dry_run {
-        return dry(&config, &read, &benchmarks, args.json);
+        let like = args.like.as_deref().or(files.done().then_some(&*args.out));
+        return dry::run(&config, &read, &benchmarks, like, args.json);
     }
     ensure!(!read.corpus.sources.is_empty(), "no document was admitted: the reasons stand above, and [filters] sets the bounds");
 
@@ -122,10 +128,10 @@ fn synthesise(args: &RunArgs) -> Result<()> {
     let ask = ask.as_mut().map(|ask| ask as &mut Ask);
     let (bar, mut calls) = (writer.bar.clone(), 0);
     let mut call = asked.as_ref().map(|asked| {
-        move |requests: &[ChatRequest]| {
+        move |role: &'static str, requests: &[ChatRequest]| {
             calls += requests.len();
             bar.set_message(format!("making rows, {calls} calls of agents"));
-            asked.call(requests)
+            asked.call(role, requests)
         }
     });
     let call = call.as_mut().map(|call| call as &mut Call);
@@ -138,7 +144,11 @@ fn synthesise(args: &RunArgs) -> Result<()> {
     }
     let outcomes = outcomes.map_err(|error| anyhow!("{error}. What was asked is kept: the same command goes on"))?;
     let (summary, hash) = writer.finish()?;
-    let report = report(&config, &read, &outcomes, &summary, &hash, begun.elapsed().as_secs_f64());
+    let mut report = report(&config, &read, &outcomes, &summary, &hash, begun.elapsed().as_secs_f64());
+    if let Some(asked) = &asked {
+        report["model"] = asked.meter.json();
+        report["seconds"]["model"] = asked.meter.speeds();
+    }
     files.finish(&read, &text, &report, &summary::card(&config, &read, &outcomes, &summary))?;
     for outcome in &outcomes {
         eprintln!("\n{}: {} of {} rows", outcome.name, outcome.kept, outcome.wanted);
@@ -157,62 +167,6 @@ fn synthesise(args: &RunArgs) -> Result<()> {
     Ok(())
 }
 
-/// What the documents give, and no row.
-fn dry(config: &Config, read: &Read, benchmarks: &Benchmarks, as_json: bool) -> Result<()> {
-    let plans: Vec<_> = config.questions.iter().map(|group| (group, read.feasible(group))).collect();
-    let (mut calls, mut prompts, mut replies) = (0usize, 0usize, 0usize);
-    if config.model.is_some() {
-        // Every prompt as it would be sent, if nothing were dropped.
-        let mut count = |tried: Tried| {
-            let lengths: Vec<usize> = tried.contexts.iter().map(|context| context.tokens).collect();
-            let question = read.tokenizer.count(&tried.candidate.question).unwrap_or(0);
-            let (asked, answered) = config.trial.cost(question, tried.evidence.tokens, &lengths);
-            calls += answered / config.trial.reply;
-            (prompts, replies) = (prompts + asked, replies + answered);
-            Ok(())
-        };
-        let ground = read.ground(benchmarks);
-        // Agents' questions are not there before a model proposed them: what they cost is counted apart.
-        make(&config.questions, &ground, config.checks.searchable, config.seed, Some(&mut count), None, &mut |_, _| true)
-            .map_err(anyhow::Error::msg)?;
-        for (number, group) in config.questions.iter().enumerate().filter(|(_, group)| group.engine == Maker::Agents) {
-            let cost = agent_cost(group, number, &ground, config.seed).map_err(anyhow::Error::msg)?;
-            (calls, prompts, replies) = (calls + cost.calls, prompts + cost.prompts, replies + cost.replies);
-            for (question, own, lengths) in cost.rows {
-                let (asked, answered) = config.trial.cost(question, own, &lengths);
-                (calls, prompts, replies) = (calls + answered / config.trial.reply, prompts + asked, replies + answered);
-            }
-        }
-    }
-    let facts = extract::cost(config, read)?;
-    // A malformed reply is asked for once more.
-    (calls, prompts, replies) = (calls + 2 * facts.calls, prompts + 2 * facts.prompt_tokens, replies + 2 * facts.reply_tokens);
-    if as_json {
-        let plans: Vec<_> = plans.iter().map(|(group, says)| json!({"name": group.name(), "wanted": group.count, "says": says})).collect();
-        println!(
-            "{}",
-            json!({"corpus": read.json(), "questions": plans, "at_most": {"calls": calls, "prompt_tokens": prompts, "reply_tokens": replies}})
-        );
-        return Ok(());
-    }
-    for (group, says) in plans {
-        println!("{:<18} {:>6} wanted; {says}", group.name(), group.count);
-    }
-    if facts.calls > 0 {
-        println!(
-            "{} calls, {} tokens of prompts, for facts of documents that state none outright, and as many again if all replies are malformed; what questions of those facts take is not known before",
-            facts.calls, facts.prompt_tokens
-        );
-    }
-    match config.model {
-        None => println!("no model is asked: 0 calls, 0 tokens"),
-        Some(_) => println!(
-            "at most {calls} calls, {prompts} tokens of prompts and {replies} of replies: as if each reply were as long as may be, and nothing were dropped on the way"
-        ),
-    }
-    Ok(())
-}
-
 fn report(config: &Config, read: &Read, outcomes: &[Outcome], summary: &Summary, hash: &str, seconds: f64) -> serde_json::Value {
     json!({
         "version": env!("CARGO_PKG_VERSION"),
@@ -224,131 +178,4 @@ fn report(config: &Config, read: &Read, outcomes: &[Outcome], summary: &Summary,
         "sha256": hash,
         "seconds": {"reading": read.seconds, "making": seconds},
     })
-}
-
-/// The files of a dataset's folder.
-struct Files {
-    out: PathBuf,
-}
-
-impl Files {
-    /// # Errors
-    /// A folder that holds a dataset of another configuration, or other things.
-    fn new(out: &Path, config: &str) -> Result<Self> {
-        let files = Self { out: out.into() };
-        if let Ok(before) = fs::read_to_string(out.join("synth.toml")) {
-            ensure!(before == config, "{} holds a dataset of another configuration: name another folder with --out", out.display());
-        } else if fs::read_dir(out).is_ok_and(|mut entries| entries.any(|entry| entry.is_ok_and(|e| !unfinished(&e.path())))) {
-            bail!("{} holds something else: name a new folder with --out", out.display());
-        }
-        fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
-        Ok(files)
-    }
-
-    fn done(&self) -> bool {
-        self.out.join("report.json").is_file()
-    }
-
-    fn show(&self, as_json: bool) -> Result<()> {
-        let path = self.out.join("report.json");
-        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        if as_json {
-            println!("{}", text.trim());
-        }
-        Ok(())
-    }
-
-    /// A file that gets its name when it is whole.
-    fn create(&self, name: &str) -> Result<BufWriter<File>> {
-        let path = self.out.join(format!("{name}.part"));
-        Ok(BufWriter::new(File::create(&path).with_context(|| format!("cannot write {}", path.display()))?))
-    }
-
-    fn keep(&self, name: &str) -> Result<()> {
-        let (part, whole) = (self.out.join(format!("{name}.part")), self.out.join(name));
-        fs::rename(&part, &whole).with_context(|| format!("cannot write {}", whole.display()))
-    }
-
-    fn write(&self, name: &str, text: &str) -> Result<()> {
-        let mut file = self.create(name)?;
-        file.write_all(text.as_bytes())?;
-        file.into_inner()?.sync_all()?;
-        self.keep(name)
-    }
-
-    /// Everything but the rows; the report last, which says that all is there.
-    fn finish(&self, read: &Read, config: &str, report: &serde_json::Value, card: &str) -> Result<()> {
-        let mut file = self.create("documents.jsonl")?;
-        read.list(&mut file)?;
-        file.into_inner()?.sync_all()?;
-        self.keep("documents.jsonl")?;
-        self.keep("rejects.jsonl")?;
-        self.keep("rows.jsonl")?;
-        self.write("README.md", card)?;
-        self.write("synth.toml", config)?;
-        self.write("report.json", &format!("{report:#}\n"))
-    }
-}
-
-/// What a killed run leaves: made again from the beginning, which costs no call of a model.
-fn unfinished(path: &Path) -> bool {
-    path.extension().is_some_and(|ending| ending == "part") || path.file_name().is_some_and(|name| name == model::CALLS)
-}
-
-/// Rows and rejects as they come.
-struct Writer {
-    rows: BufWriter<File>,
-    rejects: BufWriter<File>,
-    hash: Sha256,
-    summary: Summary,
-    bar: ProgressBar,
-}
-
-impl Writer {
-    fn new(files: &Files, config: &Config) -> Result<Self> {
-        let wanted: usize = config.questions.iter().map(|group| group.count).sum();
-        let bar = crate::progress::rows(wanted as u64, "making rows");
-        Ok(Self {
-            rows: files.create("rows.jsonl")?,
-            rejects: files.create("rejects.jsonl")?,
-            hash: Sha256::new(),
-            summary: Summary::default(),
-            bar,
-        })
-    }
-
-    fn take(&mut self, group: &Group, event: Event) -> Result<()> {
-        match event {
-            Event::Row(row) => self.row(row),
-            Event::Dropped(candidate, reject) => self.reject(group, Some(candidate), reject),
-            Event::Tried(reject) => self.reject(group, None, reject),
-        }
-    }
-
-    fn row(&mut self, row: &Item) -> Result<()> {
-        let mut line = serde_json::to_string(row)?;
-        line.push('\n');
-        self.hash.update(line.as_bytes());
-        self.rows.write_all(line.as_bytes()).context("cannot write the rows")?;
-        self.summary.add(row);
-        self.bar.inc(1);
-        Ok(())
-    }
-
-    fn reject(&mut self, group: &Group, candidate: Option<&Candidate>, reject: &Reject) -> Result<()> {
-        let mut line = json!({"questions": group.name(), "check": reject.check, "reason": reject.reason});
-        if let Some(candidate) = candidate {
-            line["question"] = candidate.question.clone().into();
-            line["answers"] = json!(candidate.answers);
-            line["gold"] = json!(candidate.gold);
-        }
-        writeln!(self.rejects, "{line}").context("cannot write the rejects")
-    }
-
-    fn finish(self) -> Result<(Summary, String)> {
-        self.bar.finish_and_clear();
-        self.rows.into_inner()?.sync_all()?;
-        self.rejects.into_inner()?.sync_all()?;
-        Ok((self.summary, format!("{:x}", self.hash.finalize())))
-    }
 }

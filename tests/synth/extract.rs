@@ -12,18 +12,18 @@ use tempfile::TempDir;
 use super::common as served;
 use super::{CONFIG, TOWNS, lines, run, said, walk};
 
-/// Prose about places, one file each, and what a model that reads it rightly says of it: by title, (facts, values of fields).
-fn prose(folder: &Path) -> BTreeMap<String, (String, String)> {
+/// Prose about 24 places, one file each, and what a model that reads it rightly says of it: by title, (facts, values of fields).
+pub fn prose(folder: &Path, places: &[String]) -> BTreeMap<String, (String, String)> {
     let to = folder.join("prose");
     fs::create_dir_all(&to).unwrap();
     let mut replies = BTreeMap::new();
-    for (at, town) in TOWNS[..24].iter().enumerate() {
+    for (at, town) in places.iter().enumerate() {
         let came = format!(
             "{} {}",
             ["salt", "grain", "copper", "linen"][at % 4],
             ["riots", "shortage", "boom", "exodus", "levy", "strike"][at / 4]
         );
-        let (other, founder) = (TOWNS[(at + 5) % 24], TOWNS[39 - at % 16]);
+        let (other, founder) = (&places[(at + 5) % 24], TOWNS[39 - at % 16]);
         let facts = [
             ("area", format!("{} sq km", 1_013 + 377 * at), format!("{town} covers {} sq km", 1_013 + 377 * at)),
             ("Coast_Length", format!("{} km", 211 + 83 * ((7 * at) % 24)), format!("its coast is {} km", 211 + 83 * ((7 * at) % 24))),
@@ -49,7 +49,8 @@ fn prose(folder: &Path) -> BTreeMap<String, (String, String)> {
 #[test]
 fn prose_gives_rows_by_facts_that_a_model_found() {
     let folder = TempDir::new().unwrap();
-    let replies = prose(folder.path());
+    let places: Vec<String> = TOWNS[..24].iter().map(|town| town.to_string()).collect();
+    let replies = prose(folder.path(), &places);
     // Right answers by question, as a run that answers nothing rightly tells them.
     let known: Arc<Mutex<BTreeMap<String, String>>> = Arc::default();
     let knows = known.clone();
@@ -84,7 +85,11 @@ fn prose_gives_rows_by_facts_that_a_model_found() {
     // What it takes is known before a call: of each document a reply with facts and three with fields, each twice at most.
     let output = run(&["synth", "run", "synth.toml", "--out", "set", "--dry-run", "--json"], folder.path());
     let dry: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((&dry["at_most"]["calls"], server.requests().len()), (&json!(24 * 4 * 2), 0), "{dry}");
+    let expected = &dry["expected"];
+    // A little more than one of each document, as some replies may be malformed; tries of questions that are not there yet besides.
+    assert_eq!((&expected["facts"]["calls"], &expected["fields"]["calls"], server.requests().len()), (&json!(24), &json!(73), 0), "{dry}");
+    assert!(expected["robust"]["calls"].as_u64() > Some(0) && dry["rows"] == json!([8.0, 4.0]), "{dry}");
+    assert!(dry["at_most"]["calls"].as_u64().unwrap() > 24 * 4 * 2, "{dry}");
 
     let output = run(&["synth", "run", "synth.toml", "--out", "first"], folder.path());
     assert!(said(&output).contains("not one row"), "{}", said(&output));

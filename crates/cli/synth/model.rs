@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use server::{Budget, Cache, Cached, Client, ClientSettings, Key};
 
+use super::used::Meter;
 use crate::args::MachineArgs;
 use crate::load;
 
@@ -31,6 +32,18 @@ pub struct ModelSettings {
     pub max_calls: Option<u64>,
     /// A server's tokens, prompts and replies together, at most.
     pub max_tokens: Option<u64>,
+    /// What it costs, for the estimate.
+    pub price: Option<Price>,
+}
+
+/// The price of a million tokens, in whatever money.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Price {
+    /// Of prompts.
+    pub prompt: f64,
+    /// Of replies.
+    pub reply: f64,
 }
 
 /// A model that is there, or what it once said.
@@ -40,12 +53,14 @@ pub struct Asked {
     /// Whether it can hold its reply to a JSON schema. Others are asked for JSON in words alone. A call's key has the schema in it or not,
     /// so that a replay must know what was sent.
     schema: bool,
+    /// What the calls took.
+    pub meter: Meter,
 }
 
 impl Asked {
     /// Opens what the configuration names; with `replay` nothing but the calls that are kept.
     pub fn open(settings: &ModelSettings, trial: &TrialSettings, machine: &MachineArgs, out: &Path, replay: bool) -> Result<Self> {
-        let calls = out.join(CALLS);
+        let (calls, meter) = (out.join(CALLS), Meter::default());
         let mut schema = settings.name.starts_with("openai:");
         let model: Box<dyn ChatModel> = if replay {
             let path = calls.join(ABOUT);
@@ -62,20 +77,20 @@ impl Asked {
             client.window = settings.window;
             client.budget = Budget { tokens: settings.max_tokens, calls: settings.max_calls };
             // Kept here and not by the client, which shortens requests first: so a call has one key, whether it is made or replayed.
-            Box::new(Cached::new(Client::connect(client, None)?, Cache::open(&calls)?))
+            Box::new(Cached::new(meter.made(Client::connect(client, None)?), Cache::open(&calls)?))
         } else {
             let bound = settings.max_calls.is_some() || settings.max_tokens.is_some();
             ensure!(!bound, "max_calls and max_tokens bound what a server may cost; {} runs here", settings.name);
             let engine = load::chat(&settings.name, machine, settings.window, trial.tries.max(trial.closed_book))?;
             schema = engine.holds_schemas();
-            Box::new(Cached::new(engine, Cache::open(&calls)?))
+            Box::new(Cached::new(meter.made(engine), Cache::open(&calls)?))
         };
         if !replay {
             fs::create_dir_all(&calls)?;
             let about = json!({"name": model.name(), "window": model.window(), "schema": schema});
             fs::write(calls.join(ABOUT), format!("{about:#}\n"))?;
         }
-        Ok(Self { model, settings: trial.clone(), schema })
+        Ok(Self { model, settings: trial.clone(), schema, meter })
     }
 
     /// The model, behind its cache.
@@ -94,16 +109,19 @@ impl Asked {
         move |request| Key::new(&name, request).to_string()
     }
 
-    /// Makes calls, all at once.
-    pub fn call(&self, requests: &[ChatRequest]) -> Vec<Result<Said, ChatError>> {
+    /// Makes calls in a role, all at once.
+    pub fn call(&self, role: &'static str, requests: &[ChatRequest]) -> Vec<Result<Said, ChatError>> {
         let name = self.model.name();
         let schema = |request: &ChatRequest| if self.schema { request.schema.clone() } else { None };
         let requests: Vec<ChatRequest> =
             requests.iter().map(|request| ChatRequest { schema: schema(request), ..request.clone() }).collect();
         let mut sinks: Vec<_> = requests.iter().map(|_| |_: &str| {}).collect();
         let calls = requests.iter().zip(&mut sinks).map(|(request, sink)| self.model.chat(request, sink)).collect();
-        let said = |request: &ChatRequest, reply: ChatReply| Said { call: Key::new(&name, request).to_string(), reply: reply.text };
-        let replies = pollster::block_on(together(calls));
+        let said = |request: &ChatRequest, reply: ChatReply| {
+            self.meter.reply(role, request, &reply);
+            Said { call: Key::new(&name, request).to_string(), reply: reply.text }
+        };
+        let replies = self.meter.timed(role, || pollster::block_on(together(calls)));
         requests.iter().zip(replies).map(|(request, reply)| reply.map(|reply| said(request, reply))).collect()
     }
 
@@ -111,8 +129,9 @@ impl Asked {
     pub fn ask(&self, tried: Tried) -> Result<(), TrialError> {
         let name = self.model.name();
         let key = move |request: &ChatRequest| Key::new(&name, request).to_string();
-        let trial = Trial { model: &*self.model, settings: &self.settings, key: &key };
-        pollster::block_on(trial.run(tried.candidate, tried.evidence, tried.contexts))
+        let on = |role, request: &ChatRequest, reply: &ChatReply| self.meter.reply(role, request, reply);
+        let trial = Trial { model: &*self.model, settings: &self.settings, key: &key, on: &on };
+        self.meter.timed("trial", || pollster::block_on(trial.run(tried.candidate, tried.evidence, tried.contexts)))
     }
 }
 

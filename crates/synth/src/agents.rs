@@ -28,7 +28,7 @@ use crate::context::Shelf;
 use crate::corpus::Source;
 use crate::plan::drawn;
 use cluster::{Cluster, Clusters};
-pub use cost::{AgentCost, agent_cost};
+pub(crate) use cost::visits;
 use proposal::Proposal;
 pub use settings::{AgentSettings, Choice, Task};
 use solve::Tally;
@@ -48,8 +48,34 @@ pub struct Said {
     pub reply: String,
 }
 
-/// Makes calls of a model, all at once; one outcome for each, in their order.
-pub type Call<'a> = dyn FnMut(&[ChatRequest]) -> Vec<Result<Said, ChatError>> + 'a;
+/// Makes calls of a model in a role (`propose`, `solve`, `verify`), all at once; one outcome for each, in their order.
+pub type Call<'a> = dyn FnMut(&'static str, &[ChatRequest]) -> Vec<Result<Said, ChatError>> + 'a;
+
+/// How a group's questions went from role to role: what a later estimate goes by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AgentCounts {
+    /// Visits of clusters.
+    pub visits: usize,
+    /// Proposals, those that were asked for once more included.
+    pub proposals: usize,
+    /// Questions that went to the solvers.
+    pub solved: usize,
+    /// Their answers that went to the verifiers: those that the rule finds wrong, each once.
+    pub doubtful: usize,
+    /// Questions that most solvers answered as their proposers did.
+    pub agreed: usize,
+}
+
+impl AgentCounts {
+    /// Counts those of another round.
+    pub fn add(&mut self, other: Self) {
+        self.visits += other.visits;
+        self.proposals += other.proposals;
+        self.solved += other.solved;
+        self.doubtful += other.doubtful;
+        self.agreed += other.agreed;
+    }
+}
 
 /// A question that was solved, for the proposer to outdo.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,6 +95,8 @@ pub(crate) struct Made {
     pub dropped: Vec<(Candidate, Reject)>,
     /// Visits and clusters that gave no question.
     pub tried: Vec<Reject>,
+    /// How many went through which role.
+    pub counts: AgentCounts,
 }
 
 /// The three roles over a corpus.
@@ -140,6 +168,7 @@ impl<'a> Agents<'a> {
 
     /// One question of each cluster: proposals, then all solvers, then all verifiers.
     fn wave(&self, clusters: &mut [Cluster], visits: Vec<Visit>, call: &mut Call, made: &mut Made) -> Result<(), String> {
+        made.counts.visits += visits.len();
         let mut asked = Vec::new();
         for (visit, proposal) in self.proposals(clusters, visits, call, made)? {
             match self.candidate(&clusters[visit.cluster], &visit, &proposal) {
@@ -157,8 +186,9 @@ impl<'a> Agents<'a> {
                 Err(reject) => made.dropped.push((candidate, reject)),
             }
         }
+        made.counts.solved += solving.len();
         let requests = solving.iter().map(|(.., prompt)| self.solvers(prompt)).collect();
-        let replies = asked_for(requests, call)?;
+        let replies = asked_for("solve", requests, call)?;
         let mut verifying = Vec::new();
         for ((visit, proposal, mut candidate, _), said) in solving.into_iter().zip(replies) {
             candidate.derivation.transcripts = visit.transcripts.clone();
@@ -169,8 +199,9 @@ impl<'a> Agents<'a> {
             let tally = Tally::new(&candidate.rule, &candidate.answers, &solve::replies(&candidate.derivation.transcripts, "solve"))?;
             verifying.push((visit, proposal, candidate, tally));
         }
+        made.counts.doubtful += verifying.iter().map(|(.., tally)| tally.doubtful().len()).sum::<usize>();
         let requests = verifying.iter().map(|(_, proposal, _, tally)| self.verifiers(proposal, tally)).collect();
-        let replies = asked_for(requests, call)?;
+        let replies = asked_for("verify", requests, call)?;
         for ((visit, proposal, mut candidate, tally), said) in verifying.into_iter().zip(replies) {
             if let Err(reject) = record(&mut candidate, "verify", said) {
                 made.dropped.push((candidate, reject));
@@ -182,6 +213,7 @@ impl<'a> Agents<'a> {
             clusters[visit.cluster].keep(solved, right.0 as f64 / self.settings.tries as f64, self.settings);
             let (detail, most) = (tally.detail(right, votes), tally.most(right.0));
             if most {
+                made.counts.agreed += 1;
                 candidate.derivation.checks.push(Check { name: "verifier".into(), passed: Some(true), detail });
                 made.kept.push(candidate);
             } else {
@@ -202,8 +234,9 @@ impl<'a> Agents<'a> {
         let mut out: Vec<(Visit, Proposal)> = Vec::new();
         for last in [false, true] {
             let requests = visits.iter_mut().map(|visit| vec![self.proposer(&clusters[visit.cluster], visit)]).collect();
+            made.counts.proposals += visits.len();
             let mut again = Vec::new();
-            for (mut visit, said) in visits.into_iter().zip(asked_for(requests, call)?) {
+            for (mut visit, said) in visits.into_iter().zip(asked_for("propose", requests, call)?) {
                 let said = match said {
                     Ok(said) => said,
                     Err(reject) => {
@@ -276,10 +309,10 @@ fn record(candidate: &mut Candidate, role: &str, said: Result<Vec<Said>, Reject>
 ///
 /// # Errors
 /// Outside: a model that gives no reply. Inside: a prompt that is too long for it.
-fn asked_for(requests: Vec<Vec<ChatRequest>>, call: &mut Call) -> Result<Vec<Result<Vec<Said>, Reject>>, String> {
+fn asked_for(role: &'static str, requests: Vec<Vec<ChatRequest>>, call: &mut Call) -> Result<Vec<Result<Vec<Said>, Reject>>, String> {
     let counts: Vec<usize> = requests.iter().map(Vec::len).collect();
     let requests: Vec<ChatRequest> = requests.into_iter().flatten().collect();
-    let replies = if requests.is_empty() { Vec::new() } else { call(&requests) };
+    let replies = if requests.is_empty() { Vec::new() } else { call(role, &requests) };
     if replies.len() != requests.len() {
         return Err(format!("{} replies came to {} calls", replies.len(), requests.len()));
     }

@@ -50,29 +50,34 @@ pub fn multiple_choice(candidate: &Candidate, others: &[String], random: &mut Ra
         return Err(no("its answer is no text of one short line".into()));
     }
     let rule = Rule::from_str(&candidate.rule).map_err(|error| no(error.to_string()))?;
-    let mut wrong: Vec<&str> = Vec::new();
     // A value that is one figure, without its remarks.
     let kind = answer(right).filter(|answer| answer.text == right).map(|answer| answer.number);
     let bare = |other: &String| match kind {
         Some(number) => answer(other).filter(|answer| answer.number == number).map(|answer| answer.text),
         None => Some(other.trim().to_string()),
     };
-    let others: Vec<String> = others.iter().filter_map(bare).collect();
-    for other in others.iter().map(String::as_str) {
-        let known = |known: &&str| clashes(rule, known, other);
-        if fits(other)
-            && alike(right, other)
-            && !candidate.answers.iter().any(|answer| clashes(rule, answer, other))
-            && !wrong.iter().any(known)
-        {
+    // The nearest first: each is compared with the few that are taken, not with all that a large corpus has.
+    let mut others: Vec<(f64, String)> = others
+        .iter()
+        .filter_map(bare)
+        .filter(|other| fits(other) && alike(right, other))
+        .map(|other| (distance(right, &other), other))
+        .collect();
+    others.sort_by(|(a, one), (b, other)| a.total_cmp(b).then(one.cmp(other)));
+    others.dedup();
+    let mut wrong: Vec<&str> = Vec::new();
+    for (_, other) in &others {
+        let mut known = candidate.answers.iter().map(String::as_str).chain(wrong.iter().copied());
+        if !known.any(|known| clashes(rule, known, other)) {
             wrong.push(other);
+        }
+        if wrong.len() == NEAREST {
+            break;
         }
     }
     if wrong.len() < LETTERS.len() - 1 {
         return Err(no(format!("{} of the relation's other values look like it and differ from it: 3 are needed", wrong.len())));
     }
-    wrong.sort_by(|a, b| distance(right, a).total_cmp(&distance(right, b)).then(a.cmp(b)));
-    wrong.truncate(NEAREST);
     random.shuffle(&mut wrong);
     wrong.truncate(LETTERS.len() - 1);
     let at = random.below(LETTERS.len());

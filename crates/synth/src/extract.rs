@@ -20,7 +20,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use data::{ChatModel, ChatRequest, Fact};
+use data::{ChatModel, ChatReply, ChatRequest, Fact};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokenizer::Tokenizer;
@@ -134,17 +134,6 @@ impl Extraction {
     }
 }
 
-/// What it will take, at most, before any call.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ExtractCost {
-    /// Calls, if no reply is malformed. Each of them is made twice at most.
-    pub calls: usize,
-    /// Tokens of their prompts.
-    pub prompt_tokens: usize,
-    /// Tokens of their replies, if each is as long as may be.
-    pub reply_tokens: usize,
-}
-
 /// A model that is asked for facts.
 pub struct Extractor<'a> {
     /// Asked through its cache, so that no call is made twice.
@@ -155,6 +144,8 @@ pub struct Extractor<'a> {
     pub schema: bool,
     /// The key of a call in the run's cache.
     pub key: &'a (dyn Fn(&ChatRequest) -> String + Sync),
+    /// Told of every reply, with what it is for: `schema`, `facts` or `fields`.
+    pub on: &'a (dyn Fn(&'static str, &ChatRequest, &ChatReply) + Sync),
     /// What the corpus was measured with: with it a document fits the window or not, wherever the calls are answered.
     pub tokenizer: &'a Tokenizer,
 }

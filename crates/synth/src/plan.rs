@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokenizer::Tokenizer;
 use world::Random;
 
-use crate::agents::{Agents, Call, Made};
+use crate::agents::{AgentCounts, Agents, Call, Made};
 use crate::candidate::{Candidate, Reject};
 use crate::checks::{Checks, Waterfall};
 use crate::choice::{multiple_choice, others};
@@ -24,7 +24,7 @@ use crate::walk::{WalkSettings, chains};
 pub use group::{Group, Maker};
 
 /// Rounds of candidates for a group; each makes as many as the one before leaves to be wished for.
-const ROUNDS: u64 = 6;
+pub(crate) const ROUNDS: u64 = 6;
 /// Candidates that a round makes for each row that is wanted: a third or so is dropped.
 pub(crate) const SPARE: f64 = 1.6;
 
@@ -66,18 +66,27 @@ pub struct Outcome {
     pub waterfall: Waterfall,
     /// Why there are not as many as wanted; empty where there are.
     pub short: String,
+    /// How [`Maker::Agents`]' questions went from role to role.
+    pub agents: Option<AgentCounts>,
 }
 
 impl Outcome {
     /// For programs.
     pub fn json(&self) -> Value {
-        json!({"name": self.name, "wanted": self.wanted, "kept": self.kept, "short": self.short, "waterfall": self.waterfall.json()})
+        let mut out =
+            json!({"name": self.name, "wanted": self.wanted, "kept": self.kept, "short": self.short, "waterfall": self.waterfall.json()});
+        if let Some(AgentCounts { visits, proposals, solved, doubtful, agreed }) = self.agents {
+            out["agents"] = json!({"visits": visits, "proposals": proposals, "solved": solved, "doubtful": doubtful, "agreed": agreed});
+        }
+        out
     }
 }
 
 /// A candidate that passed all checks but those that ask a model.
 #[derive(Debug)]
 pub struct Tried<'a> {
+    /// The number of its group.
+    pub group: usize,
     /// It; the checks and what was said go into its derivation.
     pub candidate: &'a mut Candidate,
     /// It with its own documents alone.
@@ -149,8 +158,11 @@ impl Job<'_, '_> {
                 break;
             }
             let mut random = Random::new(&[self.seed, self.number as u64, round]);
-            let Made { kept: made, dropped, tried: rejects } =
+            let Made { kept: made, dropped, tried: rejects, counts } =
                 self.candidates((missing as f64 * SPARE).ceil() as usize, &mut random, call.as_deref_mut())?;
+            if self.group.engine == Maker::Agents {
+                self.outcome.agents.get_or_insert_default().add(counts);
+            }
             for (candidate, reject) in &dropped {
                 *reasons.entry(reject.check.to_string()).or_default() += 1;
                 self.outcome.waterfall.dropped(reject);
@@ -238,7 +250,7 @@ impl Job<'_, '_> {
                 return self.agents.get_or_insert_with(new).propose(count, random, call);
             }
         };
-        Ok(Made { kept, tried, dropped: Vec::new() })
+        Ok(Made { kept, tried, ..Made::default() })
     }
 
     /// The candidate in a context of some length, if it passes.
@@ -260,7 +272,7 @@ impl Job<'_, '_> {
                 Ok(evidence) => evidence,
                 Err(reject) => return Ok(Err(reject)),
             };
-            match ask(Tried { candidate, evidence: &evidence, contexts: &contexts }) {
+            match ask(Tried { group: self.number, candidate, evidence: &evidence, contexts: &contexts }) {
                 Ok(()) => {}
                 Err(TrialError::Reject(reject)) => return Ok(Err(reject)),
                 Err(TrialError::Model(error @ ChatError::TooLong { .. })) => {

@@ -39,12 +39,6 @@ impl TrialSettings {
             _ => Ok(()),
         }
     }
-
-    /// (prompt tokens, reply tokens at most) that a candidate costs that passes everything; `lengths` are those of its contexts.
-    pub fn cost(&self, question: usize, evidence: usize, lengths: &[usize]) -> (usize, usize) {
-        let calls = self.closed_book + self.tries * (1 + lengths.len());
-        (self.closed_book * question + self.tries * (evidence + lengths.iter().sum::<usize>()), calls * self.reply)
-    }
 }
 
 /// Why a candidate is no row.
@@ -64,6 +58,8 @@ pub struct Trial<'a> {
     pub settings: &'a TrialSettings,
     /// The key of a call in the run's cache.
     pub key: &'a (dyn Fn(&ChatRequest) -> String + Sync),
+    /// Told of every reply, with the check that it is for.
+    pub on: &'a (dyn Fn(&'static str, &ChatRequest, &ChatReply) + Sync),
 }
 
 impl Trial<'_> {
@@ -110,13 +106,21 @@ impl Trial<'_> {
     }
 
     /// How many of so many replies are right. They are asked for at once: a prompt is computed once for all.
-    async fn ask(&self, role: &str, prompt: &str, tries: usize, rule: Rule, candidate: &mut Candidate) -> Result<usize, TrialError> {
+    async fn ask(
+        &self,
+        role: &'static str,
+        prompt: &str,
+        tries: usize,
+        rule: Rule,
+        candidate: &mut Candidate,
+    ) -> Result<usize, TrialError> {
         let requests: Vec<ChatRequest> = (0..tries as u64).map(|seed| attempt(prompt, seed, self.settings.reply)).collect();
         let mut sinks: Vec<_> = requests.iter().map(|_| |_: &str| {}).collect();
         let calls = requests.iter().zip(&mut sinks).map(|(request, sink)| self.model.chat(request, sink)).collect();
         let mut right = 0;
         for (request, reply) in requests.iter().zip(together(calls).await) {
             let reply: ChatReply = reply.map_err(TrialError::Model)?;
+            (self.on)(role, request, &reply);
             right += usize::from(is_right(rule, &reply.text, &candidate.answers));
             candidate.derivation.transcripts.push(Transcript { role: role.into(), call: (self.key)(request), reply: reply.text });
         }
@@ -196,7 +200,7 @@ mod tests {
         assert!(own.parts.len() == 1 && own.parts[0].gold && own.prompt.contains("Doc 1: T3\n"));
         let script = Script { right, asked: Mutex::default() };
         let key = |request: &ChatRequest| format!("key {}", request.sampling.seed);
-        let trial = Trial { model: &script, settings, key: &key };
+        let trial = Trial { model: &script, settings, key: &key, on: &|_, _, _| {} };
         let outcome = pollster::block_on(trial.run(&mut candidate, &own, &[&whole, &whole]));
         (outcome, script.asked.into_inner().unwrap(), candidate)
     }
@@ -228,9 +232,9 @@ mod tests {
     }
 
     #[test]
-    fn what_it_costs_is_known_before() {
+    fn too_few_tries_are_refused() {
         let settings = TrialSettings { closed_book: 4, tries: 2, reply: 100 };
-        assert_eq!(settings.cost(10, 1_000, &[4_000, 8_000]), (4 * 10 + 2 * 13_000, 10 * 100));
+        assert_eq!(settings.check(), Ok(()));
         assert!(TrialSettings { closed_book: 3, ..settings.clone() }.check().is_err());
         assert!(TrialSettings { tries: 0, ..settings }.check().is_err());
     }

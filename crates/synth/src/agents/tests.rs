@@ -112,7 +112,7 @@ fn proposed(
     let shelf = Shelf::new(&sources, &tokenizer).unwrap();
     let agents = Agents::new(&sources, &shelf, &tokenizer, settings, (500, 1_000));
     let mut script = Script { says, asked: Vec::new() };
-    let made = agents.propose(count, &mut Random::new(&[5]), &mut |requests| script.answer(requests));
+    let made = agents.propose(count, &mut Random::new(&[5]), &mut |_, requests| script.answer(requests));
     (made, script.asked)
 }
 
@@ -288,10 +288,10 @@ fn a_prompt_that_is_too_long_is_a_reject_and_a_model_that_is_down_ends_it() {
     let (sources, tokenizer) = (sources(), Tokenizer::approximate());
     let (shelf, settings) = (Shelf::new(&sources, &tokenizer).unwrap(), settings());
     let agents = Agents::new(&sources, &shelf, &tokenizer, &settings, (500, 1_000));
-    assert!(agents.propose(1, &mut Random::new(&[5]), &mut |_| Vec::new()).unwrap_err().contains("0 replies came to 1 calls"));
+    assert!(agents.propose(1, &mut Random::new(&[5]), &mut |_, _| Vec::new()).unwrap_err().contains("0 replies came to 1 calls"));
     // Documents that are too long for any context.
     let agents = Agents::new(&sources, &shelf, &tokenizer, &settings, (20, 30));
-    let made = agents.propose(1, &mut Random::new(&[5]), &mut |_| Vec::new()).unwrap();
+    let made = agents.propose(1, &mut Random::new(&[5]), &mut |_, _| Vec::new()).unwrap();
     assert!(made.tried[0].check == "cluster" && made.tried[0].reason.contains("at most 15 tokens"), "{:?}", made.tried);
 }
 

@@ -7,6 +7,7 @@ use tokenizer::{Tokenizer, TokenizerError};
 use super::ExtractSettings;
 use super::reply::Field;
 use crate::corpus::Source;
+use crate::estimate::Size;
 
 const FACTS: &str = include_str!("../prompts/facts.txt");
 const SCHEMA: &str = include_str!("../prompts/schema.txt");
@@ -63,9 +64,10 @@ impl Prompt {
         request
     }
 
-    /// Tokens of what is asked, without the documents.
-    pub fn tokens(&self, tokenizer: &Tokenizer) -> Result<usize, TokenizerError> {
-        tokenizer.count(&format!("{AFTER}{}", self.ask))
+    /// What is asked, without the documents.
+    pub fn size(&self, tokenizer: &Tokenizer) -> Result<Size, TokenizerError> {
+        let text = format!("{AFTER}{}", self.ask);
+        Ok(Size { bytes: text.len(), tokens: tokenizer.count(&text)? })
     }
 }
 

@@ -9,8 +9,9 @@ use super::place::Text;
 use super::prompt::{self, Prompt};
 use super::reply::{self, Dropped, Field, Said};
 use super::settle::{Raw, settle};
-use super::{ExtractCost, Extracted, Extractor, MAX_FIELDS};
+use super::{Extracted, Extractor, MAX_FIELDS};
 use crate::corpus::Source;
+use crate::estimate::{Load, Size};
 
 /// Documents that are asked at once.
 const AT_ONCE: usize = 16;
@@ -37,6 +38,15 @@ enum What<'a> {
     Facts,
     /// A try at these fields.
     Fields(&'a [Field]),
+}
+
+impl What<'_> {
+    fn role(&self) -> &'static str {
+        match self {
+            Self::Facts => "facts",
+            Self::Fields(_) => "fields",
+        }
+    }
 }
 
 /// A call's key, and what its reply says of each field.
@@ -104,28 +114,31 @@ impl Extractor<'_> {
         Ok(out)
     }
 
-    /// What it takes at most, from the prompts themselves; of a table without fields as if it had as many as it may. No call is made: of the
+    /// What it takes if no reply is malformed, by what it is for, from the prompts themselves. `known` are the names of groups' fields where
+    /// the settings give none but an earlier run does; of a table without either as if it had as many as it may. No call is made: of the
     /// model only its window counts.
     ///
     /// # Errors
     /// A tokenizer that cannot read a title.
-    pub fn cost(&self, sources: &[Source], asked: &[Asked]) -> Result<ExtractCost, ChatError> {
-        let mut cost = ExtractCost::default();
-        let mut add = |prompt: usize| {
-            cost = ExtractCost {
-                calls: cost.calls + 1,
-                prompt_tokens: cost.prompt_tokens + prompt,
-                reply_tokens: cost.reply_tokens + self.settings.reply,
-            }
-        };
+    pub fn cost(
+        &self,
+        sources: &[Source],
+        asked: &[Asked],
+        known: &BTreeMap<usize, Vec<String>>,
+    ) -> Result<BTreeMap<&'static str, Load>, ChatError> {
+        let mut cost: BTreeMap<&'static str, Load> = BTreeMap::new();
+        let mut add = |role: &'static str, size: Size| cost.entry(role).or_default().add(1.0, size);
         let mut tables = BTreeMap::new();
         for (group, members) in self.groups(asked) {
             let fields = match self.given() {
                 Some(fields) => fields,
                 None => {
                     let (sample, prompt) = self.sample(sources, &members);
-                    add(self.count(&sample)? + self.count(&prompt.ask)?);
-                    (0..MAX_FIELDS).map(|at| Field { name: format!("the name of field {at}"), kind: "number".into() }).collect()
+                    let ask = prompt.size(self.tokenizer).map_err(|error| ChatError::Invalid(error.to_string()))?;
+                    add("schema", Size { bytes: sample.len() + ask.bytes, tokens: self.count(&sample)? + ask.tokens });
+                    let most = || (0..MAX_FIELDS).map(|at| format!("the name of field {at}")).collect();
+                    let names = known.get(&group).cloned().unwrap_or_else(most);
+                    names.into_iter().map(|name| Field { name, kind: "number".into() }).collect()
                 }
             };
             tables.insert(group, fields);
@@ -133,9 +146,10 @@ impl Extractor<'_> {
         for (document, group) in asked {
             let Some(source) = sources.get(*document) else { continue };
             let calls = self.calls(source, *document, tables.get(group).map(Vec::as_slice).unwrap_or_default());
-            let sizes = calls.iter().map(|call| self.size(source, &call.prompt)).collect::<Result<Vec<_>, _>>()?;
-            if sizes.iter().all(|size| size.saturating_add(self.settings.reply) <= self.model.window()) {
-                sizes.into_iter().for_each(&mut add);
+            let sizes = calls.iter().map(|call| Ok((call.what.role(), self.size(source, &call.prompt)?)));
+            let sizes = sizes.collect::<Result<Vec<_>, ChatError>>()?;
+            if sizes.iter().all(|(_, size)| size.tokens.saturating_add(self.settings.reply) <= self.model.window()) {
+                sizes.into_iter().for_each(|(role, size)| add(role, size));
             }
         }
         Ok(cost)
@@ -155,6 +169,7 @@ impl Extractor<'_> {
                 let request = prompt.request(&sample, seed, self.settings.reply, self.schema);
                 found.out.report.calls += 1;
                 let reply = self.model.chat(&request, &mut |_: &str| {}).await?;
+                (self.on)("schema", &request, &reply);
                 fields = reply::schema(&reply.text, MAX_FIELDS);
                 if fields.is_some() {
                     break;
@@ -213,14 +228,16 @@ impl Extractor<'_> {
         self.tokenizer.count(text).map_err(|error| ChatError::Invalid(error.to_string()))
     }
 
-    /// Tokens of a prompt about a document.
-    fn size(&self, source: &Source, prompt: &Prompt) -> Result<usize, ChatError> {
-        let ask = prompt.tokens(self.tokenizer).map_err(|error| ChatError::Invalid(error.to_string()))?;
-        Ok(source.tokens + self.count(&prompt::head(&source.title))? + ask)
+    /// A prompt about a document.
+    fn size(&self, source: &Source, prompt: &Prompt) -> Result<Size, ChatError> {
+        let ask = prompt.size(self.tokenizer).map_err(|error| ChatError::Invalid(error.to_string()))?;
+        let head = prompt::head(&source.title);
+        let bytes = source.document.text.len() + head.len() + ask.bytes;
+        Ok(Size { bytes, tokens: source.tokens + self.count(&head)? + ask.tokens })
     }
 
     fn fits(&self, source: &Source, prompt: &Prompt) -> Result<bool, ChatError> {
-        Ok(self.size(source, prompt)?.saturating_add(self.settings.reply) <= self.model.window())
+        Ok(self.size(source, prompt)?.tokens.saturating_add(self.settings.reply) <= self.model.window())
     }
 
     /// Makes calls at once, and those again whose replies are malformed.
@@ -237,6 +254,7 @@ impl Extractor<'_> {
             let mut left = Vec::new();
             for ((call, request), reply) in calls.into_iter().zip(&requests).zip(replies) {
                 let reply: ChatReply = reply?;
+                (self.on)(call.what.role(), request, &reply);
                 if !self.take(&call, (self.key)(request), &reply.text, &sources[call.document], found) {
                     left.push(call);
                 }

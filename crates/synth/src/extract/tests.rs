@@ -50,7 +50,7 @@ fn script<F: Fn(&ChatRequest) -> String + Send + Sync>(reply: F) -> Script<F> {
 fn extracted(model: &dyn ChatModel, settings: &ExtractSettings, sources: &[Source]) -> Extracted {
     settings.check().unwrap();
     let tokenizer = Tokenizer::approximate();
-    let extractor = Extractor { model, settings, schema: true, key: &key, tokenizer: &tokenizer };
+    let extractor = Extractor { model, settings, schema: true, key: &key, on: &|_, _, _| {}, tokenizer: &tokenizer };
     let asked: Vec<_> = (0..sources.len()).map(|at| (at, 0)).collect();
     let mut done = 0;
     let out = pollster::block_on(extractor.run(sources, &asked, &mut |count| done = count)).unwrap();
@@ -243,15 +243,18 @@ fn what_it_costs_is_known_before_and_what_does_not_fit_is_not_asked() {
     let settings = ExtractSettings { facts: true, ..only_table() };
     let mut model = script(|_| "{\"facts\": [], \"values\": {}}".to_string());
     model.window = 8_000;
-    let extractor = Extractor { model: &model, settings: &settings, schema: false, key: &key, tokenizer: &tokenizer };
+    let extractor = Extractor { model: &model, settings: &settings, schema: false, key: &key, on: &|_, _, _| {}, tokenizer: &tokenizer };
     let asked: Vec<_> = (0..sources.len()).map(|at| (at, 0)).collect();
-    let cost = extractor.cost(&sources, &asked).unwrap();
+    let cost = extractor.cost(&sources, &asked, &std::collections::BTreeMap::new()).unwrap();
     let out = pollster::block_on(extractor.run(&sources, &asked, &mut |_| {})).unwrap();
     assert_eq!((out.report.too_long, out.report.documents, out.report.calls), (1, 9, 9 * 4));
     let requests = model.requests.lock().unwrap();
-    let real: usize = requests.iter().map(|request| tokenizer.count(&request.messages[0].content).unwrap()).sum();
-    assert!(cost.prompt_tokens >= real && cost.prompt_tokens < real + real / 50, "{cost:?} {real}");
-    assert_eq!((cost.calls, cost.reply_tokens), (36, 36 * 1_024));
+    let texts = || requests.iter().map(|request| request.messages[0].content.as_str());
+    let (tokens, bytes) = (texts().map(|text| tokenizer.count(text).unwrap()).sum::<usize>(), texts().map(str::len).sum::<usize>());
+    let all = cost.values().fold((0.0, 0.0, 0.0), |sum, load| (sum.0 + load.calls, sum.1 + load.bytes, sum.2 + load.tokens));
+    assert_eq!((all.0, all.1), (36.0, bytes as f64));
+    assert!(all.2 >= tokens as f64 && all.2 < tokens as f64 * 1.02, "{cost:?} {tokens}");
+    assert_eq!((cost["facts"].calls, cost["fields"].calls), (9.0, 27.0));
     assert!(requests.iter().all(|request| request.schema.is_none()));
 }
 
