@@ -74,7 +74,7 @@ pub struct ReadOptions {
     #[arg(long, value_enum, default_value = "auto")]
     pub mode: ReadMode,
     /// Ask for one verbatim quote with each note, and drop notes whose quote does not stand there. With --short: drop new notes whose names
-    /// and numbers do not stand in the section.
+    /// and numbers no sentence of the section has, and those that share no name with the question or the notes before.
     #[arg(long)]
     pub quotes: bool,
     /// Prompts of a few words, for small models that were trained on them.

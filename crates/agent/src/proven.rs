@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use data::{Document, MemoryOutcome};
 
-use crate::cite::{QuoteFound, Sources, note_quotes};
+use crate::cite::{QuoteFound, SentenceLines, Sources, note_quotes, split_sentences};
 use crate::reply::NextState;
 
 /// Takes out of `next` the notes whose quote does not stand in `section`, counted in the outcome. What stays:
@@ -32,17 +32,30 @@ pub fn keep_proven(next: NextState, previous: &str, section: &str) -> NextState 
     NextState { memory, plan: next.plan, outcome: MemoryOutcome::Unproven { removed } }
 }
 
-/// Takes out of `next` the new notes with names or numbers that do not stand in `section`, counted in the outcome: who waits for the next
-/// link of a chain through a hundred sections is tempted to make one up, and what it makes up stands nowhere.
+/// Takes out of `next` the new notes that `section` does not state or that lead on from nothing, counted in the outcome: who waits for the
+/// next link of a chain through a thousand sections is tempted to make one up, and what it makes up is seldom stated anywhere.
 ///
-/// A note is a sentence; new is one that the `previous` memory does not have. A name is a word with a capital that is not its first, with
-/// those that follow it ("Mara Voss" must stand there as it is, not Mara here and Voss there: of few names a section has most), a
-/// number any word with a digit. If a note is taken out, the previous memory stays whole, and those new notes follow that are proven.
-pub fn keep_named(next: NextState, previous: &str, section: &str) -> NextState {
-    let here = Named::of(section);
+/// A note is a sentence; new is one that the `previous` memory does not have. It is stated if all its names and numbers stand in one sentence
+/// of the section: of few names each section has most, but not side by side. A name is a word with a capital that is not its note's first,
+/// with those that follow it ("Mara Voss" must stand there as it is), a number any word with a digit. It leads on if a name in it is one of
+/// the question, of the notes before, or of a new note that was kept; a question without names leads on by its numbers, one that has
+/// neither to anything, and a note without names need not lead on. If a note is taken out, the previous memory stays whole, and those new notes follow that are kept.
+pub fn keep_stated(next: NextState, question: &str, previous: &str, section: &str) -> NextState {
     let before: HashSet<&str> = notes(previous).collect();
     let new: Vec<&str> = notes(&next.memory).filter(|note| !before.contains(note)).collect();
-    let kept: Vec<&str> = new.iter().copied().filter(|note| here.has(note)).collect();
+    if new.is_empty() {
+        return next;
+    }
+    let sentences: Vec<Named> =
+        split_sentences(section, SentenceLines::Wrapped).into_iter().map(|(start, end)| Named::of(&section[start..end])).collect();
+    let mut known = Known::of(question, &before);
+    let mut kept = Vec::new();
+    for note in &new {
+        if known.leads_to(note) && sentences.iter().any(|sentence| sentence.has(note)) {
+            known.names.extend(names(note));
+            kept.push(*note);
+        }
+    }
     let removed = new.len() - kept.len();
     if removed == 0 {
         return next;
@@ -51,7 +64,16 @@ pub fn keep_named(next: NextState, previous: &str, section: &str) -> NextState {
     NextState { memory, plan: next.plan, outcome: MemoryOutcome::Unproven { removed } }
 }
 
-/// What a section names.
+/// The sentences of `section` that lead on from the question or the notes, for who was refused a note and looks again: `None` where there is
+/// no such sentence, or nothing to tell them by.
+pub fn leading(question: &str, memory: &str, section: &str) -> Option<String> {
+    let known = Known::of(question, &notes(memory).collect());
+    let sentences = split_sentences(section, SentenceLines::Wrapped).into_iter().map(|(start, end)| section[start..end].trim());
+    let leading: Vec<&str> = sentences.filter(|sentence| known.is_in(sentence)).collect();
+    (!leading.is_empty() && !known.anything).then(|| leading.join(" "))
+}
+
+/// What a sentence names.
 struct Named<'a> {
     words: HashSet<&'a str>,
     /// Words that follow each other.
@@ -59,19 +81,79 @@ struct Named<'a> {
 }
 
 impl<'a> Named<'a> {
-    fn of(section: &'a str) -> Self {
-        Self { words: words(section).collect(), pairs: pairs(section).collect() }
+    fn of(sentence: &'a str) -> Self {
+        Self { words: words(sentence).collect(), pairs: pairs(sentence).collect() }
     }
 
     /// Whether all names and numbers of a note are among it.
     fn has(&self, note: &str) -> bool {
-        let capital = |word: &str| word.starts_with(char::is_uppercase);
-        let asked = |(at, word): &(usize, &str)| (*at > 0 && capital(word)) || word.contains(|letter: char| letter.is_numeric());
+        let asked = |(at, word): &(usize, &str)| (*at > 0 && capital(word)) || number(word);
         // The first word has a capital whatever it is.
         let mut joined = pairs(note).filter(|(one, other)| capital(one) && capital(other) && !std::ptr::eq(one.as_ptr(), note.as_ptr()));
         words(note).enumerate().filter(asked).all(|(_, word)| self.words.contains(word)) && { joined }
             .all(|pair| self.pairs.contains(&pair))
     }
+}
+
+/// What a new note may lead on from.
+struct Known<'a> {
+    names: Vec<Vec<&'a str>>,
+    /// Of a question that names nobody.
+    numbers: Vec<&'a str>,
+    /// The question has neither names nor numbers.
+    anything: bool,
+}
+
+impl<'a> Known<'a> {
+    fn of(question: &'a str, before: &HashSet<&'a str>) -> Self {
+        let mut names: Vec<Vec<&str>> = names(question).collect();
+        let numbers: Vec<&str> = words(question).filter(|word| names.is_empty() && number(word)).collect();
+        let anything = names.is_empty() && numbers.is_empty();
+        names.extend(before.iter().flat_map(|note| self::names(note)));
+        Self { names, numbers, anything }
+    }
+
+    fn leads_to(&self, note: &str) -> bool {
+        let holds = |one: &[&str], other: &[&str]| one.windows(other.len()).any(|part| part == other);
+        let mut named = names(note).peekable();
+        self.anything
+            || named.peek().is_none()
+            || words(note).any(|word| self.numbers.contains(&word))
+            || named.any(|name| self.names.iter().any(|known| holds(known, &name) || holds(&name, known)))
+    }
+}
+
+impl Known<'_> {
+    /// Whether one of its names stands in a sentence, or a number.
+    fn is_in(&self, sentence: &str) -> bool {
+        let words: Vec<&str> = words(sentence).collect();
+        let has = |name: &[&str]| words.windows(name.len()).any(|part| part == name);
+        self.names.iter().any(|name| has(name)) || self.numbers.iter().any(|number| words.contains(number))
+    }
+}
+
+/// Runs of words with a capital; alone, a text's first word is none.
+fn names(text: &str) -> impl Iterator<Item = Vec<&str>> {
+    let mut runs: Vec<Vec<&str>> = Vec::new();
+    let mut end = None;
+    for word in words(text).filter(|word| capital(word)) {
+        let start = word.as_ptr() as usize - text.as_ptr() as usize;
+        match (end, runs.last_mut()) {
+            (Some(end), Some(run)) if text[end..start].trim().is_empty() => run.push(word),
+            _ => runs.push(vec![word]),
+        }
+        end = Some(start + word.len());
+    }
+    let first = words(text).next().map(str::as_ptr);
+    runs.into_iter().filter(move |run| run.len() > 1 || Some(run[0].as_ptr()) != first)
+}
+
+fn capital(word: &str) -> bool {
+    word.starts_with(char::is_uppercase)
+}
+
+fn number(word: &str) -> bool {
+    word.contains(char::is_numeric)
 }
 
 /// Words with nothing but space between them.
@@ -113,34 +195,79 @@ mod tests {
         assert_eq!(kept(&format!("{quoted}\n{invented}\n{told}"), ""), (quoted.into(), MemoryOutcome::Unproven { removed: 2 }));
     }
 
+    fn stated(memory: &str, question: &str, previous: &str) -> (String, MemoryOutcome) {
+        let next = NextState { memory: memory.into(), plan: String::new(), outcome: MemoryOutcome::Updated };
+        let next = keep_stated(next, question, previous, SECTION);
+        (next.memory, next.outcome)
+    }
+
+    fn all(memory: &str) -> (String, MemoryOutcome) {
+        (memory.to_string(), MemoryOutcome::Updated)
+    }
+
+    fn but(removed: usize, memory: &str) -> (String, MemoryOutcome) {
+        (memory.to_string(), MemoryOutcome::Unproven { removed })
+    }
+
     #[test]
-    fn names_and_numbers_of_new_notes_stand_in_the_section() {
-        let named = |memory: &str, previous: &str| {
-            let next = NextState { memory: memory.into(), plan: String::new(), outcome: MemoryOutcome::Updated };
-            let next = keep_named(next, previous, SECTION);
-            (next.memory, next.outcome)
-        };
-        let kept = |memory: &str| (memory.to_string(), MemoryOutcome::Updated);
+    fn names_and_numbers_of_new_notes_stand_in_one_sentence() {
+        let named = |memory: &str, previous: &str| stated(memory, "who bought it?", previous);
         let sold = "the buyer of the mill in 1931 is Mara Voss.";
-        assert_eq!(named(sold, ""), kept(sold));
+        assert_eq!(named(sold, ""), all(sold));
         // What was noted before need not stand here, and nothing new is asked of words without a capital.
         let old = "the owner of the mill is Otto Reed.";
-        assert_eq!(named(&format!("{old} {sold} it was cheap."), old), kept(&format!("{old} {sold} it was cheap.")));
-        assert_eq!(named(old, old), kept(old));
-        let one = |memory: &str| (memory.to_string(), MemoryOutcome::Unproven { removed: 1 });
-        assert_eq!(named("the buyer of the mill in 1932 is Mara Voss.", old), one(old));
-        assert_eq!(named("the buyer of the mill in 1931 is Mara Hart.", old), one(old));
+        assert_eq!(named(&format!("{old} {sold} it was cheap."), old), all(&format!("{old} {sold} it was cheap.")));
+        assert_eq!(named(old, old), all(old));
+        assert_eq!(named("the buyer of the mill in 1932 is Mara Voss.", old), but(1, old));
+        assert_eq!(named("the buyer of the mill in 1931 is Mara Hart.", old), but(1, old));
         // Each of its words stands there, the name does not.
-        assert_eq!(named("the buyer of the mill in 1931 is Voss Mara.", old), one(old));
+        assert_eq!(named("the buyer of the mill in 1931 is Voss Mara.", old), but(1, old));
+        // Both stand there, in two sentences.
+        assert_eq!(named("the price that Mara Voss paid is 4,000 crowns.", old), but(1, old));
         // What a comma parts are two names.
         let two = "it was sold, in 1931, to Mara, Mara Voss.";
-        assert_eq!(named(two, ""), kept(two));
-        // The previous notes come back where the reply spoilt them, and what is proven is added.
-        assert_eq!(named(&format!("the owner of the mill is Otto Black. {sold}"), old), one(&format!("{old} {sold}")));
-        assert_eq!(named(&format!("{old} the teacher of Mara Voss is Ida Stone."), old), one(old));
-        assert_eq!(named("the teacher of Mara Voss is Ida Stone.", ""), one(""));
-        assert_eq!(named("", ""), kept(""));
-        assert_eq!(named("Later she sold 4,000 crowns' worth", ""), kept("Later she sold 4,000 crowns' worth"));
+        assert_eq!(named(two, ""), all(two));
+        // The previous notes come back where the reply spoilt them, and what is stated is added.
+        assert_eq!(named(&format!("the owner of the mill is Otto Black. {sold}"), old), but(1, &format!("{old} {sold}")));
+        assert_eq!(named(&format!("{old} the teacher of Mara Voss is Ida Stone."), old), but(1, old));
+        assert_eq!(named("the teacher of Mara Voss is Ida Stone.", ""), but(1, ""));
+        assert_eq!(named("", ""), all(""));
+        assert_eq!(named("Later she sold 4,000 crowns' worth", ""), all("Later she sold 4,000 crowns' worth"));
+    }
+
+    #[test]
+    fn new_notes_lead_on_from_the_question_or_from_notes() {
+        let sold = "the buyer of the mill in 1931 is Mara Voss.";
+        let asks = |question: &str, previous: &str| stated(&format!("{previous} {sold}"), question, previous);
+        let (kept, without) = (all(&format!(" {sold}")), but(1, ""));
+        assert_eq!(asks("What did Mara Voss buy?", ""), kept);
+        assert_eq!(asks("Voss bought what?", ""), kept);
+        assert_eq!(asks("What did Voss buy?", ""), kept);
+        assert_eq!(asks("What did Ada Voss buy?", ""), without);
+        assert_eq!(asks("What did Otto Reed sell in 1931?", ""), without);
+        assert_eq!(asks("What was sold in 1931?", ""), kept);
+        assert_eq!(asks("What was sold in 1932?", ""), without);
+        assert_eq!(asks("What was sold?", ""), kept);
+        // A note before leads on, and so does a new one that is kept; one that is not, does not.
+        let old = "the pupil of Otto Reed is Mara Voss.";
+        assert_eq!(asks("Who is taught by Otto Reed?", old), all(&format!("{old} {sold}")));
+        let price = "the price was 4,000 crowns.";
+        assert_eq!(stated(&format!("{sold} {price}"), "What did Mara Voss pay?", ""), all(&format!("{sold} {price}")));
+        let chain = |first: &str| stated(&format!("{first} the mill of Mara Voss is old."), "What is new in 1931?", "");
+        assert_eq!(chain(sold), all(&format!("{sold} the mill of Mara Voss is old.")));
+        assert_eq!(chain("the buyer of the mill in 1931 is Mara Hart."), but(2, ""));
+    }
+
+    #[test]
+    fn who_looks_again_sees_the_sentences_that_lead_on() {
+        let sale = "The mill was sold in 1931 to Mara Voss.";
+        let looks = |question: &str, memory: &str| leading(question, memory, SECTION);
+        assert_eq!(looks("What did Mara Voss buy?", ""), Some(sale.into()));
+        assert_eq!(looks("Who was taught by Otto Reed?", "the pupil of Otto Reed is Mara Voss."), Some(sale.into()));
+        assert_eq!(looks("Who was taught by Otto Reed?", "the pupil of Otto Reed is Mara Hart."), None);
+        assert_eq!(looks("What was sold in 1931?", ""), Some(sale.into()));
+        assert_eq!(looks("What was sold?", ""), None);
+        assert_eq!(looks("What cost 4,000 crowns in 1931?", ""), Some(format!("{sale} The price was 4,000 crowns.")));
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub struct ReadSettings {
     /// Whole or through memory.
     pub mode: Mode,
     /// Ask for one verbatim quote a note, and drop notes whose quote does not stand there ([`Mode::Memory`]). With `short` no quote is asked
-    /// for: a new note is dropped whose names and numbers do not all stand in the section it comes from.
+    /// for: a new note is dropped whose names and numbers no sentence of the section has, or that shares no name with question or notes.
     pub quotes: bool,
     /// Give a model that does not think the first words of each update. The smallest models copy the form alone after them.
     pub begin: bool,

@@ -4,7 +4,7 @@ use data::MemoryOutcome;
 use tokenizer::{Tokenizer, TokenizerError};
 
 use crate::prompts;
-use crate::proven::{keep_named, keep_proven};
+use crate::proven::{keep_proven, keep_stated, leading};
 use crate::reply::{NextState, cut_to, read_memory, read_short, read_update, spoken};
 use crate::settings::{Mode, ReadSettings};
 
@@ -65,13 +65,20 @@ pub(crate) fn next(
     };
     let next = match (settings.quotes, settings.short) {
         (true, true) => {
-            let next = keep_named(next, memory, section);
+            let next = keep_stated(next, question, memory, section);
             NextState { memory: cut_to(&next.memory, settings.memory, tokenizer)?, ..next }
         }
         (true, false) => keep_proven(next, memory, section),
         (false, _) => next,
     };
     Ok(NextState { plan: cut_to(&next.plan, settings.plan, tokenizer)?, ..next })
+}
+
+/// What a model looks at again whose note was refused: of short notes that must be proven, the section's sentences that lead on. A model that
+/// is led astray by what stands beside a fact mostly reads the fact alone rightly. `memory` is what was kept.
+pub(crate) fn again(settings: &ReadSettings, question: &str, memory: &str, section: &str, outcome: &MemoryOutcome) -> Option<String> {
+    let refused = settings.quotes && settings.short && matches!(outcome, MemoryOutcome::Unproven { .. });
+    refused.then(|| leading(question, memory, section)).flatten()
 }
 
 /// A question's way through sections, for who makes the calls itself (training does): ask, reply, ask.
@@ -105,6 +112,11 @@ impl Trail {
         let next = next(&self.settings, &self.question, state, &crate::neutralise(section), (&begun, cut_off), &self.tokenizer)?;
         (self.memory, self.plan) = (next.memory, next.plan);
         Ok(next.outcome)
+    }
+
+    /// After a note was refused: the part of `section` to ask about once more and to take the reply over, if there is one.
+    pub fn again(&self, section: &str, outcome: &MemoryOutcome) -> Option<String> {
+        again(&self.settings, &self.question, &self.memory, section, outcome)
     }
 
     /// What is asked at the end.

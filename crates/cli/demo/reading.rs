@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
-use data::{ChatModel, ChatRequest, Item, Message, Sampling, StopReason};
+use data::{ChatModel, ChatRequest, Item, MemoryOutcome, Message, Sampling, StopReason};
 use indicatif::{ProgressBar, ProgressStyle};
 use kernels::attention::KvDType;
 use model::source::Checkpoint;
@@ -168,11 +168,18 @@ impl Agent {
         Ok(pollster::block_on(self.engine.chat(&request, &mut |_| {}))?)
     }
 
-    fn section(&mut self, text: &str, (number, all): (usize, usize), bar: &ProgressBar) -> Result<()> {
-        let before = self.trail.memory().to_string();
+    fn turn(&mut self, text: &str) -> Result<MemoryOutcome> {
         let (prompt, _) = self.trail.ask(text);
         let reply = self.reply(prompt, self.trail.limit())?;
-        self.trail.take(text, &reply.text, reply.stop == StopReason::Length)?;
+        Ok(self.trail.take(text, &reply.text, reply.stop == StopReason::Length)?)
+    }
+
+    fn section(&mut self, text: &str, (number, all): (usize, usize), bar: &ProgressBar) -> Result<()> {
+        let before = self.trail.memory().to_string();
+        let outcome = self.turn(text)?;
+        if let Some(part) = self.trail.again(text, &outcome) {
+            self.turn(&part)?;
+        }
         let after = self.trail.memory();
         if after != before {
             self.changes += 1;

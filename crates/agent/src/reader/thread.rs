@@ -1,6 +1,6 @@
 //! One question on its way through the documents: its memory, its log, its calls.
 
-use data::{BoxFuture, ChatModel, ChatReply, ChatRequest, Document, Message, ReadEvent, Span, StopReason, Usage};
+use data::{BoxFuture, ChatModel, ChatReply, ChatRequest, Document, MemoryOutcome, Message, ReadEvent, Span, StopReason, Usage};
 use tokenizer::{Chunk, Tokenizer};
 
 use super::past::Past;
@@ -343,9 +343,22 @@ impl<'a> Thread<'a> {
         })
     }
 
-    /// The next memory and plan.
+    /// The next memory and plan. Where notes must be proven and one was refused, what leads on is looked at once more.
     async fn update(&mut self, index: usize, text: &str) -> Result<(ChatReply, NextState), ReadError> {
-        let (settings, state) = (self.settings, (&*self.memory, &*self.guide));
+        let (memory, plan) = (self.memory.clone(), self.guide.clone());
+        let (reply, next) = self.look(index, text, (&memory, &plan)).await?;
+        let Some(part) = turn::again(self.settings, &self.core, &next.memory, text, &next.outcome) else { return Ok((reply, next)) };
+        let (mut second, after) = self.look(index, &part, (&next.memory, &next.plan)).await?;
+        second.usage.prompt_tokens += reply.usage.prompt_tokens;
+        second.usage.completion_tokens += reply.usage.completion_tokens;
+        // Nothing more was found: what was refused stays told of.
+        let outcome = if after.outcome == MemoryOutcome::Unchanged { next.outcome } else { after.outcome };
+        Ok((second, NextState { outcome, ..after }))
+    }
+
+    /// One call over a text.
+    async fn look(&mut self, index: usize, text: &str, state: (&str, &str)) -> Result<(ChatReply, NextState), ReadError> {
+        let settings = self.settings;
         let prompt = turn::prompt(settings, &self.core, state, text);
         let (begun, stop) = turn::frame(settings, self.model.continues());
         let mut reply = self.chat(prompt, turn::limit(settings), index as u64, begun.into(), stop).await?;

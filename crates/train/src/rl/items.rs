@@ -168,7 +168,7 @@ impl Environment for Items {
     fn course(&self, prompt: &Prompt) -> Option<Box<dyn Course + '_>> {
         let Row { item, opened, .. } = &self.tasks[prompt.task].1[prompt.item];
         let (Opened { chunks, trail }, (answer, _)) = (opened.as_ref()?, self.memory?);
-        Some(Box::new(Reading { item, chat: &self.chat, chunks, trail: trail.clone(), read: 0, answer }))
+        Some(Box::new(Reading { item, chat: &self.chat, chunks, trail: trail.clone(), read: 0, again: None, answer }))
     }
 
     fn longest_prompt(&self) -> usize {

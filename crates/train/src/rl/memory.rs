@@ -124,6 +124,8 @@ pub(super) struct Reading<'a> {
     pub trail: Trail,
     /// Chunks behind it.
     pub read: usize,
+    /// The part of the chunk before that is looked at once more, after a note was refused.
+    pub again: Option<String>,
     /// Tokens of the answer.
     pub answer: usize,
 }
@@ -137,9 +139,17 @@ impl Reading<'_> {
 
 impl Course for Reading<'_> {
     fn next(&mut self, last: &Rollout) -> Result<Next> {
-        let Some(section) = self.section(self.read).map(str::to_string) else { return Ok(Next::default()) };
+        let looked = self.again.take();
+        let Some(section) = looked.clone().or_else(|| self.section(self.read).map(str::to_string)) else { return Ok(Next::default()) };
         let outcome = self.trail.take(&section, &self.chat.text(last.reply()), last.truncated)?;
         let broken = matches!(outcome, MemoryOutcome::MissingTags | MemoryOutcome::KeptPrevious | MemoryOutcome::RanOn { .. });
+        if looked.is_none() {
+            self.again = self.trail.again(&section, &outcome);
+        }
+        if let Some(part) = &self.again {
+            let turn = Turn { ids: asked(&self.trail, part, self.chat)?, max_new_tokens: self.trail.limit() };
+            return Ok(Next { turn: Some(turn), broken });
+        }
         self.read += 1;
         let turn = match self.section(self.read) {
             Some(section) => Turn { ids: asked(&self.trail, section, self.chat)?, max_new_tokens: self.trail.limit() },
