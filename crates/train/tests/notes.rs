@@ -2,9 +2,14 @@
 
 use agent::Trail;
 use data::Item;
+use reward::{RewardSettings, Rewarder, Source};
 use tokenizer::{ChatTemplate, Tokenizer};
 use train::notes::{Lesson, Unteachable, lessons, thin};
+use train::rl::environment::Environment;
+use train::rl::items::{Form, Items};
 use train::rl::memory::{Memory, parts};
+use train::rl::recipe::PromptTemplate;
+use train::rl::rollout::Rollout;
 use train::sft::ChatFormat;
 use world::{Split, World, WorldSettings};
 
@@ -74,6 +79,60 @@ fn notes_in_the_questions_words_are_what_the_row_states() {
         assert!(matches!(lessons(&broken, &MEMORY, &chat), Err(Unteachable::Row(why)) if why.contains("stated")));
     }
     assert!(chains > 5 && quotes > 5, "{chains} {quotes}");
+}
+
+/// A section with a fact, whose note the model gets wrong at first: it is asked again about the sentence that names what is known, and only
+/// that one; the next section sees the note of the second look. Where nothing that leads on stands, nobody looks again.
+#[test]
+fn a_refused_note_is_looked_for_once_more() {
+    let tokenizer = Tokenizer::from_json(include_bytes!("../../../models/tiny/tokenizer.json")).unwrap();
+    let vocab = tokenizer.vocab_size();
+    let chat = ChatFormat::from_parts(tokenizer, ChatTemplate::new(world::CHAT_TEMPLATE, None, None).unwrap(), vec![2], vocab);
+    let fact = "Clara Hart works for Miller Boats. ";
+    let other = "Esther Lane works for Kemp Steel. ";
+    let third = "Peter Bell works for Pierce Cables. ";
+    let document = [other.repeat(5), [fact, other].concat(), third.repeat(6)].concat();
+    let question = "Who is the employer of Clara Hart?";
+    let item: Item = serde_json::from_value(serde_json::json!({
+        "id": "one", "task": "reading", "prompt": question, "answers": ["Miller Boats"], "rule": "contain", "hops": 1,
+        "document": document, "ask": question,
+    }))
+    .unwrap();
+    let proven = Memory { quotes: true, ..MEMORY };
+    let form = Form { template: PromptTemplate::Chat, most: 1000, memory: Some((24, proven)) };
+    let rewarder = Rewarder::new(Source::Own, RewardSettings::default());
+    let items = Items::new(vec![item], &chat, form, rewarder).unwrap();
+    let prompt = items.prompt(0, 0);
+    let mut course = items.course(&prompt).unwrap();
+    let sections = items.sections();
+    assert!(sections >= 2, "{sections}");
+    let text = |ids: &[u32]| chat.text(ids);
+    // Each turn's prompt, from the first on; `same` unless the section has the fact.
+    let (mut ids, mut prompts) = (prompt.ids.clone(), vec![text(&prompt.ids)]);
+    let mut looks = 0;
+    loop {
+        let shown = text(&ids);
+        let reply = match (shown.contains("Clara Hart works"), looks) {
+            (true, 0) => "the employer of Clara Hart is Kemp Steel.",
+            (true, _) => "the employer of Clara Hart is Miller Boats.",
+            // Made up, and nothing in this section names whom it is about.
+            _ if shown.contains("Peter Bell") => "the employer of Clara Hart is Pierce Cables.",
+            _ => "same",
+        };
+        looks += usize::from(shown.contains("Clara Hart works"));
+        let mut all = ids.clone();
+        all.extend(chat.plain(reply).unwrap());
+        let rollout = Rollout { prompt: ids.len(), truncated: true, ids: all, ..Rollout::default() };
+        let Some(turn) = course.next(&rollout).unwrap().turn else { break };
+        ids = turn.ids;
+        prompts.push(text(&ids));
+    }
+    assert_eq!(prompts.len(), sections + 2, "a turn more than sections and the answer: {prompts:#?}");
+    let again: Vec<&String> = prompts.iter().filter(|prompt| prompt.contains(fact.trim())).collect();
+    assert_eq!(again.len(), 2);
+    assert!(again[0].contains(other.trim()) && !again[1].contains(other.trim()), "{again:#?}");
+    let last = prompts.last().unwrap();
+    assert!(last.contains("the employer of Clara Hart is Miller Boats.") && !last.contains("Kemp") && !last.contains("Pierce"), "{last}");
 }
 
 #[test]

@@ -39,10 +39,8 @@ fn toy() -> Toy {
     Toy::training(vec![Box::new(TASK)], 32)
 }
 
-fn draw(config: &ModelConfig, sequences: usize) -> (Vec<Prompt>, Vec<Rollout>) {
-    let toy = toy();
-    let prompts: Vec<Prompt> = (0..3).map(|item| toy.prompt(0, item)).collect();
-    let drawing = Drawing {
+fn drawing(sequences: usize) -> Drawing {
+    Drawing {
         samples: 4,
         max_new_tokens: 4,
         temperature: 1.0,
@@ -53,9 +51,34 @@ fn draw(config: &ModelConfig, sequences: usize) -> (Vec<Prompt>, Vec<Rollout>) {
         sequences,
         cache_bytes: 1 << 30,
         step_rows: 512,
-    };
-    let rollouts = pollster::block_on(drawing.trajectories(&Arc::new(model(config)), (&toy, &prompts), (1, 2), || ())).unwrap();
+    }
+}
+
+fn draw(config: &ModelConfig, sequences: usize) -> (Vec<Prompt>, Vec<Rollout>) {
+    let toy = toy();
+    let prompts: Vec<Prompt> = (0..3).map(|item| toy.prompt(0, item)).collect();
+    let (drawing, model) = (drawing(sequences), Arc::new(model(config)));
+    let rollouts = pollster::block_on(drawing.trajectories(&model, (&toy, &prompts), (1, 2), || ())).unwrap();
     (prompts, rollouts)
+}
+
+#[test]
+fn who_asks_for_answers_keeps_no_other_turns_tokens() {
+    let config = shape(true);
+    let (prompts, whole) = draw(&config, 256);
+    let (drawing, model) = (drawing(256), Arc::new(model(&config)));
+    let answers = pollster::block_on(drawing.answers(&model, (&toy(), &prompts), (1, 2), || ())).unwrap();
+    assert_eq!(answers.len(), whole.len());
+    for (lean, full) in answers.iter().zip(&whole) {
+        match full.goes_on {
+            false => assert_eq!(lean, full),
+            true => {
+                let Rollout { group, sample, turn, broken, truncated, .. } = *full;
+                assert_eq!(*lean, Rollout { group, sample, turn, broken, truncated, goes_on: true, ..Rollout::default() });
+                assert!(!full.ids.is_empty() && !full.routes.is_empty());
+            }
+        }
+    }
 }
 
 #[test]

@@ -124,7 +124,30 @@ impl Drawing {
         model: &Arc<Model>,
         (environment, prompts): (&impl Environment, &[Prompt]),
         random: (u64, u64),
+        see: impl FnMut(),
+    ) -> Result<Vec<Rollout>> {
+        self.courses(model, (environment, prompts), random, see, false).await
+    }
+
+    /// As [`Self::trajectories`], but only last turns keep their tokens, for who asks for answers alone: of thousands of turns of a long
+    /// document nothing stays but that they were.
+    pub async fn answers(
+        &self,
+        model: &Arc<Model>,
+        (environment, prompts): (&impl Environment, &[Prompt]),
+        random: (u64, u64),
+        see: impl FnMut(),
+    ) -> Result<Vec<Rollout>> {
+        self.courses(model, (environment, prompts), random, see, true).await
+    }
+
+    async fn courses(
+        &self,
+        model: &Arc<Model>,
+        (environment, prompts): (&impl Environment, &[Prompt]),
+        random: (u64, u64),
         mut see: impl FnMut(),
+        answers: bool,
     ) -> Result<Vec<Rollout>> {
         let asked = (0..prompts.len()).flat_map(|group| (0..self.samples).map(move |sample| (group, sample)));
         let (mut asks, mut courses) = (Vec::new(), Vec::new());
@@ -145,8 +168,12 @@ impl Drawing {
                 let Next { turn: next, broken } = course_of.next(&drawn[at])?;
                 drawn[at].broken = broken;
                 let Some(Turn { ids, max_new_tokens }) = next else { continue };
+                let Rollout { group, sample, turn: past, truncated, .. } = drawn[at];
                 drawn[at].goes_on = true;
-                asks.push(Ask { group: drawn[at].group, sample: drawn[at].sample, turn, ids, most: max_new_tokens });
+                if answers {
+                    drawn[at] = Rollout { group, sample, turn: past, truncated, broken, goes_on: true, ..Rollout::default() };
+                }
+                asks.push(Ask { group, sample, turn, ids, most: max_new_tokens });
                 going.push(course);
             }
             if asks.is_empty() {

@@ -44,7 +44,7 @@ pub async fn score(
     let mut scored = Vec::with_capacity(all.len());
     for (step, some) in all.chunks(together.max(1)).enumerate() {
         let prompts: Vec<Prompt> = some.iter().map(|&(task, at)| items.prompt(task, at)).collect();
-        let rollouts = drawing.trajectories(model, (&*items, &prompts), (0, step as u64), &mut see).await?;
+        let rollouts = drawing.answers(model, (&*items, &prompts), (0, step as u64), &mut see).await?;
         let turns = Turns::of(&rollouts);
         let last = turns.last(&rollouts);
         let rewards = items.score(&prompts, &last).await;
