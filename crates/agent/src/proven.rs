@@ -39,7 +39,8 @@ pub fn keep_proven(next: NextState, previous: &str, section: &str) -> NextState 
 /// of the section: of few names each section has most, but not side by side. A name is a word with a capital that is not its note's first,
 /// with those that follow it ("Mara Voss" must stand there as it is), a number any word with a digit. It leads on if a name in it is one of
 /// the question, of the notes before, or of a new note that was kept; a question without names leads on by its numbers, one that has
-/// neither to anything, and a note without names need not lead on. If a note is taken out, the previous memory stays whole, and those new notes follow that are kept.
+/// neither to anything. A note with numbers and no name need not lead on, and one without either is none. Its first word must stand in the
+/// section, the question or the notes before: what a small model spells wrong is no word. If a note is taken out, the previous memory stays whole, and those new notes follow that are kept.
 pub fn keep_stated(next: NextState, question: &str, previous: &str, section: &str) -> NextState {
     let before: HashSet<&str> = notes(previous).collect();
     let new: Vec<&str> = notes(&next.memory).filter(|note| !before.contains(note)).collect();
@@ -51,7 +52,7 @@ pub fn keep_stated(next: NextState, question: &str, previous: &str, section: &st
     let mut known = Known::of(question, &before);
     let mut kept = Vec::new();
     for note in &new {
-        if known.leads_to(note) && sentences.iter().any(|sentence| sentence.has(note)) {
+        if known.leads_to(note) && known.begins(note, section) && sentences.iter().any(|sentence| sentence.has(note)) {
             known.names.extend(names(note));
             kept.push(*note);
         }
@@ -97,6 +98,8 @@ impl<'a> Named<'a> {
 
 /// What a new note may lead on from.
 struct Known<'a> {
+    question: &'a str,
+    before: Vec<&'a str>,
     names: Vec<Vec<&'a str>>,
     /// Of a question that names nobody.
     numbers: Vec<&'a str>,
@@ -110,16 +113,23 @@ impl<'a> Known<'a> {
         let numbers: Vec<&str> = words(question).filter(|word| names.is_empty() && number(word)).collect();
         let anything = names.is_empty() && numbers.is_empty();
         names.extend(before.iter().flat_map(|note| self::names(note)));
-        Self { names, numbers, anything }
+        Self { question, before: before.iter().copied().collect(), names, numbers, anything }
     }
 
     fn leads_to(&self, note: &str) -> bool {
         let holds = |one: &[&str], other: &[&str]| one.windows(other.len()).any(|part| part == other);
         let mut named = names(note).peekable();
         self.anything
-            || named.peek().is_none()
+            || named.peek().is_none() && words(note).any(number)
             || words(note).any(|word| self.numbers.contains(&word))
             || named.any(|name| self.names.iter().any(|known| holds(known, &name) || holds(&name, known)))
+    }
+
+    /// Whether a note's first word, whose capital says nothing, stands anywhere: a word that does not is none.
+    fn begins(&self, note: &str, section: &str) -> bool {
+        let first = words(note).next().unwrap_or_default().to_lowercase();
+        let stands = |text: &str| words(text).any(|word| word.to_lowercase() == first);
+        stands(section) || stands(self.question) || self.before.iter().any(|note| stands(note))
     }
 }
 
@@ -232,7 +242,10 @@ mod tests {
         assert_eq!(named(&format!("{old} the teacher of Mara Voss is Ida Stone."), old), but(1, old));
         assert_eq!(named("the teacher of Mara Voss is Ida Stone.", ""), but(1, ""));
         assert_eq!(named("", ""), all(""));
-        assert_eq!(named("Later she sold 4,000 crowns' worth", ""), all("Later she sold 4,000 crowns' worth"));
+        assert_eq!(named("It had a price of 4,000 crowns", ""), all("It had a price of 4,000 crowns"));
+        // A first word that stands nowhere.
+        assert_eq!(named("Itve had a price of 4,000 crowns", ""), but(1, ""));
+        assert_eq!(named("Zmey.", ""), but(1, ""));
     }
 
     #[test]
@@ -251,6 +264,7 @@ mod tests {
         // A note before leads on, and so does a new one that is kept; one that is not, does not.
         let old = "the pupil of Otto Reed is Mara Voss.";
         assert_eq!(asks("Who is taught by Otto Reed?", old), all(&format!("{old} {sold}")));
+        assert_eq!(stated("the week.", "What did Mara Voss pay?", ""), but(1, ""));
         let price = "the price was 4,000 crowns.";
         assert_eq!(stated(&format!("{sold} {price}"), "What did Mara Voss pay?", ""), all(&format!("{sold} {price}")));
         let chain = |first: &str| stated(&format!("{first} the mill of Mara Voss is old."), "What is new in 1931?", "");
