@@ -1,18 +1,37 @@
-//! The page's end of the line to the worker. All readers of a page share one worker.
+//! The page's end of the line to the engine. All readers of a page share one line, and all tabs of an origin one engine (`tabs.js`).
 
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use js_sys::{Array, Reflect, Uint8Array};
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
-use web_sys::{MessageEvent, Worker, WorkerOptions, WorkerType};
 
 use crate::protocol::{Event, Problem, ProblemKind, Request};
 
+#[wasm_bindgen(module = "/src/tabs.js")]
+extern "C" {
+    /// A line to the engine, wherever it runs.
+    type Line;
+
+    #[wasm_bindgen(js_name = joinEngine, catch)]
+    fn join_engine(base: &str, build: &str, heard: &JsValue, ended: &JsValue) -> Result<Line, JsValue>;
+    #[wasm_bindgen(method)]
+    fn post(this: &Line, message: &JsValue);
+
+    /// An address as seen from the page.
+    #[wasm_bindgen(js_name = absolute, catch)]
+    fn resolve(address: &str) -> Result<String, JsValue>;
+}
+
+/// What the page and its engine were built from: only ends of one build understand each other.
+pub const BUILD: &str = env!("LONGHAND_BUILD");
+
 /// Hears the events of a request; the last one ends it.
 type Hears = Rc<dyn Fn(Event)>;
+/// Hears that the engine is gone, and whether there is another to go on with.
+type Gone = Rc<dyn Fn(bool)>;
 
 thread_local! {
     static SHARED: RefCell<Option<Rc<Shared>>> = const { RefCell::new(None) };
@@ -26,32 +45,37 @@ pub fn set_base(base: &str) {
     BASE.set(base.into());
 }
 
-/// Where `worker.js` lies.
+/// Where `worker.js` lies: a whole address, since the engine may run in a page of another folder.
 pub fn base() -> String {
-    BASE.with_borrow(Clone::clone)
+    absolute(&BASE.with_borrow(Clone::clone))
+}
+
+/// An address as seen from this page; as it is where it is none.
+pub fn absolute(address: &str) -> String {
+    resolve(address).unwrap_or_else(|_| address.into())
 }
 
 struct Shared {
-    worker: Worker,
-    /// Its module is loaded.
-    ready: Cell<bool>,
-    /// Messages from before that.
-    early: RefCell<Vec<JsValue>>,
+    line: OnceCell<Line>,
     next: Cell<u32>,
-    /// The worker ended with an error.
+    /// The engine is gone.
     ended: Cell<bool>,
-    waiting: RefCell<HashMap<u32, Hears>>,
+    /// In the order they were sent.
+    waiting: RefCell<BTreeMap<u32, Hears>>,
+    /// By session.
+    readers: RefCell<BTreeMap<u32, Gone>>,
 }
 
-/// One reader's line to the worker. Dropped, its documents and its hold on a model are let go.
+/// One reader's line to the engine. Dropped, its documents and its hold on a model are let go.
 pub struct Engine {
     session: u32,
     shared: Rc<Shared>,
 }
 
 impl Engine {
-    /// A line of its own; the worker starts with the first.
-    pub fn open() -> Result<Self, Problem> {
+    /// A line of its own. `gone(goes_on)` hears when the engine is gone, after every request that waits was told so; whoever goes on then opens
+    /// another line.
+    pub fn open(gone: impl Fn(bool) + 'static) -> Result<Self, Problem> {
         let session = SESSIONS.get();
         SESSIONS.set(session + 1);
         let shared = match SHARED.with_borrow(Clone::clone) {
@@ -62,10 +86,11 @@ impl Engine {
                 shared
             }
         };
+        shared.readers.borrow_mut().insert(session, Rc::new(gone));
         Ok(Self { session, shared })
     }
 
-    /// Whether its worker has not ended; one that has hears nothing.
+    /// Whether the engine is not gone; one that is hears nothing.
     pub fn is_alive(&self) -> bool {
         !self.shared.ended.get()
     }
@@ -78,46 +103,45 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
+        self.shared.readers.borrow_mut().remove(&self.session);
         self.shared.send(self.session, &Request::Close, Vec::new(), Rc::new(|_| {}));
     }
 }
 
 impl Shared {
     fn start() -> Result<Rc<Self>, Problem> {
-        let options = WorkerOptions::new();
-        options.set_type(WorkerType::Module);
-        let worker = Worker::new_with_options(&format!("{}worker.js", base()), &options).map_err(|problem| Problem {
+        let shared = Rc::new(Self {
+            line: OnceCell::new(),
+            next: Cell::default(),
+            ended: Cell::default(),
+            waiting: RefCell::default(),
+            readers: RefCell::default(),
+        });
+        let heard = {
+            let shared = shared.clone();
+            Closure::<dyn FnMut(JsValue)>::new(move |message: JsValue| shared.hear(&message))
+        };
+        let ended = {
+            let shared = shared.clone();
+            Closure::<dyn FnMut(Option<String>, bool)>::new(move |why, begun| shared.end(why, begun))
+        };
+        // Both as long as the page.
+        let line = join_engine(&base(), BUILD, &heard.into_js_value(), &ended.into_js_value()).map_err(|problem| Problem {
             kind: ProblemKind::Other,
             message: format!(
                 "The engine could not be started ({problem:?}). Does this page's content security policy allow workers of its own origin?"
             ),
         })?;
-        let shared = Rc::new(Self {
-            worker,
-            ready: Cell::default(),
-            early: RefCell::default(),
-            next: Cell::default(),
-            ended: Cell::default(),
-            waiting: RefCell::default(),
-        });
-        let heard = {
-            let shared = shared.clone();
-            Closure::<dyn FnMut(MessageEvent)>::new(move |message: MessageEvent| shared.hear(&message.data()))
-        };
-        shared.worker.set_onmessage(Some(heard.as_ref().unchecked_ref()));
-        heard.forget();
-        let broke = {
-            let shared = shared.clone();
-            Closure::<dyn FnMut(JsValue)>::new(move |event: JsValue| shared.broken(&event))
-        };
-        shared.worker.set_onerror(Some(broke.as_ref().unchecked_ref()));
-        broke.forget();
+        let _ = shared.line.set(line);
         Ok(shared)
     }
 
     fn send(&self, session: u32, request: &Request, files: Vec<Uint8Array>, hears: Hears) {
         let id = self.next.get();
         self.next.set(id + 1);
+        if self.ended.get() {
+            return;
+        }
         self.waiting.borrow_mut().insert(id, hears);
         let message = js_sys::Object::new();
         let value = request.serialize(&serde_wasm_bindgen::Serializer::json_compatible()).unwrap_or_else(|problem| problem.into());
@@ -125,25 +149,12 @@ impl Shared {
         for (name, value) in [("id", id.into()), ("session", session.into()), ("request", value), ("files", list.into())] {
             let _ = Reflect::set(&message, &name.into(), &value);
         }
-        match self.ready.get() {
-            true => self.post(&message),
-            false => self.early.borrow_mut().push(message.into()),
+        if let Some(line) = self.line.get() {
+            line.post(&message);
         }
-    }
-
-    /// A file's bytes are handed over, not copied.
-    fn post(&self, message: &JsValue) {
-        let files = Reflect::get(message, &"files".into()).map(|files| Array::from(&files)).unwrap_or_default();
-        let buffers: Array = files.iter().map(|file| JsValue::from(Uint8Array::new(&file).buffer())).collect();
-        let _ = self.worker.post_message_with_transfer(message, &buffers);
     }
 
     fn hear(&self, message: &JsValue) {
-        if message.as_string().as_deref() == Some("ready") {
-            self.ready.set(true);
-            self.early.take().iter().for_each(|message| self.post(message));
-            return;
-        }
         let field = |name: &str| Reflect::get(message, &name.into()).unwrap_or(JsValue::UNDEFINED);
         let id = field("id").as_f64().unwrap_or(-1.0) as u32;
         let event = serde_wasm_bindgen::from_value::<Event>(field("event")).unwrap_or_else(|problem| {
@@ -159,18 +170,23 @@ impl Shared {
         }
     }
 
-    /// The worker ended with an error: everything that waits fails, and the next reader starts another.
-    fn broken(&self, event: &JsValue) {
-        let said = Reflect::get(event, &"message".into()).ok().and_then(|message| message.as_string());
-        let message = format!(
-            "The engine stopped ({}). What was read is kept; reload the page to go on.",
-            said.unwrap_or_else(|| "its module could not be loaded".into())
-        );
+    /// The engine is gone: everything that waits fails, and the next reader finds another. `why` is unknown where its page was closed.
+    fn end(&self, why: Option<String>, begun: bool) {
         SHARED.set(None);
         self.ended.set(true);
-        let waiting: Vec<Hears> = self.waiting.borrow_mut().drain().map(|(_, hears)| hears).collect();
-        for hears in waiting {
-            hears(Event::Failed(Problem { kind: ProblemKind::Lost, message: message.clone() }));
+        let (kind, message) = match (why, begun) {
+            (None, _) => (ProblemKind::Moved, "The tab that ran the engine was closed.".to_string()),
+            (Some(why), true) => (ProblemKind::Moved, format!("The engine stopped ({why}).")),
+            (Some(why), false) => {
+                (ProblemKind::Lost, format!("The engine did not start ({why}). What was read is kept; reload the page to go on."))
+            }
+        };
+        let (waiting, readers) = (self.waiting.take(), self.readers.take());
+        for hears in waiting.into_values() {
+            hears(Event::Failed(Problem { kind, message: message.clone() }));
+        }
+        for gone in readers.into_values() {
+            gone(kind == ProblemKind::Moved);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The engine, in a worker of its own so that the page never waits: hears requests, answers with events.
+//! The engine, in a worker of its own so that the page never waits: hears requests of its page and of other tabs, answers with events.
 
 mod endpoint;
 mod files;
@@ -15,7 +15,7 @@ use std::rc::{Rc, Weak};
 
 use agent::report;
 use data::{ChatRequest, Message, Sampling};
-use js_sys::{Array, Reflect, Uint8Array};
+use js_sys::{Array, Function, Reflect, Uint8Array};
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
@@ -25,17 +25,32 @@ use self::mind::Mind;
 use self::pause::{Stop, until};
 use self::reads::{Say, Shelf};
 use crate::browser;
-use crate::protocol::{DeviceChoice, Event, ModelChoice, Problem, ProblemKind, Request, Stage};
+use crate::engine::BUILD;
+use crate::protocol::{DeviceChoice, Event, ModelChoice, Problem, ProblemKind, Request, Sharing, Stage};
+
+#[wasm_bindgen(module = "/src/tabs.js")]
+extern "C" {
+    #[wasm_bindgen(js_name = serveTabs)]
+    fn serve_tabs(build: &str, heard: &JsValue, left: &JsValue);
+    async fn pause(milliseconds: f64);
+}
+
+/// Milliseconds in which the engine before this one may still hold its files, and between two tries to open one.
+const FIRST: f64 = 10_000.0;
+const RETRY: f64 = 250.0;
 
 /// Everything the worker has.
 #[derive(Default)]
 struct Worker {
-    /// Readers on pages, by their number.
-    sessions: RefCell<HashMap<u32, Rc<Session>>>,
-    /// Models that some session holds: two readers of one page share one.
-    minds: RefCell<HashMap<(ModelChoice, DeviceChoice), Weak<Mind>>>,
-    /// One thing at a time: others wait here.
-    turn: async_lock::Mutex<()>,
+    /// Readers on pages, by their tab and number.
+    sessions: RefCell<HashMap<String, Rc<Session>>>,
+    /// Models that some session holds: readers of one page and of several tabs share one. With a hash of the files that were chosen: names say
+    /// little of them.
+    minds: RefCell<HashMap<(ModelChoice, DeviceChoice, u64), Weak<Mind>>>,
+    /// One model after the other is loaded: who waits may find it here.
+    loading: async_lock::Mutex<()>,
+    /// When it began, in milliseconds.
+    since: f64,
 }
 
 /// What one reader has.
@@ -45,29 +60,47 @@ struct Session {
     shelf: RefCell<Shelf>,
     /// Of everything that is going on or waits, by the request's number.
     stops: RefCell<HashMap<u64, Stop>>,
+    /// One thing at a time: what else this reader asks waits here. Others do not wait: their calls take turns on a model.
+    turn: async_lock::Mutex<()>,
 }
+
+/// Sends `{id, event}` or `{ready}` to a page.
+type Reply = Rc<dyn Fn(&JsValue)>;
 
 /// Runs in the worker: hears messages from now on. `worker.js` calls it.
 #[wasm_bindgen]
 pub fn serve() {
     let scope: DedicatedWorkerGlobalScope = js_sys::global().unchecked_into();
-    let worker = Rc::new(Worker::default());
-    let heard = Closure::<dyn FnMut(MessageEvent)>::new(move |message: MessageEvent| hear(&worker, &message.data()));
+    let worker = Rc::new(Worker { since: js_sys::Date::now(), ..Worker::default() });
+    let (to_own, own) = (scope.clone(), worker.clone());
+    let send: Reply = Rc::new(move |message| drop(to_own.post_message(message)));
+    let heard = Closure::<dyn FnMut(MessageEvent)>::new(move |message: MessageEvent| hear(&own, &message.data(), &send));
     scope.set_onmessage(Some(heard.as_ref().unchecked_ref()));
     heard.forget();
-    let _ = scope.post_message(&JsValue::from_str("ready"));
+    let ready = js_sys::Object::new();
+    let _ = Reflect::set(&ready, &"ready".into(), &BUILD.into());
+    let _ = scope.post_message(&ready);
+    let far = worker.clone();
+    let heard = Closure::<dyn FnMut(JsValue, Function)>::new(move |message: JsValue, say: Function| {
+        let send: Reply = Rc::new(move |message| drop(say.call1(&JsValue::NULL, message)));
+        hear(&far, &message, &send);
+    });
+    let left = Closure::<dyn FnMut(String)>::new(move |tab: String| worker.leave(&tab));
+    // As long as the worker.
+    serve_tabs(BUILD, &heard.into_js_value(), &left.into_js_value());
 }
 
 /// A message is `{id, session, request, files: [Uint8Array]}`.
-fn hear(worker: &Rc<Worker>, message: &JsValue) {
+fn hear(worker: &Rc<Worker>, message: &JsValue, send: &Reply) {
     let field = |name: &str| Reflect::get(message, &name.into()).unwrap_or(JsValue::UNDEFINED);
     let id = field("id").as_f64().unwrap_or(0.0);
-    let say: Say = Rc::new(move |event| post(id, &event));
+    let send = send.clone();
+    let say: Say = Rc::new(move |event| send(&said(id, &event)));
     let request = match serde_wasm_bindgen::from_value::<Request>(field("request")) {
         Ok(request) => request,
         Err(problem) => return say(failed(ProblemKind::Other, format!("a request that is none: {problem}"))),
     };
-    let number = field("session").as_f64().unwrap_or(0.0) as u32;
+    let number = field("session").as_string().unwrap_or_default();
     if matches!(request, Request::Close) {
         if let Some(session) = worker.sessions.borrow_mut().remove(&number) {
             session.stop();
@@ -88,8 +121,8 @@ fn hear(worker: &Rc<Worker>, message: &JsValue) {
     session.stops.borrow_mut().insert(id as u64, stop.clone());
     spawn_local(async move {
         let work = async {
-            let _turn = worker.turn.lock().await;
-            worker.answer(&session, request, files, &say).await
+            let _turn = session.turn.lock().await;
+            worker.answer_in_time(&session, request, files, &say).await
         };
         let outcome = until(&stop, work).await;
         session.stops.borrow_mut().remove(&(id as u64));
@@ -97,8 +130,10 @@ fn hear(worker: &Rc<Worker>, message: &JsValue) {
             Ok(Ok(())) => say(Event::Done),
             Ok(Err(problem)) => {
                 if problem.kind == ProblemKind::Lost {
-                    // Its buffers are gone: the next load begins anew.
-                    session.mind.borrow_mut().take();
+                    // Its buffers are gone: the next load begins anew, whoever loads it.
+                    if let Some(lost) = session.mind.borrow_mut().take() {
+                        worker.minds.borrow_mut().retain(|_, mind| mind.as_ptr() != Rc::as_ptr(&lost));
+                    }
                 }
                 say(Event::Failed(problem));
             }
@@ -108,12 +143,42 @@ fn hear(worker: &Rc<Worker>, message: &JsValue) {
 }
 
 impl Worker {
+    /// A tab is gone, and with it its readers.
+    fn leave(&self, tab: &str) {
+        self.sessions.borrow_mut().retain(|name, session| {
+            let gone = name.split(' ').next() == Some(tab);
+            if gone {
+                session.stop();
+            }
+            !gone
+        });
+    }
+
+    /// As below; in this engine's first seconds the one before it may not have let its files go.
+    async fn answer_in_time(&self, session: &Session, request: Request, files: Vec<Vec<u8>>, say: &Say) -> Result<(), Problem> {
+        while files.is_empty() && js_sys::Date::now() - self.since < FIRST {
+            match self.answer(session, request.clone(), Vec::new(), say).await {
+                Err(problem) if problem.kind == ProblemKind::OtherTab => pause(RETRY).await,
+                outcome => return outcome,
+            }
+        }
+        self.answer(session, request, files, say).await
+    }
+
     async fn answer(&self, session: &Session, request: Request, files: Vec<Vec<u8>>, say: &Say) -> Result<(), Problem> {
         match request {
             Request::Hello => self.hello(say).await,
             Request::Load { model, device } => {
                 let mind = self.load(session, model, device, files, say).await?;
                 say(Event::Ready(mind.info.clone()));
+            }
+            Request::Restore { documents, key } => {
+                let kept = match key {
+                    // What cannot be read of it is read anew.
+                    Some(key) => reads::open_kept(&key).await.ok().map(|kept| (kept, key)),
+                    None => None,
+                };
+                session.shelf.borrow_mut().restore(documents, kept);
             }
             Request::DeleteModel { key } => store::remove(&format!("models/{key}")).await?,
             Request::Sample { seed, words } => {
@@ -185,7 +250,9 @@ impl Worker {
         say: &Say,
     ) -> Result<Rc<Mind>, Problem> {
         session.mind.borrow_mut().take();
-        let known = self.minds.borrow().get(&(model.clone(), device)).and_then(Weak::upgrade);
+        let _loading = self.loading.lock().await;
+        let name = (model.clone(), device, mixed(&files));
+        let known = self.minds.borrow().get(&name).and_then(Weak::upgrade);
         let mind = match known {
             Some(mind) => mind,
             None => {
@@ -197,7 +264,7 @@ impl Worker {
             }
         };
         self.minds.borrow_mut().retain(|_, mind| mind.strong_count() > 0);
-        self.minds.borrow_mut().insert((model, device), Rc::downgrade(&mind));
+        self.minds.borrow_mut().insert(name, Rc::downgrade(&mind));
         *session.mind.borrow_mut() = Some(mind.clone());
         Ok(mind)
     }
@@ -208,7 +275,10 @@ impl Worker {
         let words = ["vendor", "architecture", "device", "description"].iter().filter_map(|name| machine["adapter"][name].as_str());
         let words: Vec<&str> = words.filter(|text| !text.is_empty()).collect();
         let adapter = machine["adapter"].is_object().then(|| if words.is_empty() { "WebGPU".into() } else { words.join(" ") });
-        say(Event::Machine { adapter, quota: store::quota().await, models: weights::kept().await, reads: reads::kept().await });
+        let (quota, models, reads) = (store::quota().await, weights::kept().await, reads::kept().await);
+        let loaded = self.minds.borrow().values().filter(|mind| mind.strong_count() > 0).count();
+        let sharing = Sharing { readers: self.sessions.borrow().len(), models: loaded };
+        say(Event::Machine { adapter, quota, models, reads, sharing });
     }
 }
 
@@ -228,12 +298,21 @@ fn failed(kind: ProblemKind, message: String) -> Event {
     Event::Failed(Problem { kind, message })
 }
 
-/// Sends `{id, event}`.
-fn post(id: f64, event: &Event) {
-    let scope: DedicatedWorkerGlobalScope = js_sys::global().unchecked_into();
+/// All bytes of some files in one number. No defence against anyone: it tells one person's files apart.
+fn mixed(files: &[Vec<u8>]) -> u64 {
+    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+    files.iter().fold(files.len() as u64, |mixed, file| {
+        let (words, rest) = file.as_chunks::<8>();
+        let words = words.iter().map(|word| u64::from_le_bytes(*word)).chain(rest.iter().map(|byte| u64::from(*byte)));
+        words.fold(mixed ^ file.len() as u64, |mixed, word| (mixed ^ word).wrapping_mul(ODD).rotate_left(29))
+    })
+}
+
+/// `{id, event}`
+fn said(id: f64, event: &Event) -> JsValue {
     let message = js_sys::Object::new();
     let value = event.serialize(&serde_wasm_bindgen::Serializer::json_compatible());
     let _ = Reflect::set(&message, &"id".into(), &id.into());
     let _ = Reflect::set(&message, &"event".into(), &value.unwrap_or_else(|problem| problem.into()));
-    let _ = scope.post_message(&message);
+    message.into()
 }

@@ -6,6 +6,7 @@ mod element;
 mod logs;
 #[cfg(test)]
 mod tests;
+mod windows;
 mod wire;
 
 use std::fmt;

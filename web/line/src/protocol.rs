@@ -30,6 +30,13 @@ pub enum Request {
         /// The document's length.
         words: usize,
     },
+    /// Put back what a page has open, for the engine that had it is gone. Says nothing of it: the page shows it.
+    Restore {
+        /// Their texts.
+        documents: Vec<Document>,
+        /// [`KeptRead::key`], where something was read.
+        key: Option<String>,
+    },
     /// Turn files into text; their bytes go beside the message, in this order.
     Open {
         /// File names.
@@ -204,6 +211,8 @@ pub enum Event {
         models: Vec<KeptModel>,
         /// Reads on this browser's disk, latest first.
         reads: Vec<KeptRead>,
+        /// Who shares the engine.
+        sharing: Sharing,
     },
     /// A model on its way.
     Loading {
@@ -218,6 +227,13 @@ pub enum Event {
     Ready(ModelInfo),
     /// Documents are open.
     Opened(OpenedInfo),
+    /// What is open is kept under this key from now on.
+    Kept {
+        /// [`KeptRead::key`].
+        key: String,
+    },
+    /// Another reader, of this page or of another tab, is at the same read: this one goes on when that one has ended.
+    Waits,
     /// A read's questions, those asked later included, in the order they are numbered.
     Questions {
         /// As asked.
@@ -358,6 +374,8 @@ pub enum ProblemKind {
     Storage,
     /// Another tab has this read open.
     OtherTab,
+    /// The engine is gone, and with it what was asked of it.
+    Moved,
     /// A model's files are damaged or of another kind.
     Model,
     /// A document cannot be read.
@@ -428,6 +446,15 @@ pub struct OpenedInfo {
     pub answer: Option<String>,
     /// The key under which this read is kept.
     pub key: Option<String>,
+}
+
+/// Who shares an engine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sharing {
+    /// Readers of this page and of other tabs.
+    pub readers: usize,
+    /// Models that are loaded: each is there once, however many read with it.
+    pub models: usize,
 }
 
 /// A model on this browser's disk.

@@ -4,7 +4,7 @@ use leptos::prelude::*;
 
 use super::figures;
 use super::state::{Reader, file_name};
-use crate::protocol::{Form, KeptModel, KeptRead};
+use crate::protocol::{Form, KeptModel, KeptRead, Sharing};
 
 /// The kept reads: each can be opened, and let go.
 #[component]
@@ -58,6 +58,7 @@ pub fn KeptView(
 ) -> impl IntoView {
     let models = Memo::new(move |_| reader.machine.get().map(|machine| machine.models).unwrap_or_default());
     let reads = move || reader.machine.with(|machine| machine.as_ref().map_or(0, |machine| machine.reads.len()));
+    let sharing = move || reader.machine.with(|machine| machine.as_ref().map(|machine| machine.sharing).unwrap_or_default());
     let quota = move || reader.machine.get().and_then(|machine| machine.quota);
     view! {
         <section data-test="kept-here">
@@ -65,6 +66,10 @@ pub fn KeptView(
             <p>{move || match quota() {
                 Some((quota, used)) => format!("{} of the {} that this browser lets the page keep.", figures::bytes(used), figures::bytes(quota)),
                 None => "This browser does not say how much the page may keep.".into(),
+            }}</p>
+            <p class="soft" data-test="sharing" hidden=move || sharing().readers < 2>{move || {
+                let Sharing { readers, models } = sharing();
+                format!("{} in this browser's tabs share one engine, with {} loaded.", figures::many(readers, "reader"), figures::many(models, "model"))
             }}</p>
             <div class="bar" aria-hidden="true"><i style:width=move || quota().map(|(quota, used)| format!("{:.2}%", 100.0 * used / quota.max(1.0)))></i></div>
             <h3>"Models"</h3>

@@ -41,6 +41,7 @@ fn title(kind: ProblemKind) -> &'static str {
         ProblemKind::Network => "The network failed",
         ProblemKind::Storage => "This browser does not keep it",
         ProblemKind::OtherTab => "Open in another tab",
+        ProblemKind::Moved => "The engine is gone",
         ProblemKind::Model => "The model cannot be used",
         ProblemKind::Document => "The document cannot be read",
         ProblemKind::Foreign => "Not this model's world",
@@ -55,6 +56,9 @@ fn help(kind: ProblemKind) -> &'static str {
         ProblemKind::Network => "What has come so far is kept: trying again goes on from there.",
         ProblemKind::Storage => "Let something go that is kept here, or read without keeping.",
         ProblemKind::OtherTab => "One read can be written in one tab at a time.",
+        ProblemKind::Moved => {
+            "Another is started in one of the tabs, and what was read is kept. What you did last may have to be done again."
+        }
         ProblemKind::Model => "Fetching it again helps against damage; else choose another.",
         ProblemKind::Document => "Other formats of the same document often work: text, Markdown, HTML, PDF, DOCX, EPUB, XLSX, CSV, JSON.",
         ProblemKind::Foreign => "A model that knows your document's language is needed.",

@@ -30,6 +30,7 @@ fn section(reader: Reader) -> String {
         first.map(|question| (question.turns.len(), question.planned)).min().unwrap_or((0, 0))
     });
     match all {
+        _ if reader.waits.get() => "Another tab reads this document for this question; its notes and answer will be shown here".into(),
         0 => "Beginning to read".into(),
         all if read >= all => format!("All {all} sections are read; the answer is being written"),
         all => format!("Section {} of {all}", read + 1),

@@ -1,8 +1,9 @@
-//! What a reader on a page knows, as signals. What it can be told to do stands in `state/tell.rs`, what the worker says to it in
-//! `state/hear.rs`; views only show this and call it.
+//! What a reader on a page knows, as signals. What it can be told to do stands in `state/tell.rs`, what the engine says to it in
+//! `state/hear.rs`, and how it goes on where the engine is gone in `state/moved.rs`; views only show this and call it.
 
 mod hear;
 mod kinds;
+mod moved;
 mod tell;
 
 use std::cell::{Cell, RefCell};
@@ -14,6 +15,7 @@ use leptos::prelude::*;
 use web_sys::HtmlElement;
 
 pub use self::kinds::{Answer, Busy, Contact, Machine, Proposal, Question, Retry, Turn, Why};
+use self::moved::Sent;
 use crate::engine::Engine;
 pub use crate::protocol::ModelState;
 use crate::protocol::{DeviceChoice, ModelChoice, ModelInfo, OpenedInfo, Problem};
@@ -23,7 +25,9 @@ use crate::protocol::{DeviceChoice, ModelChoice, ModelInfo, OpenedInfo, Problem}
 pub struct Reader {
     /// Readers of this page before it.
     pub number: u32,
+    /// None before the first request, and where one is gone.
     engine: StoredValue<Option<Rc<Engine>>, LocalStorage>,
+    closed: StoredValue<bool>,
     /// Called with every event, for a page that embeds the reader.
     listener: StoredValue<Rc<RefCell<Option<Listener>>>, LocalStorage>,
     /// What this browser has.
@@ -68,8 +72,16 @@ pub struct Reader {
     pub can_return: RwSignal<bool>,
     /// The read was stopped and can go on.
     pub stopped: RwSignal<bool>,
-    /// The worker ended: what is open is known to the page alone.
+    /// The engine is gone and cannot be given what is open: that is known to the page alone.
     pub ended: RwSignal<bool>,
+    /// Another reader is at the same read.
+    pub waits: RwSignal<bool>,
+    /// Where what is open is kept.
+    kept: StoredValue<Option<String>>,
+    /// Requests that the engine which is gone did not answer.
+    moved: StoredValue<Rc<RefCell<Vec<Rc<Sent>>>>, LocalStorage>,
+    /// Whether a change of notes came to be kept before the engine was gone is not known.
+    unsure: StoredValue<bool>,
     /// Notes are open to be changed, and not saved yet.
     pub editing: RwSignal<bool>,
     /// Other hosts that were asked for something.
@@ -88,13 +100,10 @@ pub type Listener = Box<dyn Fn(&str, serde_json::Value)>;
 impl Reader {
     /// A reader with a line of its own. Asks at once what this browser has.
     pub fn new() -> Self {
-        let (engine, problem) = match Engine::open() {
-            Ok(engine) => (Some(Rc::new(engine)), None),
-            Err(problem) => (None, Some(problem)),
-        };
         let reader = Self {
             number: READERS.replace(READERS.get() + 1),
-            engine: StoredValue::new_local(engine),
+            engine: StoredValue::new_local(None),
+            closed: StoredValue::new(false),
             listener: StoredValue::new_local(Rc::default()),
             machine: RwSignal::new(None),
             model: RwSignal::default(),
@@ -109,7 +118,7 @@ impl Reader {
             busy: RwSignal::new(None),
             writing: RwSignal::default(),
             began: RwSignal::new(None),
-            problem: RwSignal::new(problem),
+            problem: RwSignal::new(None),
             retry: RwSignal::new(None),
             asking: RwSignal::default(),
             proposal: RwSignal::new(None),
@@ -118,6 +127,10 @@ impl Reader {
             can_return: RwSignal::new(false),
             stopped: RwSignal::new(false),
             ended: RwSignal::new(false),
+            waits: RwSignal::new(false),
+            kept: StoredValue::new(None),
+            moved: StoredValue::new_local(Rc::default()),
+            unsure: StoredValue::new(false),
             editing: RwSignal::new(false),
             contacts: RwSignal::default(),
             said: RwSignal::default(),

@@ -24,7 +24,7 @@ use agent::{Ask, Progress, ReadSettings};
 use data::{Document, ReadEvent, Span};
 
 use self::edit::keep_opened;
-use self::keep::{Listed, Sink, folder, key_of, log_name, parse};
+use self::keep::{Listed, Sink, alone, folder, key_of, log_name, parse};
 use super::mind::{Mind, of_text};
 use super::store::{self, File};
 use crate::protocol::{Event, Form, OpenedInfo, Problem, ProblemKind};
@@ -81,6 +81,15 @@ impl Shelf {
             let mut teller = Teller::new(&index, number, &log.events, say);
             log.events.iter().for_each(|event| teller.tell(event));
         }
+    }
+
+    /// Puts back what a page shows: a kept read where there is one, else the documents. Says nothing.
+    pub fn restore(&mut self, documents: Vec<Document>, kept: Option<(Kept, String)>) {
+        let (documents, logs, key) = match kept {
+            Some((kept, key)) => (kept.documents, kept.logs, Some(key)),
+            None => (documents, Vec::new(), None),
+        };
+        *self = Self { generated: generated(&documents), documents: Rc::new(documents), logs, key };
     }
 
     /// Whether the read that is open is the one for these questions, with this model in these sizes: it then goes on where it is.
@@ -202,10 +211,11 @@ pub async fn read(shelf: &RefCell<Shelf>, mind: &Mind, questions: Vec<String>, c
     let (known, later) = if same { own_and_later(&shelf.borrow().logs) } else { Default::default() };
     if same {
         // Where nothing can be kept, that is noticed below.
-        let _ = keep_opened(shelf).await;
+        let _ = keep_opened(shelf, say).await;
     }
     let kept = shelf.borrow().key.clone().filter(|_| same);
     let key = kept.unwrap_or_else(|| key_of(&documents, &asked, &mind.info.name, &settings));
+    let _alone = alone(&key, say).await;
     let mut sinks = Vec::new();
     let mut pasts = Vec::new();
     let mut unkept = None;
@@ -247,6 +257,7 @@ pub async fn read(shelf: &RefCell<Shelf>, mind: &Mind, questions: Vec<String>, c
     {
         let mut shelf = shelf.borrow_mut();
         shelf.key = unkept.is_none().then(|| key.clone());
+        shelf.key.iter().for_each(|key| say(Event::Kept { key: key.clone() }));
         shelf.logs = (0..asked.len()).map(|number| Log { name: log_name(number), later: false, events: pasts[number].clone() }).collect();
         shelf.logs.extend(later.iter().cloned());
     }

@@ -244,7 +244,7 @@ fn exported(scene: &Scene) -> Result<(), String> {
 }
 
 /// What the page would save.
-const EXPORT: &str = "
+pub(super) const EXPORT: &str = "
     const made = URL.createObjectURL;
     const saved = new Promise((resolve) => { URL.createObjectURL = (blob) => { resolve(blob); return made(blob); }; });
     document.querySelector(`[data-test=export-${arguments[0]}]`).click();

@@ -11,6 +11,7 @@ mod opens;
 mod reads;
 mod scene;
 mod served;
+mod tabs;
 mod tries;
 
 use std::path::Path;
@@ -27,7 +28,7 @@ pub use scene::Scene;
 type Play = fn(&mut Scene) -> Result<(), String>;
 
 /// Every scenario, in order.
-const SCENARIOS: [(&str, Play); 16] = [
+const SCENARIOS: [(&str, Play); 17] = [
     ("driven", driven::run),
     ("opens", opens::run),
     ("strict", opens::strict),
@@ -37,6 +38,7 @@ const SCENARIOS: [(&str, Play); 16] = [
     ("reader-long", reads::long),
     ("reader-200k", reads::book),
     ("resumes", reads::resumes),
+    ("tabs", tabs::run),
     ("foreign", reads::foreign),
     ("kept", reads::kept),
     ("edits", edits::run),

@@ -187,7 +187,7 @@ pub fn resumes(scene: &mut Scene) -> Result<(), String> {
 }
 
 /// The numbers of the sections in the only kept read's log.
-const LOG: &str = "
+pub(super) const LOG: &str = "
     const root = await navigator.storage.getDirectory();
     const reads = await root.getDirectoryHandle('reads');
     for await (const [, read] of reads.entries()) {

@@ -1,10 +1,9 @@
-//! What the worker says to a reader.
+//! What the engine says to a reader.
 
 use data::{Citation, ReadEvent};
 use leptos::prelude::*;
 
 use super::{Answer, Busy, Machine, ModelState, Proposal, Question, Reader, Turn};
-use crate::engine::Engine;
 use crate::page::figures;
 use crate::protocol::{Event, ProblemKind};
 
@@ -12,7 +11,9 @@ impl Reader {
     /// Takes an event in. `beside`: of a request that is not the work that goes on.
     pub(super) fn hear(&self, event: Event, beside: bool) {
         match event {
-            Event::Machine { adapter, quota, models, reads } => self.machine.set(Some(Machine { adapter, quota, models, reads })),
+            Event::Machine { adapter, quota, models, reads, sharing } => {
+                self.machine.set(Some(Machine { adapter, quota, models, reads, sharing }));
+            }
             Event::Loading { stage, done, total } => {
                 self.tell("loading", serde_json::json!({"stage": stage, "done": done, "total": total}));
                 self.model.set(ModelState::Loading { stage, done, total });
@@ -35,9 +36,16 @@ impl Reader {
                 self.shown.set(None);
                 self.can_return.set(false);
                 self.choosing.set(false);
+                self.ended.set(false);
+                self.kept.set_value(info.key.clone());
                 self.opened.set(Some(info));
             }
-            Event::Questions { questions } => self.asked(&questions),
+            Event::Kept { key } => self.kept.set_value(Some(key)),
+            Event::Waits => self.waits.set(true),
+            Event::Questions { questions } => {
+                self.waits.set(false);
+                self.asked(&questions);
+            }
             Event::Planned { chunks, resumed, .. } => {
                 self.began.set(Some((js_sys::Date::now(), resumed)));
                 self.said.set(format!("Reading begins: {chunks} sections."));
@@ -83,19 +91,8 @@ impl Reader {
                     self.break_off();
                     self.over();
                 }
-                self.renew();
                 self.fail(problem);
             }
-        }
-    }
-
-    /// A worker that ended is followed by another, which knows nothing of the open document: what was read is opened again from where it is kept.
-    fn renew(&self) {
-        if self.engine.with_value(|engine| engine.as_ref().is_some_and(|engine| !engine.is_alive())) {
-            self.ended.set(true);
-            self.model.set(ModelState::None);
-            self.engine.set_value(Engine::open().ok().map(std::rc::Rc::new));
-            self.look();
         }
     }
 
@@ -133,6 +130,7 @@ impl Reader {
     fn over(&self) {
         let was = self.busy.get_untracked();
         self.busy.set(None);
+        self.waits.set(false);
         self.writing.set(String::new());
         if matches!(was, Some(Busy::Reading | Busy::Asking | Busy::Loading | Busy::Editing)) {
             // What is kept has changed.

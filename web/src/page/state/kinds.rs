@@ -3,7 +3,7 @@
 use agent::edits::Edits;
 use data::{Citation, ReadEvent, Span};
 
-use crate::protocol::{KeptModel, KeptRead, ModelChoice};
+use crate::protocol::{KeptModel, KeptRead, ModelChoice, Sharing};
 
 /// What this browser has.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +16,8 @@ pub struct Machine {
     pub models: Vec<KeptModel>,
     /// Kept reads, latest first.
     pub reads: Vec<KeptRead>,
+    /// Who shares the engine.
+    pub sharing: Sharing,
 }
 
 /// A section's turn.

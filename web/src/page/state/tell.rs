@@ -1,5 +1,7 @@
 //! What a reader can be told to do.
 
+use std::rc::Rc;
+
 use data::Span;
 use js_sys::Uint8Array;
 use leptos::prelude::*;
@@ -7,9 +9,10 @@ use line::save;
 use wasm_bindgen::JsCast;
 use web_sys::HtmlElement;
 
+use super::moved::{Sent, addressed};
 use super::{Busy, Contact, ModelState, Reader, Retry, Why};
 use crate::engine;
-use crate::protocol::{DeviceChoice, Event, Form, ModelChoice, Problem, ProblemKind, Request, Stage};
+use crate::protocol::{DeviceChoice, Event, Form, ModelChoice, Problem, Request, Stage};
 
 impl Reader {
     /// Tells `listener` of everything from now on.
@@ -31,31 +34,7 @@ impl Reader {
 
     /// Sends a request whose events `also` hears, just before this reader takes them in: a large document is not copied for it.
     pub fn send_and(&self, request: &Request, files: Vec<Uint8Array>, also: impl Fn(&Event) + 'static) {
-        let reader = *self;
-        // The end of what goes on beside the work is not the end of the work.
-        let beside = matches!(
-            request,
-            Request::Hello
-                | Request::Stop
-                | Request::Close
-                | Request::Export { .. }
-                | Request::DeleteModel { .. }
-                | Request::DeleteRead { .. }
-        );
-        // Whoever tries or makes rows says itself what went wrong.
-        let own = matches!(request, Request::Try { .. } | Request::MakeRows { .. });
-        let hears = move |event: Event| {
-            also(&event);
-            let silent = own && matches!(event, Event::Failed(_));
-            reader.hear(event, beside);
-            if silent {
-                reader.problem.set(None);
-            }
-        };
-        match self.engine.get_value() {
-            Some(engine) => engine.send(request, files, hears),
-            None => self.fail(Problem { kind: ProblemKind::Other, message: "The engine did not start: reload the page.".into() }),
-        }
+        self.dispatch(Rc::new(Sent::new(addressed(request), also)), files);
     }
 
     pub(in crate::page) fn fail(&self, problem: Problem) {
@@ -321,6 +300,7 @@ impl Reader {
 
     /// Lets go of the worker's side.
     pub fn close(&self) {
+        self.closed.set_value(true);
         self.engine.set_value(None);
     }
 }

@@ -7,7 +7,7 @@ use agent::report::{Cited, Log};
 use agent::{Ask, Notes, Progress, ReadSettings, Sources};
 use data::{ReadEvent, Span, Support};
 
-use super::keep::{Sink, folder};
+use super::keep::{Sink, alone, folder, free_name};
 use super::{Say, Shelf, question_of, understands};
 use crate::protocol::{Event, Problem, ProblemKind};
 use crate::worker::mind::{Mind, of_text};
@@ -75,8 +75,11 @@ pub async fn ask(shelf: &RefCell<Shelf>, mind: &Mind, question: &str, reread: bo
         say(Event::NotInNotes { share: evidence.share, sections });
         return Ok(());
     }
-    let log = Log { name: format!("asks-{}.jsonl", number), later: true, events: events.take() };
+    let mut log = Log { name: format!("asks-{}.jsonl", number), later: true, events: events.take() };
     if let Some(key) = &key {
+        let _alone = alone(&format!("{key} asks"), say).await;
+        // Another reader may have asked this read meanwhile.
+        log.name = free_name(key, number).await?;
         let lines: String = log.events.iter().map(|event| serde_json::to_string(event).unwrap_or_default() + "\n").collect();
         store::write(&format!("{}/{}", folder(key), log.name), lines.as_bytes()).await?;
     }

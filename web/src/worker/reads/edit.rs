@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::keep::{Listed, folder, log_name, parse};
 use super::{Say, Shelf, Teller, own_and_later, question_of};
-use crate::protocol::{Problem, ProblemKind};
+use crate::protocol::{Event, Problem, ProblemKind};
 use crate::worker::store::{self, File};
 use crate::worker::weights::hex;
 
@@ -36,7 +36,7 @@ fn nothing() -> Problem {
 
 /// Adds lines to a question's log: in this browser's storage first, then to what is open and shown.
 pub(super) async fn add(shelf: &RefCell<Shelf>, question: usize, lines: &[ReadEvent], say: &Say) -> Result<(), Problem> {
-    let kept = match keep_opened(shelf).await {
+    let kept = match keep_opened(shelf, say).await {
         Ok(()) => append(shelf, question, lines).await,
         Err(problem) => Err(problem),
     };
@@ -90,7 +90,7 @@ fn jsonl(events: &[ReadEvent]) -> String {
 }
 
 /// Keeps a read that was opened from a file, in a folder of its own: the same file may be open, and changed, elsewhere.
-pub(super) async fn keep_opened(shelf: &RefCell<Shelf>) -> Result<(), Problem> {
+pub(super) async fn keep_opened(shelf: &RefCell<Shelf>, say: &Say) -> Result<(), Problem> {
     if shelf.borrow().key.is_some() {
         return Ok(());
     }
@@ -119,6 +119,7 @@ pub(super) async fn keep_opened(shelf: &RefCell<Shelf>) -> Result<(), Problem> {
     let questions = logs.iter().filter(|log| !log.later).map(question_of).collect();
     let line = Listed { name, questions, read, chunks, changed: now };
     store::write(&place("read.json"), &serde_json::to_vec(&line).unwrap_or_default()).await?;
+    say(Event::Kept { key: key.clone() });
     let mut shelf = shelf.borrow_mut();
     (shelf.key, shelf.logs) = (Some(key), logs);
     Ok(())

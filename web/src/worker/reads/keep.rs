@@ -1,15 +1,19 @@
 //! Reads in this browser's storage: logs that grow line by line, the list of them, and how they are found again.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::{Arc, Weak};
 
 use agent::report::{Kept, Log};
 use agent::{EventSink, ReadSettings};
+use async_lock::{Mutex, MutexGuardArc};
 use data::{Document, ReadEvent};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::protocol::{KeptRead, Problem, ProblemKind};
+use super::Say;
+use crate::protocol::{Event, KeptRead, Problem, ProblemKind};
 use crate::worker::store::{self, File};
 use crate::worker::weights::hex;
 
@@ -62,6 +66,38 @@ pub(super) fn folder(key: &str) -> String {
 
 pub(super) fn log_name(number: usize) -> String {
     if number == 0 { "events.jsonl".into() } else { format!("events-{}.jsonl", number + 1) }
+}
+
+thread_local! {
+    /// Reads that someone is at, by their key.
+    static BUSY: RefCell<HashMap<String, Weak<Mutex<()>>>> = RefCell::default();
+}
+
+/// Waits until no other reader of this engine is at that read: two at once would write one log. Says so where it has to wait.
+pub(super) async fn alone(key: &str, say: &Say) -> MutexGuardArc<()> {
+    let lock = BUSY.with_borrow_mut(|busy| {
+        busy.retain(|_, lock| lock.strong_count() > 0);
+        let known = busy.get(key).and_then(Weak::upgrade);
+        known.unwrap_or_else(|| {
+            let lock = Arc::new(Mutex::new(()));
+            busy.insert(key.into(), Arc::downgrade(&lock));
+            lock
+        })
+    });
+    match lock.try_lock_arc() {
+        Some(guard) => guard,
+        None => {
+            say(Event::Waits);
+            lock.lock_arc().await
+        }
+    }
+}
+
+/// A name for the log of a later question that no other has.
+pub(super) async fn free_name(key: &str, first: usize) -> Result<String, Problem> {
+    let there = store::list(&folder(key)).await?;
+    let mut names = (first..).map(|number| format!("asks-{number}.jsonl"));
+    Ok(names.find(|name| there.iter().all(|entry| entry.name != *name)).unwrap_or_default())
 }
 
 /// The same read has the same key: documents, questions, model and sizes.
