@@ -77,7 +77,7 @@ export async function showInspector(base, times, place, line, dataset, ended) {
   const again = times ? `?again=${times}` : "";
   const module = await import(new URL(`${base}${name}.js${again}`, document.baseURI).href);
   await module.default();
-  module.inspect(place, line, dataset);
+  module.inspect(place, line, new URL(base, document.baseURI).href, dataset);
   const listening = new AbortController();
   const heard = ({ error, reason }) => {
     const problem = error ?? reason;

@@ -11,6 +11,7 @@ mod page;
 mod server;
 mod setup;
 mod shell;
+mod sqlite;
 mod stages;
 mod wasm;
 mod web;
@@ -31,7 +32,8 @@ cargo xtask VERB
   web-figures [--weights FILE.gguf]
                       what the published page costs: bytes, seconds, memory; with --weights its speed beside wllama's
   web [--dev]         build web/ as a package for npm in web/package; --dev quickly, and large
-  trunk               build web/ with Trunk into web/dist, as it is published; installs Trunk and wasm-bindgen's command where they are missing
+  trunk               build web/ with Trunk into web/dist, as it is published; installs Trunk and wasm-bindgen's command where they are missing,
+                      and lays SQLite beside the page, which npm fetches
 
 --yes answers every question with yes; so does the variable CI.";
 

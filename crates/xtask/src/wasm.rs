@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::{Options, setup, shell};
+use crate::{Options, setup, shell, sqlite};
 
 /// The browser's target.
 pub const TARGET: &str = "wasm32-unknown-unknown";
@@ -195,7 +195,11 @@ pub fn trunk(options: &Options) -> bool {
         // Trunk starts the first cargo on the PATH.
         command.env("PATH", format!("/usr/bin:{}", std::env::var("PATH").unwrap_or_default()));
     }
-    shell::run(&mut command)
+    let built = shell::run(&mut command);
+    if built {
+        sqlite::lay_out_or_say(&shell::root().join("web/dist"));
+    }
+    built
 }
 
 #[cfg(test)]

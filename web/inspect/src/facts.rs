@@ -6,6 +6,7 @@ use data::{Fact, Table};
 use leptos::prelude::*;
 use serde_json::Value;
 
+use super::sql::{Rerun, result_text};
 use super::state::{Inspector, Opened};
 
 /// The links in order, each with its facts, and what is described on the way.
@@ -86,18 +87,14 @@ pub fn FactsView(inspector: Inspector, row: Arc<Opened>) -> impl IntoView {
 #[component]
 pub fn TableOf(inspector: Inspector, row: Arc<Opened>) -> impl IntoView {
     let Some(table) = row.derivation.table.clone() else { return ().into_any() };
-    let result = row
-        .derivation
-        .result
-        .as_ref()
-        .map(|rows| rows.iter().map(|cells| cells.iter().map(cell_text).collect::<Vec<_>>().join(" | ")).collect::<Vec<_>>());
+    let result = row.derivation.result.as_deref().map_or("none".into(), result_text);
     view! {
         <section data-test="table-of">
             <h3>"Table and SQL"</h3>
             <div class="inspect-wide">{cells(inspector, &row, &table)}</div>
             <pre class="inspect-sql" data-test="sql">{row.derivation.sql.clone().unwrap_or_default()}</pre>
-            <p>"Stored result: "<b data-test="sql-result">{result.map_or("none".into(), |rows| rows.join("; "))}</b></p>
-            <p class="soft">"The SQL is not run again in this page: it has no SQLite. `longhand synth check` runs it."</p>
+            <p>"Stored result: "<b data-test="sql-result">{result}</b></p>
+            <Rerun row=row.clone() />
         </section>
     }
     .into_any()
@@ -130,7 +127,8 @@ fn cells(inspector: Inspector, row: &Opened, table: &Table) -> impl IntoView + u
     view! { <table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table> }
 }
 
-fn cell_text(value: &Value) -> String {
+/// A cell as it is shown.
+pub fn cell_text(value: &Value) -> String {
     match value {
         Value::Null => "—".into(),
         Value::String(text) => text.clone(),

@@ -18,6 +18,7 @@ mod reader;
 mod report;
 mod row;
 mod slices;
+mod sql;
 mod state;
 mod table;
 mod verdicts;
@@ -36,9 +37,11 @@ pub fn start() {
     std::panic::set_hook(Box::new(|panic| web_sys::console::error_1(&panic.to_string().into())));
 }
 
-/// Shows the inspector in `place`; `line` leads to the page's reader. The dataset in the folder at the address `dataset` is opened at once.
+/// Shows the inspector in `place`; `line` leads to the page's reader, `base` is where the page's files lie. The dataset in the folder at the address
+/// `dataset` is opened at once.
 #[wasm_bindgen]
-pub fn inspect(place: HtmlElement, line: Line, dataset: Option<String>) {
+pub fn inspect(place: HtmlElement, line: Line, base: &str, dataset: Option<String>) {
+    sql::set_base(base);
     leptos::mount::mount_to(place, move || {
         let reader = Reader::new(line);
         view! { <InspectView reader=reader dataset=dataset /> }

@@ -63,6 +63,7 @@ pub fn AuditView(row: Arc<Opened>) -> impl IntoView {
     let mut not_run = audit.not_run;
     not_run.dedup();
     let none = not_run.is_empty();
+    let by_sql = !none && row.derivation.sql.is_some();
     let word = match (holds, none) {
         (false, _) => "does not hold",
         (true, true) => "holds",
@@ -75,7 +76,8 @@ pub fn AuditView(row: Arc<Opened>) -> impl IntoView {
             <p><span class="inspect-verdict" data-test="audit-verdict" data-verdict=if !holds { "failed" } else if none { "all" } else { "some" }>{word}</span>
                 <span class="soft">{format!(" Places, hashes, links and answer, by the same code as `longhand synth check`; {took:.0} ms.")}</span></p>
             <ul hidden=holds data-test="findings">{findings}</ul>
-            <div hidden=none><p class="soft">"Not computed here:"</p><ul>{not_run}</ul></div>
+            <div hidden=none><p class="soft">"Not computed here:"</p><ul>{not_run}</ul>
+                <p class="soft" hidden=!by_sql>"The SQL alone can be run above, under “Table and SQL”."</p></div>
         </section>
     }
 }

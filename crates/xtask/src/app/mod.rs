@@ -9,6 +9,7 @@ mod embedded;
 mod inspects;
 mod opens;
 mod reads;
+mod reruns;
 mod scene;
 mod served;
 mod tabs;
@@ -18,7 +19,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use crate::stages::Outcome;
-use crate::{Options, page, shell, wasm, web};
+use crate::{Options, page, shell, sqlite, wasm, web};
 
 pub use axe::fetch as fetch_axe;
 pub use axe::{VERSION as AXE_VERSION, is_there as axe_is_there};
@@ -28,7 +29,7 @@ pub use scene::Scene;
 type Play = fn(&mut Scene) -> Result<(), String>;
 
 /// Every scenario, in order.
-const SCENARIOS: [(&str, Play); 17] = [
+const SCENARIOS: [(&str, Play); 18] = [
     ("driven", driven::run),
     ("opens", opens::run),
     ("strict", opens::strict),
@@ -43,6 +44,7 @@ const SCENARIOS: [(&str, Play); 17] = [
     ("kept", reads::kept),
     ("edits", edits::run),
     ("inspects", inspects::run),
+    ("reruns", reruns::run),
     ("tries", tries::run),
     ("brought", brought::run),
     ("served", served::run),
@@ -116,6 +118,7 @@ fn build(folder: &Path, published: bool) -> Result<(), String> {
     let bound = folder.join("module");
     wasm::bindgen(&if published { wasm::build_small()? } else { wasm::build()? }, &bound)?;
     page::lay_out(&bound, &folder.join("page"))?;
+    sqlite::lay_out_or_say(&folder.join("page"));
     web::lay_out(&bound, &folder.join("package"), "0.0.0")
 }
 

@@ -25,7 +25,7 @@ pub struct Scene {
 
 impl Scene {
     /// A browser with an empty profile. The app is at `/`; under `/strict/` it has the policy `app::STRICT`, under `/refusing/` one that
-    /// allows no WebAssembly, under `/broken/` its module is missing, under `/partial/` those for files and of the inspector; pages with the element are at
+    /// allows no WebAssembly, under `/broken/` its module is missing, under `/partial/` those for files and of the inspector, under `/bare/` SQLite; pages with the element are at
     /// `/embed/` (strict) and `/refused/`; the driver's own page is at `/driver/`, the tests' dataset at `/dataset/`.
     pub fn start(name: &'static str, folder: &Path, keeps_screens: bool) -> Result<Self, String> {
         let (page, package) = (folder.join("page"), folder.join("package"));
@@ -40,6 +40,8 @@ impl Scene {
             Route::new("/partial/longhand-files_bg.wasm", folder.join("nothing")),
             Route::new("/partial/longhand-inspect_bg.wasm", folder.join("nothing")),
             Route::new("/partial/", &page),
+            Route::new("/bare/sqlite/", folder.join("nothing")),
+            Route::new("/bare/", &page),
             under(app::STRICT, "/embed/package/", &package),
             under(app::STRICT, "/embed/", &embedding),
             under(&refusing, "/refused/package/", &package),
