@@ -98,9 +98,8 @@ pub fn weights_are_f32(checkpoint: &Checkpoint) -> bool {
 
 /// The format most weights are stored in.
 pub fn main_dtype(checkpoint: &Checkpoint) -> DType {
-    let bytes = |dtype: DType| -> usize {
-        checkpoint.tensors().iter().filter(|tensor| tensor.dtype == dtype).map(|tensor| tensor.bytes.as_slice().len()).sum()
-    };
+    let bytes =
+        |dtype: DType| -> u64 { checkpoint.tensors().iter().filter(|tensor| tensor.dtype == dtype).map(|tensor| tensor.bytes.len()).sum() };
     DType::WEIGHTS.into_iter().max_by_key(|&dtype| bytes(dtype)).unwrap_or(DType::F32)
 }
 

@@ -123,9 +123,9 @@ async fn device(cpu: bool) -> Result<Device, JsValue> {
 async fn checkpoint(folder: &str) -> Result<Checkpoint, JsValue> {
     let file = |name: &str| format!("{folder}/{name}");
     let checkpoint = if folder.contains("gguf") {
-        Checkpoint::from_gguf(fetch(&file("model.gguf")).await?)
+        Checkpoint::from_gguf(fetch(&file("model.gguf")).await?.into())
     } else {
-        let weights = vec![("model.safetensors".to_string(), fetch(&file("model.safetensors")).await?)];
+        let weights = vec![("model.safetensors".to_string(), fetch(&file("model.safetensors")).await?.into())];
         Checkpoint::from_parts(fetch(&file("config.json")).await?, weights)
     };
     checkpoint.map_err(told)

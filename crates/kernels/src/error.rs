@@ -48,6 +48,19 @@ pub enum KernelError {
         /// Size of the allocation that failed.
         needed: u64,
     },
+    /// A file's bytes could not be read.
+    #[error("{file}: {bytes} bytes from byte {from} on could not be read: {source}")]
+    Read {
+        /// Its name.
+        file: String,
+        /// The first of them.
+        from: u64,
+        /// How many.
+        bytes: u64,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// The driver or browser reported a validation or internal error.
     #[error("the GPU driver refused an operation: {0}")]
     Driver(String),

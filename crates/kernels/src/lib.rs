@@ -8,11 +8,13 @@
 //! On the CPU an op runs at once; on the GPU it is recorded, and `Device::submit` or a read-back runs it.
 
 pub mod attention;
+mod bytes;
 pub mod cpu;
 pub mod device;
 pub mod dtype;
 pub mod embedding;
 pub mod error;
+mod extent;
 pub mod gpu;
 pub mod head;
 pub mod matmul;
@@ -21,13 +23,16 @@ pub mod optimizer;
 pub mod rms_norm;
 pub mod rope;
 pub mod sample;
+mod stored;
 pub mod swiglu;
 pub mod table;
 pub mod tensor;
 pub mod weight;
 
+pub use bytes::{Bytes, Holder};
 pub use device::{Device, Precision};
 pub use dtype::DType;
 pub use error::{KernelError, Result};
+pub use extent::{Extent, ReadAt};
 pub use tensor::{Storage, Tensor};
-pub use weight::{Bytes, Holder, Inspect, Weight};
+pub use weight::{Inspect, Weight};

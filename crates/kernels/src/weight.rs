@@ -1,100 +1,10 @@
 //! Weight matrices: row-major `[N, K]` in any [`DType`], kept as stored or repacked for the device that reads them.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::{KernelError, Result};
-use crate::{DType, Device, Tensor, cpu, gpu};
-
-/// What keeps bytes: a vector, a file mapped by whoever opened it.
-pub trait Holder: Send + Sync {
-    /// All of them.
-    fn bytes(&self) -> &[u8];
-
-    /// All of them, to be overwritten; `None` where they are not to be written, as a mapped file's.
-    fn bytes_mut(&mut self) -> Option<&mut [u8]> {
-        None
-    }
-
-    /// `range` of them is read next: a mapped file begins to fetch what is not in memory. Only advice; memory has nothing to do.
-    fn will_read(&self, _range: Range<usize>) {}
-
-    /// `range` of them is not read again soon: a mapped file lets its pages go, and reads them again if they are asked for. Only advice.
-    fn was_read(&self, _range: Range<usize>) {}
-
-    /// Whether bytes that were read once are in memory from then on.
-    fn stays(&self) -> bool {
-        true
-    }
-}
-
-impl Holder for Vec<u8> {
-    fn bytes(&self) -> &[u8] {
-        self
-    }
-
-    fn bytes_mut(&mut self) -> Option<&mut [u8]> {
-        Some(self)
-    }
-}
-
-/// Bytes that are owned or mapped from a file, shared without copying.
-#[derive(Clone)]
-pub struct Bytes {
-    holder: Arc<dyn Holder>,
-    range: Range<usize>,
-}
-
-impl Bytes {
-    /// All of `holder`'s.
-    pub fn new(holder: Arc<dyn Holder>) -> Self {
-        let len = holder.bytes().len();
-        Self { holder, range: 0..len }
-    }
-
-    /// A part of these bytes; `None` if it reaches past the end.
-    pub fn slice(&self, range: Range<usize>) -> Option<Self> {
-        let start = self.range.start.checked_add(range.start)?;
-        let end = self.range.start.checked_add(range.end)?;
-        (start <= end && end <= self.range.end).then(|| Self { holder: self.holder.clone(), range: start..end })
-    }
-
-    /// The bytes.
-    pub fn as_slice(&self) -> &[u8] {
-        &self.holder.bytes()[self.range.clone()]
-    }
-
-    /// The bytes, to be overwritten; `None` if others share them or their holder is not to be written.
-    pub(crate) fn get_mut(&mut self) -> Option<&mut [u8]> {
-        let range = self.range.clone();
-        Arc::get_mut(&mut self.holder)?.bytes_mut()?.get_mut(range)
-    }
-
-    /// `range` of these bytes is read next; see [`Holder::will_read`]. A range past the end is no advice.
-    pub fn will_read(&self, range: Range<usize>) {
-        if let Some(part) = self.slice(range) {
-            self.holder.will_read(part.range);
-        }
-    }
-
-    /// `range` of these bytes is not read again soon; see [`Holder::was_read`]. A range past the end is no advice.
-    pub fn was_read(&self, range: Range<usize>) {
-        if let Some(part) = self.slice(range) {
-            self.holder.was_read(part.range);
-        }
-    }
-
-    /// See [`Holder::stays`].
-    pub fn stay(&self) -> bool {
-        self.holder.stays()
-    }
-}
-
-impl From<Vec<u8>> for Bytes {
-    fn from(bytes: Vec<u8>) -> Self {
-        Self::new(Arc::new(bytes))
-    }
-}
+use crate::stored::StoredRows;
+use crate::{Bytes, DType, Device, Extent, Tensor, cpu, gpu};
 
 /// Looks at an expert before its first use: its number and bytes; the answer is what is wrong with them.
 pub type Inspect = Arc<dyn Fn(usize, &[u8]) -> Option<String> + Send + Sync>;
@@ -122,42 +32,31 @@ impl Weight {
     ///
     /// Errors when the byte count is not `rows` whole rows, or the device is out of memory.
     pub fn new(device: &Device, rows: usize, cols: usize, dtype: DType, unit_rows: usize, bytes: Bytes) -> Result<Self> {
-        let row_bytes = dtype
-            .row_bytes(cols)
-            .ok_or_else(|| KernelError::shape("weight", format!("{cols} columns are not whole {} blocks", dtype.name())))?;
-        if rows.checked_mul(row_bytes) != Some(bytes.as_slice().len()) || unit_rows == 0 || rows % unit_rows != 0 {
-            return Err(KernelError::shape(
-                "weight",
-                format!(
-                    "[{rows}, {cols}] {} needs {} bytes, {} were given",
-                    dtype.name(),
-                    rows as u128 * row_bytes as u128,
-                    bytes.as_slice().len()
-                ),
-            ));
-        }
-        let storage = match device {
-            Device::Cpu(device) => WeightStorage::Cpu(cpu::CpuWeight::new(device, rows, cols, dtype, bytes)?),
-            Device::Gpu(device) => WeightStorage::Gpu(gpu::GpuWeight::new(device, rows, cols, dtype, unit_rows, bytes)?),
-        };
-        Ok(Self { rows, cols, dtype, unit_rows, storage })
+        Self::from_parts(device, rows, cols, dtype, unit_rows, vec![bytes])
     }
 
-    /// As [`Weight::new`] of bytes that lie apart: `parts[e]` is exactly the rows of unit e, or a single part holds all rows.
+    /// As [`Weight::new`] of bytes that lie apart, or in a file that is not in memory: `parts[e]` is exactly the rows of unit e, or a single
+    /// part holds all rows.
     ///
-    /// The CPU keeps them where they are; a GPU, which repacks all bytes anyway, has them joined first.
+    /// The CPU keeps them where they are, and what is not in memory it reads, each part into memory of its own. A GPU, which repacks all
+    /// bytes anyway, takes some megabytes at a time, which are dropped once they are on their way.
     ///
-    /// Errors as [`Weight::new`], and when a part is not `unit_rows` whole rows or there is not one for each unit.
-    pub fn from_parts(device: &Device, rows: usize, cols: usize, dtype: DType, unit_rows: usize, mut parts: Vec<Bytes>) -> Result<Self> {
-        if parts.len() <= 1 {
-            return Self::new(device, rows, cols, dtype, unit_rows, parts.pop().unwrap_or_else(|| vec![].into()));
-        }
-        // Checked by the CPU's code for the GPU too: parts of wrong sizes may have the right sum.
-        let weight = cpu::CpuWeight::from_parts(rows, cols, dtype, unit_rows, parts)?;
-        match device {
-            Device::Cpu(_) => Ok(Self { rows, cols, dtype, unit_rows, storage: WeightStorage::Cpu(weight) }),
-            Device::Gpu(_) => Self::new(device, rows, cols, dtype, unit_rows, weight.joined().into()),
-        }
+    /// Errors as [`Weight::new`], when a part is not `unit_rows` whole rows or there is not one for each unit, and with
+    /// [`KernelError::Read`].
+    pub fn from_parts(
+        device: &Device,
+        rows: usize,
+        cols: usize,
+        dtype: DType,
+        unit_rows: usize,
+        parts: Vec<impl Into<Extent>>,
+    ) -> Result<Self> {
+        let stored = StoredRows::new(rows, cols, dtype, unit_rows, parts.into_iter().map(Into::into).collect())?;
+        let storage = match device {
+            Device::Cpu(_) => WeightStorage::Cpu(cpu::CpuWeight::new(rows, cols, dtype, &stored)?),
+            Device::Gpu(device) => WeightStorage::Gpu(gpu::GpuWeight::new(device, rows, cols, dtype, unit_rows, &stored)?),
+        };
+        Ok(Self { rows, cols, dtype, unit_rows, storage })
     }
 
     /// Has every expert looked at before its first use, where the bytes were not searched when they were loaded: what is never

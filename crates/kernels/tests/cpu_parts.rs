@@ -206,7 +206,7 @@ fn no_parts_panic() {
             let mut uneven = vec![size; units];
             uneven.iter_mut().take(2).zip([1, usize::MAX]).for_each(|(len, add)| *len = len.saturating_add_signed(add as isize));
             for lens in [vec![size; units], vec![size; units + 1], uneven, vec![3; units], vec![size * units]] {
-                let parts = lens.iter().map(|&len| vec![0u8; len].into()).collect();
+                let parts = lens.iter().map(|&len| Bytes::from(vec![0u8; len])).collect();
                 let Ok(w) = Weight::from_parts(&device, unit * units, cols, dtype, unit, parts) else { continue };
                 assert_eq!(lens.iter().sum::<usize>(), size * units);
                 made += 1;

@@ -285,7 +285,7 @@ fn held_back(text: &str, stops: &[String]) -> usize {
 fn main_dtype(checkpoint: &Checkpoint) -> &'static str {
     let mut totals: Vec<(kernels::DType, u64)> = Vec::new();
     for tensor in checkpoint.tensors() {
-        let bytes = tensor.bytes.as_slice().len() as u64;
+        let bytes = tensor.bytes.len();
         match totals.iter_mut().find(|(dtype, _)| *dtype == tensor.dtype) {
             Some((_, total)) => *total += bytes,
             None => totals.push((tensor.dtype, bytes)),

@@ -2,20 +2,22 @@
 //!
 //! The bytes are untrusted. Every length is compared with the bytes that are left before anything is allocated for it.
 
+mod reader;
 mod value;
 
 use std::collections::{BTreeMap, HashMap};
 
-use kernels::{Bytes, DType};
+use kernels::{Bytes, DType, Extent};
 
 use crate::error::{ModelError, Result};
 use crate::tensor::TensorInfo;
+use reader::Reader;
 pub use value::{Array, Value};
 
 /// Where tensor bytes begin is a multiple of this unless `general.alignment` says otherwise.
 const DEFAULT_ALIGNMENT: u64 = 32;
 
-/// A parsed file. Tensor bytes are shared with it, not copied.
+/// A parsed file. Tensor bytes are shared with it, or read from it later.
 pub struct Gguf {
     /// Name for messages.
     pub file: String,
@@ -29,9 +31,9 @@ pub struct Gguf {
 }
 
 impl Gguf {
-    /// Parses a whole file.
-    pub fn parse(file: &str, bytes: &Bytes) -> Result<Self> {
-        let mut reader = Reader { file, bytes: bytes.as_slice(), at: 0 };
+    /// Parses a file's header: nothing behind it is read.
+    pub fn parse(file: &str, bytes: &Extent) -> Result<Self> {
+        let mut reader = Reader::new(file, bytes);
         let (version, tensor_count, key_count) = reader.head()?;
         let mut metadata = BTreeMap::new();
         for _ in 0..key_count {
@@ -39,7 +41,7 @@ impl Gguf {
             let key = reader.string("a key")?;
             let value = value::read(&mut reader)?;
             if metadata.contains_key(&key) {
-                return Err(ModelError::format(file, at as u64, format!("key `{key}` appears twice")));
+                return Err(ModelError::format(file, at, format!("key `{key}` appears twice")));
             }
             metadata.insert(key, value);
         }
@@ -47,8 +49,7 @@ impl Gguf {
         gguf.refuse_split()?;
         let alignment = gguf.alignment()?;
         let described = (0..tensor_count).map(|_| Described::read(&mut reader)).collect::<Result<Vec<_>>>()?;
-        let padded = (reader.at as u64).checked_next_multiple_of(alignment);
-        let start = padded.ok_or_else(|| ModelError::format(file, reader.at as u64, "the alignment overflows"))?;
+        let start = reader.at.checked_next_multiple_of(alignment).ok_or_else(|| reader.error("the alignment overflows"))?;
         for tensor in described {
             let at = tensor.at;
             let tensor = tensor.locate(file, bytes, start, alignment)?;
@@ -63,22 +64,22 @@ impl Gguf {
 
     /// The metadata of a file as it is written there, in file order: each key with the bytes of its value's type and value. For
     /// copying: [`Value`] does not keep how wide a number was.
-    pub fn entries(file: &str, bytes: &Bytes) -> Result<Vec<(String, Bytes)>> {
-        let mut reader = Reader { file, bytes: bytes.as_slice(), at: 0 };
+    pub fn entries(file: &str, bytes: &Extent) -> Result<Vec<(String, Bytes)>> {
+        let mut reader = Reader::new(file, bytes);
         let (_, _, key_count) = reader.head()?;
         let entry = |reader: &mut Reader| {
             let key = reader.string("a key")?;
             let from = reader.at;
             value::read(reader)?;
             let value = bytes.slice(from..reader.at).ok_or_else(|| reader.error("a value ends past the file"))?;
-            Ok((key, value))
+            Ok((key, value.load()?))
         };
         (0..key_count).map(|_| entry(&mut reader)).collect()
     }
 
     /// The text of one key of a file, without reading its tensors; `None` where it is not there or no text.
-    pub fn text_of(file: &str, bytes: &Bytes, key: &str) -> Result<Option<String>> {
-        let mut reader = Reader { file, bytes: bytes.as_slice(), at: 0 };
+    pub fn text_of(file: &str, bytes: &Extent, key: &str) -> Result<Option<String>> {
+        let mut reader = Reader::new(file, bytes);
         let (_, _, key_count) = reader.head()?;
         for _ in 0..key_count {
             let found = reader.string("a key")?;
@@ -147,7 +148,7 @@ impl Gguf {
         let mut order: Vec<&TensorInfo> = self.tensors.iter().collect();
         order.sort_by_key(|tensor| tensor.offset);
         for pair in order.windows(2) {
-            if pair[0].offset + pair[0].bytes.as_slice().len() as u64 > pair[1].offset {
+            if pair[0].offset + pair[0].bytes.len() > pair[1].offset {
                 let message = format!("tensor `{}` overlaps `{}`", pair[1].name, pair[0].name);
                 return Err(ModelError::format(&self.file, pair[1].offset, message));
             }
@@ -167,7 +168,7 @@ struct Described {
 
 impl Described {
     fn read(reader: &mut Reader) -> Result<Self> {
-        let at = reader.at as u64;
+        let at = reader.at;
         let name = reader.string("a tensor's name")?;
         let dimensions = reader.u32("a dimension count")?;
         if dimensions == 0 || dimensions > 4 {
@@ -179,7 +180,7 @@ impl Described {
         Ok(Self { at, name, shape, kind: reader.u32("a tensor's type")?, offset: reader.u64("a tensor's offset")? })
     }
 
-    fn locate(self, file: &str, bytes: &Bytes, start: u64, alignment: u64) -> Result<TensorInfo> {
+    fn locate(self, file: &str, bytes: &Extent, start: u64, alignment: u64) -> Result<TensorInfo> {
         let Self { at, name, shape, kind, offset } = self;
         let Some(dtype) = dtype(kind) else {
             let names: Vec<&str> = DType::WEIGHTS.iter().map(|dtype| dtype.name()).collect();
@@ -199,12 +200,11 @@ impl Described {
             let message = format!("has shape {shape:?}, impossible for {} (blocks of {})", dtype.name(), dtype.block_len());
             return Err(damaged(message));
         };
-        let from = start.checked_add(offset).and_then(|from| usize::try_from(from).ok());
-        let range = from.and_then(|from| Some(from..from.checked_add(size)?));
-        match range.clone().and_then(|range| bytes.slice(range)) {
+        let range = start.checked_add(offset).and_then(|from| Some(from..from.checked_add(size as u64)?));
+        match range.and_then(|range| bytes.slice(range)) {
             Some(slice) => Ok(TensorInfo { name, dtype, shape, bytes: slice, file: file.into(), offset: start + offset }),
             None => {
-                let length = bytes.as_slice().len();
+                let length = bytes.len();
                 Err(damaged(format!("takes {size} bytes from {}, past the file's {length} bytes", u128::from(start) + u128::from(offset))))
             }
         }
@@ -243,80 +243,5 @@ fn kind_name(kind: u32) -> &'static str {
         39 => "mxfp4",
         40 => "nvfp4",
         _ => "unknown",
-    }
-}
-
-/// A cursor that never reads past the end.
-struct Reader<'a> {
-    file: &'a str,
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Reader<'a> {
-    /// Version, tensor count, key count.
-    fn head(&mut self) -> Result<(u32, usize, usize)> {
-        if self.take(4, "the magic number")? != b"GGUF" {
-            return Err(ModelError::format(self.file, 0, "the file does not begin with GGUF"));
-        }
-        let version = self.u32("the version")?;
-        if version.swap_bytes() == 2 || version.swap_bytes() == 3 {
-            return Err(ModelError::unsupported(self.file, "the file is big-endian; convert it to little-endian"));
-        }
-        if version != 2 && version != 3 {
-            return Err(ModelError::unsupported(self.file, format!("GGUF version {version}; supported: 2, 3")));
-        }
-        // The least a tensor's description takes: name length, dimension count, type, offset. A key: its length, type and a byte.
-        Ok((version, self.count(24, "the tensor count")?, self.count(13, "the key count")?))
-    }
-
-    fn left(&self) -> usize {
-        self.bytes.len() - self.at
-    }
-
-    fn error(&self, message: impl Into<String>) -> ModelError {
-        ModelError::format(self.file, self.at as u64, message)
-    }
-
-    fn take(&mut self, length: usize, what: &str) -> Result<&'a [u8]> {
-        if length > self.left() {
-            return Err(self.error(format!("{what} takes {length} bytes, {} are left", self.left())));
-        }
-        let taken = &self.bytes[self.at..self.at + length];
-        self.at += length;
-        Ok(taken)
-    }
-
-    fn array<const N: usize>(&mut self, what: &str) -> Result<[u8; N]> {
-        let mut array = [0; N];
-        array.copy_from_slice(self.take(N, what)?);
-        Ok(array)
-    }
-
-    fn u32(&mut self, what: &str) -> Result<u32> {
-        Ok(u32::from_le_bytes(self.array(what)?))
-    }
-
-    fn u64(&mut self, what: &str) -> Result<u64> {
-        Ok(u64::from_le_bytes(self.array(what)?))
-    }
-
-    /// A number of things of at least `least` bytes each: no more than fit into what is left.
-    fn count(&mut self, least: usize, what: &str) -> Result<usize> {
-        let count = self.u64(what)?;
-        match usize::try_from(count).ok().filter(|&count| count <= self.left() / least) {
-            Some(count) => Ok(count),
-            None => Err(self.error(format!("{what} is {count}, more than the {} bytes left can hold", self.left()))),
-        }
-    }
-
-    fn string(&mut self, what: &str) -> Result<String> {
-        let length = self.count(1, what)?;
-        let at = self.at;
-        let bytes = self.take(length, what)?;
-        match std::str::from_utf8(bytes) {
-            Ok(text) => Ok(text.to_owned()),
-            Err(error) => Err(ModelError::format(self.file, (at + error.valid_up_to()) as u64, format!("{what} is not UTF-8"))),
-        }
     }
 }

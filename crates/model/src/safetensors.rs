@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use kernels::{Bytes, DType};
+use kernels::{DType, Extent};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
@@ -17,18 +17,20 @@ use crate::tensor::TensorInfo;
 const MAX_HEADER: u64 = 100_000_000;
 
 /// Reads the header and shares the tensors' bytes, in file order.
-pub fn parse(file: &str, bytes: &Bytes) -> Result<Vec<TensorInfo>> {
-    let all = bytes.as_slice();
-    let Some((length, rest)) = all.split_first_chunk::<8>() else {
-        return Err(ModelError::format(file, 0, format!("{} bytes are no safetensors file", all.len())));
+pub fn parse(file: &str, bytes: &Extent) -> Result<Vec<TensorInfo>> {
+    let Some(rest) = bytes.len().checked_sub(8) else {
+        return Err(ModelError::format(file, 0, format!("{} bytes are no safetensors file", bytes.len())));
     };
-    let length = u64::from_le_bytes(*length);
-    if length > MAX_HEADER || length > rest.len() as u64 {
-        let message = format!("a header of {length} bytes is announced, {} bytes follow (at most {MAX_HEADER} are allowed)", rest.len());
+    let mut length = [0; 8];
+    bytes.read(0, &mut length)?;
+    let length = u64::from_le_bytes(length);
+    if length > MAX_HEADER || length > rest {
+        let message = format!("a header of {length} bytes is announced, {rest} bytes follow (at most {MAX_HEADER} are allowed)");
         return Err(ModelError::format(file, 0, message));
     }
-    let (header, data) = rest.split_at(length as usize);
-    let start = 8 + header.len();
+    let (start, data) = (8 + length, rest - length);
+    let mut buffer = vec![];
+    let header = bytes.get(8..start, &mut buffer)?;
     let Header(mut entries) = serde_json::from_slice(header).map_err(|error| match json_error(file, header, &error) {
         ModelError::Format { file, offset, message } => ModelError::Format { file, offset: offset + 8, message },
         other => other,
@@ -38,12 +40,12 @@ pub fn parse(file: &str, bytes: &Bytes) -> Result<Vec<TensorInfo>> {
     let mut tensors = Vec::with_capacity(entries.len());
     for (name, entry) in entries {
         let tensor = entry.tensor(file, name, bytes, start, end)?;
-        end += tensor.bytes.as_slice().len();
+        end += tensor.bytes.len();
         tensors.push(tensor);
     }
-    if end != data.len() {
-        let message = format!("the tensors take {end} bytes, {} follow the header", data.len());
-        return Err(ModelError::format(file, (start + end.min(data.len())) as u64, message));
+    if end != data {
+        let message = format!("the tensors take {end} bytes, {data} follow the header");
+        return Err(ModelError::format(file, start + end.min(data), message));
     }
     let mut names: Vec<&str> = tensors.iter().map(|tensor| tensor.name.as_str()).collect();
     names.sort_unstable();
@@ -62,10 +64,10 @@ struct Entry {
 }
 
 impl Entry {
-    fn tensor(self, file: &str, name: String, bytes: &Bytes, start: usize, expected: usize) -> Result<TensorInfo> {
+    fn tensor(self, file: &str, name: String, bytes: &Extent, start: u64, expected: u64) -> Result<TensorInfo> {
         let (from, to) = self.data_offsets;
-        let damaged = |message: String| ModelError::format(file, (start as u64).saturating_add(from), format!("tensor `{name}` {message}"));
-        if from != expected as u64 || to < from {
+        let damaged = |message: String| ModelError::format(file, start.saturating_add(from), format!("tensor `{name}` {message}"));
+        if from != expected || to < from {
             return Err(damaged(format!("spans bytes {from} to {to}; the one before it ends at {expected}")));
         }
         let dtype = match self.dtype.as_str() {
@@ -82,14 +84,13 @@ impl Entry {
         if size != Some(to - from) {
             return Err(damaged(format!("has shape {:?} of {}, and {} bytes", self.shape, dtype.name(), to - from)));
         }
-        let place = |at: u64| usize::try_from(at).ok().and_then(|at| at.checked_add(start));
-        let range = place(from).zip(place(to));
+        let range = start.checked_add(from).zip(start.checked_add(to));
         let Some(slice) = range.and_then(|(from, to)| bytes.slice(from..to)) else {
             return Err(damaged(format!("ends at byte {to} of the data, past the file's end")));
         };
         // A side may exceed usize only beside a side of 0, where its value has no meaning.
         let shape = self.shape.iter().map(|&side| usize::try_from(side).unwrap_or(0)).collect();
-        Ok(TensorInfo { name, dtype, shape, bytes: slice, file: file.into(), offset: start as u64 + from })
+        Ok(TensorInfo { name, dtype, shape, bytes: slice, file: file.into(), offset: start + from })
     }
 }
 

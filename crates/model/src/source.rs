@@ -2,7 +2,7 @@
 //!
 //! Everything is checked when a checkpoint opens: each tensor the architecture needs is there with the right shape, and none is
 //! there that would go unused. Afterwards [`Checkpoint::tensor`] only hands out bytes, copied only where the layout must
-//! change or experts must come in one piece.
+//! change or experts must come in one piece. Of files that are not in memory ([`Extent`]) only headers are read until a tensor is asked for.
 
 mod assemble;
 mod convert;
@@ -15,7 +15,7 @@ mod open;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use kernels::{Bytes, DType, Inspect};
+use kernels::{Bytes, DType, Extent, Inspect};
 
 use crate::config::ModelConfig;
 use crate::error::{ModelError, Result};
@@ -40,7 +40,7 @@ pub enum Origin {
         generation_config: Option<Bytes>,
     },
     /// A GGUF file, all of it, shared; [`Gguf::entries`] lists its metadata.
-    Gguf(Bytes),
+    Gguf(Extent),
 }
 
 /// An opened checkpoint. Cloning bytes out of it shares them.
@@ -69,14 +69,14 @@ pub enum ExpertStorage {
 }
 
 impl Checkpoint {
-    /// A Hugging Face checkpoint from its files' bytes: config.json, and every safetensors file with its name.
-    pub fn from_parts(config_json: Bytes, safetensors: Vec<(String, Bytes)>) -> Result<Self> {
+    /// A Hugging Face checkpoint from its files: config.json, and every safetensors file with its name.
+    pub fn from_parts(config_json: Bytes, safetensors: Vec<(String, Extent)>) -> Result<Self> {
         hf::checkpoint("checkpoint", &config_json, safetensors)
     }
 
-    /// A GGUF checkpoint from a file's bytes.
-    pub fn from_gguf(bytes: Bytes) -> Result<Self> {
-        gguf::checkpoint(&Gguf::parse("model.gguf", &bytes)?, bytes)
+    /// A GGUF checkpoint from a file.
+    pub fn from_gguf(file: Extent) -> Result<Self> {
+        gguf::checkpoint(&Gguf::parse("model.gguf", &file)?, file)
     }
 
     /// Adds what a Hugging Face folder has beside its weights, as bytes: tokenizer.json, tokenizer_config.json,
@@ -125,16 +125,16 @@ impl Checkpoint {
 
     /// Bytes of all tensors.
     pub fn total_bytes(&self) -> u64 {
-        self.tensors.iter().map(|tensor| tensor.bytes.as_slice().len() as u64).sum()
+        self.tensors.iter().map(|tensor| tensor.bytes.len()).sum()
     }
 
     /// The tensor for a role; `None` where this model has none (a tied head, absent biases). Global roles take layer 0.
     ///
-    /// Experts come stacked, [E·N, K], copied together if they lie apart. Rows of q and k that a GGUF file interleaves come back in half-split order.
+    /// Its bytes are in memory, read if they are not. Experts come stacked, [E·N, K], copied together if they lie apart. Rows of q and k that a GGUF file interleaves come back in half-split order.
     pub fn tensor(&self, role: Role, layer: usize) -> Result<Option<TensorData>> {
         match self.slots.get(&(role, layer)) {
             None => Ok(None),
-            Some(slot) => Ok(Some(assemble::assemble(slot, &self.tensors)?.joined())),
+            Some(slot) => Ok(Some(assemble::assemble(slot, &self.tensors)?.joined()?)),
         }
     }
 
@@ -185,19 +185,27 @@ impl Checkpoint {
 
     /// [`Checkpoint::tensor`], its bytes first searched for NaN and infinity unless the checkpoint is trusted.
     pub fn finite_tensor(&self, role: Role, layer: usize) -> Result<Option<TensorData>> {
-        if let Some(slot) = self.slots.get(&(role, layer)).filter(|_| !self.trusted) {
+        self.finite_parts(role, layer)?.map(TensorParts::joined).transpose()
+    }
+
+    /// As [`Checkpoint::finite_tensor`], left where it lies: in pieces if those lie apart, and in files that are not in memory.
+    pub fn finite_parts(&self, role: Role, layer: usize) -> Result<Option<TensorParts>> {
+        let Some(slot) = self.slots.get(&(role, layer)) else { return Ok(None) };
+        if !self.trusted {
             slot.tensors().iter().try_for_each(|&number| finite(&self.tensors[number]))?;
         }
-        self.tensor(role, layer)
+        assemble::assemble(slot, &self.tensors).map(Some)
     }
 
     /// A layer's experts as [`Checkpoint::finite_tensor`] gives them, but where they lie in the files and unread: the search is
     /// handed out instead, to be made on each expert before its first use. Only transposed experts are read, turned and copied.
     ///
-    /// A token uses a few experts of many, so reading all of them first would keep it waiting for most of the file.
+    /// A token uses a few experts of many, so reading all of them first would keep it waiting for most of the file. Where nothing can be
+    /// mapped a device reads all of them when it is given them, so they are searched at once.
     pub fn unread_experts(&self, role: Role, layer: usize) -> Result<Option<(TensorParts, Option<Inspect>)>> {
-        let Some(slot) = self.slots.get(&(role, layer)).filter(|slot| slot.is_shared()) else {
-            return Ok(self.finite_tensor(role, layer)?.map(|data| (data.into(), None)));
+        let is_mapped = |slot: &Slot| slot.tensors().iter().all(|&number| self.tensors[number].bytes.in_memory().is_some());
+        let Some(slot) = self.slots.get(&(role, layer)).filter(|slot| slot.is_shared() && is_mapped(slot)) else {
+            return Ok(self.finite_parts(role, layer)?.map(|parts| (parts, None)));
         };
         let data = assemble::assemble(slot, &self.tensors)?;
         let (slot, tensors, dtype) = (slot.clone(), self.tensors.clone(), data.dtype);
@@ -233,10 +241,15 @@ impl Checkpoint {
 }
 
 fn finite(tensor: &TensorInfo) -> Result<()> {
-    match first_non_finite(tensor.dtype, tensor.bytes.as_slice()) {
-        None => Ok(()),
-        Some(index) => Err(non_finite(tensor, index)),
+    let (len, bytes) = (tensor.dtype.block_len(), tensor.dtype.block_bytes());
+    let mut buffer = vec![];
+    for range in tensor.bytes.pieces(bytes) {
+        let before = range.start as usize / bytes * len;
+        if let Some(index) = first_non_finite(tensor.dtype, tensor.bytes.get(range, &mut buffer)?) {
+            return Err(non_finite(tensor, before + index));
+        }
     }
+    Ok(())
 }
 
 fn non_finite(tensor: &TensorInfo, index: usize) -> ModelError {

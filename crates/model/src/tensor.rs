@@ -1,7 +1,9 @@
 //! A tensor as a file holds it, and as the engine asks for it.
 
 use half::{bf16, f16};
-use kernels::{Bytes, DType};
+use kernels::{Bytes, DType, Extent};
+
+use crate::error::Result;
 
 /// A tensor of a checkpoint file.
 #[derive(Clone)]
@@ -12,8 +14,8 @@ pub struct TensorInfo {
     pub dtype: DType,
     /// Row-major, outermost first.
     pub shape: Vec<usize>,
-    /// Its bytes, shared with the file.
-    pub bytes: Bytes,
+    /// Its bytes, shared with the file or read from it.
+    pub bytes: Extent,
     /// File it lies in.
     pub file: String,
     /// Byte in that file where it begins.
@@ -40,7 +42,7 @@ pub struct TensorData {
     pub bytes: Bytes,
 }
 
-/// As [`TensorData`], its rows not always in one piece: stacked experts that lie here and there in their files.
+/// As [`TensorData`], its rows not always in one piece, as stacked experts that lie here and there in their files, and not always in memory.
 #[derive(Clone)]
 pub struct TensorParts {
     /// As in [`TensorData`].
@@ -50,24 +52,24 @@ pub struct TensorParts {
     /// Storage format.
     pub dtype: DType,
     /// All rows in one, or those of one expert in each, in order.
-    pub parts: Vec<Bytes>,
+    pub parts: Vec<Extent>,
 }
 
 impl TensorParts {
-    /// In one piece: copied together if there are several.
-    pub fn joined(self) -> TensorData {
+    /// In memory and in one piece: read, or copied together if there are several.
+    pub fn joined(self) -> Result<TensorData> {
         let Self { rows, cols, dtype, parts } = self;
-        let bytes = match <[Bytes; 1]>::try_from(parts) {
-            Ok([bytes]) => bytes,
-            Err(parts) => parts.iter().map(Bytes::as_slice).collect::<Vec<_>>().concat().into(),
+        let bytes = match parts.as_slice() {
+            [whole] => whole.load()?,
+            parts => Extent::join(parts)?,
         };
-        TensorData { rows, cols, dtype, bytes }
+        Ok(TensorData { rows, cols, dtype, bytes })
     }
 }
 
 impl From<TensorData> for TensorParts {
     fn from(data: TensorData) -> Self {
-        Self { rows: data.rows, cols: data.cols, dtype: data.dtype, parts: vec![data.bytes] }
+        Self { rows: data.rows, cols: data.cols, dtype: data.dtype, parts: vec![data.bytes.into()] }
     }
 }
 

@@ -54,7 +54,10 @@ pub(crate) enum Mlp {
 
 impl Model {
     /// Puts every tensor of `checkpoint` on `device`, for sequences of up to `max_positions`. On the CPU, experts that need no
-    /// turning stay in their files and are read (and searched for NaN) when tokens are routed to them.
+    /// turning stay in their files, where those are mapped, and are read (and searched for NaN) when tokens are routed to them.
+    ///
+    /// Of files that are not in memory the CPU gets one copy, a GPU a few megabytes at a time.
+    ///
     /// `progress` hears (tensors' bytes loaded, all bytes).
     pub fn load(checkpoint: &impl TensorSource, device: Device, max_positions: usize, mut progress: impl FnMut(u64, u64)) -> Result<Self> {
         let config = checkpoint.config().clone();
@@ -82,9 +85,13 @@ pub trait TensorSource {
     fn config(&self) -> &ModelConfig;
     /// A role's matrix or vector, `None` if it is not stored.
     fn tensor(&self, role: Role, layer: usize) -> Result<Option<TensorData>>;
-    /// As [`TensorSource::tensor`], for experts that may stay unread until they are used: with what is then to look at each.
+    /// As [`TensorSource::tensor`], for a device that takes pieces where they lie: apart, or in a file that is not in memory.
+    fn parts(&self, role: Role, layer: usize) -> Result<Option<TensorParts>> {
+        Ok(self.tensor(role, layer)?.map(TensorParts::from))
+    }
+    /// As [`TensorSource::parts`], for experts that may stay unread until they are used: with what is then to look at each.
     fn experts(&self, role: Role, layer: usize) -> Result<Option<(TensorParts, Option<Inspect>)>> {
-        Ok(self.tensor(role, layer)?.map(|data| (data.into(), None)))
+        Ok(self.parts(role, layer)?.map(|data| (data, None)))
     }
     /// Bytes of all tensors.
     fn total_bytes(&self) -> u64;
@@ -100,6 +107,9 @@ impl TensorSource for Checkpoint {
     }
     fn tensor(&self, role: Role, layer: usize) -> Result<Option<TensorData>> {
         self.finite_tensor(role, layer)
+    }
+    fn parts(&self, role: Role, layer: usize) -> Result<Option<TensorParts>> {
+        self.finite_parts(role, layer)
     }
     fn experts(&self, role: Role, layer: usize) -> Result<Option<(TensorParts, Option<Inspect>)>> {
         self.unread_experts(role, layer)
@@ -166,7 +176,7 @@ impl<S: TensorSource, F: FnMut(u64, u64)> Loader<'_, S, F> {
     fn projection(
         &mut self,
         [role, bias]: [Role; 2],
-        data: TensorData,
+        data: TensorParts,
         has_bias: bool,
         layer: usize,
         rows: usize,
@@ -177,11 +187,11 @@ impl<S: TensorSource, F: FnMut(u64, u64)> Loader<'_, S, F> {
         Ok(Projection { weight, bias })
     }
 
-    fn optional(&mut self, role: Role, layer: usize) -> Result<Option<TensorData>> {
-        self.checkpoint.tensor(role, layer)
+    fn optional(&mut self, role: Role, layer: usize) -> Result<Option<TensorParts>> {
+        self.checkpoint.parts(role, layer)
     }
 
-    fn required(&mut self, role: Role, layer: usize) -> Result<TensorData> {
+    fn required(&mut self, role: Role, layer: usize) -> Result<TensorParts> {
         self.optional(role, layer)?.ok_or_else(|| self.checkpoint.missing(role, layer))
     }
 
@@ -220,16 +230,16 @@ impl<S: TensorSource, F: FnMut(u64, u64)> Loader<'_, S, F> {
         Ok(weight)
     }
 
-    fn weight(&mut self, role: Role, layer: usize, data: TensorData, rows: usize, cols: usize, unit: usize) -> Result<Weight> {
+    fn weight(&mut self, role: Role, layer: usize, data: TensorParts, rows: usize, cols: usize, unit: usize) -> Result<Weight> {
         self.expect(role, layer, [data.rows, data.cols], [rows, cols])?;
-        let weight = Weight::new(self.device, rows, cols, data.dtype, unit, data.bytes)?;
+        let weight = Weight::from_parts(self.device, rows, cols, data.dtype, unit, data.parts)?;
         self.count(rows, cols, data.dtype);
         Ok(weight)
     }
 
     /// Norm gains and biases are kept as f32.
     fn vector(&mut self, role: Role, layer: usize, len: usize) -> Result<Tensor> {
-        let data = self.required(role, layer)?;
+        let data = self.required(role, layer)?.joined()?;
         self.expect(role, layer, [data.rows, data.cols], [1, len])?;
         let bytes = data.bytes.as_slice();
         let values: Vec<f32> = match data.dtype {

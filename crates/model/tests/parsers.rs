@@ -4,7 +4,7 @@ mod support;
 
 use std::path::{Path, PathBuf};
 
-use kernels::{Bytes, Device, Precision};
+use kernels::{Device, Extent, Precision};
 use model::gguf::Gguf;
 use model::source::ExpertStorage;
 use model::{Checkpoint, Model, ModelConfig, ModelError, Role};
@@ -268,7 +268,7 @@ fn damaged_gguf_files_are_refused_with_their_place() {
     let mut bytes = GgufWriter::llama().bytes();
     bytes.truncate(bytes.len() - 1);
     refused(Checkpoint::from_gguf(bytes.into()), &["blk.0.ffn_down.weight", "past the file"]);
-    refused(Checkpoint::from_gguf(Bytes::from(vec![])), &["byte 0"]);
+    refused(Checkpoint::from_gguf(vec![].into()), &["byte 0"]);
     refused(Checkpoint::from_gguf(b"GGML....".to_vec().into()), &["GGUF"]);
 }
 
@@ -320,7 +320,7 @@ proptest! {
     fn no_mutation_of_a_gguf_panics(changes in mutations()) {
         let bytes = GgufWriter::llama().bytes();
         let header = bytes.len() - 1300;
-        let bytes: Bytes = mutate(bytes, &changes, header).into();
+        let bytes: Extent = mutate(bytes, &changes, header).into();
         let (entries, text) = (Gguf::entries("f", &bytes), Gguf::text_of("f", &bytes, "general.architecture"));
         if let Ok(checkpoint) = Checkpoint::from_gguf(bytes) {
             assert!(entries.unwrap().iter().any(|(key, _)| key == "general.architecture") && text.unwrap().is_some());

@@ -268,7 +268,8 @@ pub fn fingerprint(base: &Checkpoint) -> Result<String, ModelError> {
 /// A float tensor's values.
 fn values(tensor: &model::TensorInfo) -> Result<Vec<f32>> {
     let mut values = vec![0.0f32; tensor.elements()];
-    kernels::cpu::dequant::dequantize(tensor.dtype, tensor.bytes.as_slice(), &mut values).map_err(ModelError::from)?;
+    let bytes = tensor.bytes.load().map_err(ModelError::from)?;
+    kernels::cpu::dequant::dequantize(tensor.dtype, bytes.as_slice(), &mut values).map_err(ModelError::from)?;
     if values.iter().all(|value| value.is_finite()) { Ok(values) } else { Err(AdapterError::NonFinite(tensor.name.clone())) }
 }
 

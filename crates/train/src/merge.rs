@@ -254,9 +254,8 @@ impl Method {
 
 /// The format most of a checkpoint's bytes are in.
 fn main_dtype(base: &Checkpoint) -> DType {
-    let bytes = |dtype: DType| -> usize {
-        base.tensors().iter().filter(|tensor| tensor.dtype == dtype).map(|tensor| tensor.bytes.as_slice().len()).sum()
-    };
+    let bytes =
+        |dtype: DType| -> u64 { base.tensors().iter().filter(|tensor| tensor.dtype == dtype).map(|tensor| tensor.bytes.len()).sum() };
     [DType::F32, DType::F16, DType::BF16].into_iter().max_by_key(|&dtype| bytes(dtype)).unwrap_or(DType::F32)
 }
 

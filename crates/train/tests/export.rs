@@ -66,7 +66,10 @@ fn what_is_stored_so_already_is_copied() {
         let written = write(Weights::new(&base), Format::Gguf, DType::Q8_0, folder.path()).unwrap();
         let back = open(&written.files[0]);
         let tensors = |checkpoint: &Checkpoint| -> BTreeMap<String, (DType, Vec<usize>, Vec<u8>)> {
-            let each = checkpoint.tensors().iter().map(|t| (t.name.clone(), (t.dtype, t.shape.clone(), t.bytes.as_slice().to_vec())));
+            let each = checkpoint
+                .tensors()
+                .iter()
+                .map(|t| (t.name.clone(), (t.dtype, t.shape.clone(), t.bytes.load().unwrap().as_slice().to_vec())));
             each.collect()
         };
         assert_eq!(tensors(&back), tensors(&base), "{name}");
@@ -213,7 +216,7 @@ fn biases_of_a_llama_are_interleaved_too() {
     assert_eq!(all_values(&back), all_values(&base));
     // In the file the second value of a head is the first of its second half.
     let stored = back.tensors().iter().find(|tensor| tensor.name == "blk.0.attn_q.bias").unwrap();
-    let stored: Vec<f32> = stored.bytes.as_slice().as_chunks().0.iter().map(|&four| f32::from_le_bytes(four)).collect();
+    let stored: Vec<f32> = stored.bytes.load().unwrap().as_slice().as_chunks().0.iter().map(|&four| f32::from_le_bytes(four)).collect();
     let expected = values(&base, Role::QBias, 0);
     assert_eq!((stored[0], stored[1], stored[2]), (expected[0], expected[4], expected[1]));
 }

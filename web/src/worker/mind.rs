@@ -6,7 +6,7 @@ use std::sync::Arc;
 use agent::{Mode, ReadSettings};
 use data::{ChatModel, ChatRequest, Message, Sampling};
 use kernels::attention::KvDType;
-use kernels::{Bytes, DType, Device, Precision};
+use kernels::{Bytes, DType, Device, Extent, Precision};
 use model::{ChatEngine, Checkpoint, EngineSettings, Model};
 use tokenizer::Tokenizer;
 
@@ -198,7 +198,7 @@ async fn folder(base: &str, told: &Told) -> Result<(Checkpoint, Option<String>),
     let mut weights = Vec::new();
     for name in shards(file("model.safetensors.index.json", true).await?)? {
         if let Some(bytes) = file(&name, false).await? {
-            weights.push((name, bytes));
+            weights.push((name, bytes.into()));
         }
     }
     let (json, settings) = (file("tokenizer.json", true).await?, file("tokenizer_config.json", true).await?);
@@ -233,11 +233,11 @@ fn chosen(names: &[String], files: Vec<Vec<u8>>) -> Result<(Checkpoint, String),
     let (template, generation) = (take("chat_template.jinja"), take("generation_config.json"));
     if let Some(at) = files.iter().position(|(name, _)| name.ends_with(".gguf")) {
         let (name, bytes) = files.swap_remove(at);
-        return Ok((Checkpoint::from_gguf(bytes).map_err(damaged)?, last_word(name)));
+        return Ok((Checkpoint::from_gguf(bytes.into()).map_err(damaged)?, last_word(name)));
     }
     let config = config.ok_or_else(|| missing("config.json"))?;
-    let mut weights: Vec<(String, Bytes)> =
-        files.into_iter().filter(|(name, _)| name.ends_with(".safetensors")).map(|(name, bytes)| (name.into(), bytes)).collect();
+    let mut weights: Vec<(String, Extent)> =
+        files.into_iter().filter(|(name, _)| name.ends_with(".safetensors")).map(|(name, bytes)| (name.into(), bytes.into())).collect();
     weights.sort_by(|a, b| a.0.cmp(&b.0));
     if weights.is_empty() {
         return Err(missing("A .safetensors file"));

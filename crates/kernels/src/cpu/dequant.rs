@@ -10,6 +10,7 @@ use super::format::{Format, f16_to_f32, with_format};
 use super::parallel::{SharedMut, for_each_range};
 use super::simd::Level;
 use crate::error::{KernelError, Result};
+use crate::stored::StoredRows;
 use crate::{Bytes, DType, Inspect};
 
 /// Fills `out` from `bytes`, which must be exactly as many weights: row-major, GGUF's blocks or little-endian.
@@ -113,45 +114,14 @@ struct FirstUse {
 }
 
 impl CpuWeight {
-    /// Keeps `bytes` without copying.
-    pub fn new(_device: &CpuDevice, rows: usize, cols: usize, dtype: DType, bytes: Bytes) -> Result<Self> {
-        if dtype == DType::U32 {
-            return Err(KernelError::shape("weight", "u32 is no weight format"));
-        }
-        let row_bytes = dtype.row_bytes(cols).unwrap_or(0);
-        if rows.checked_mul(row_bytes) != Some(bytes.as_slice().len()) || (row_bytes == 0 && cols > 0) {
-            return Err(KernelError::shape(
-                "weight",
-                format!("{} bytes are not [{rows}, {cols}] {}", bytes.as_slice().len(), dtype.name()),
-            ));
-        }
-        Ok(Self { rows, cols, dtype, row_bytes, stored: Stored::Together(bytes), first_use: None })
-    }
-
-    /// Keeps `parts`, each of exactly `unit_rows` rows, without copying.
-    pub(crate) fn from_parts(rows: usize, cols: usize, dtype: DType, unit_rows: usize, parts: Vec<Bytes>) -> Result<Self> {
-        let row_bytes = dtype.row_bytes(cols).filter(|_| dtype != DType::U32);
-        let part_bytes = row_bytes.and_then(|bytes| bytes.checked_mul(unit_rows));
-        let (Some(row_bytes), Some(part_bytes)) = (row_bytes, part_bytes) else {
-            return Err(KernelError::shape("weight", format!("parts of [{unit_rows}, {cols}] {} are no weights", dtype.name())));
+    /// Keeps `stored` [rows, cols], not copied where it lies in memory.
+    pub(crate) fn new(rows: usize, cols: usize, dtype: DType, stored: &StoredRows) -> Result<Self> {
+        let (parts, unit_rows) = stored.load()?;
+        let place = match <[Bytes; 1]>::try_from(parts) {
+            Ok([bytes]) => Stored::Together(bytes),
+            Err(parts) => Stored::Apart { unit_rows, parts: parts.into() },
         };
-        if unit_rows == 0 || parts.len().checked_mul(unit_rows) != Some(rows) {
-            return Err(KernelError::shape("weight", format!("{} parts of {unit_rows} rows are not {rows} rows", parts.len())));
-        }
-        if let Some((number, part)) = parts.iter().enumerate().find(|(_, part)| part.as_slice().len() != part_bytes) {
-            let (found, name) = (part.as_slice().len(), dtype.name());
-            let message = format!("part {number} has {found} bytes, [{unit_rows}, {cols}] {name} needs {part_bytes}");
-            return Err(KernelError::shape("weight", message));
-        }
-        Ok(Self { rows, cols, dtype, row_bytes, stored: Stored::Apart { unit_rows, parts: parts.into() }, first_use: None })
-    }
-
-    /// All rows in one piece, copied.
-    pub(crate) fn joined(&self) -> Vec<u8> {
-        match &self.stored {
-            Stored::Together(bytes) => bytes.as_slice().to_vec(),
-            Stored::Apart { parts, .. } => parts.iter().map(Bytes::as_slice).collect::<Vec<_>>().concat(),
-        }
+        Ok(Self { rows, cols, dtype, row_bytes: stored.row_bytes(), stored: place, first_use: None })
     }
 
     pub(crate) fn inspect_on_use(&mut self, unit_rows: usize, inspect: Inspect) {

@@ -7,6 +7,9 @@ use crate::error::{KernelError, Result};
 
 /// Bytes handed to the queue at once; larger uploads would hold as much staging memory again.
 const UPLOAD_CHUNK: usize = 32 << 20;
+/// In a browser a write of so many bytes is sent at once.
+#[cfg(target_arch = "wasm32")]
+const SENT_AT_ONCE: usize = 1 << 20;
 /// Size of a weight arena. Weights at least an eighth of it get a buffer of their own.
 const ARENA_BYTES: u64 = 16 << 20;
 
@@ -115,6 +118,11 @@ pub(super) fn write_at(device: &GpuDevice, slice: &Slice, offset: u64, bytes: &[
             device.device.poll(wgpu::PollType::wait_indefinitely()).map_err(|error| KernelError::Driver(error.to_string()))?;
         }
         device.queue.write_buffer(&slice.buffer, slice.offset + offset + (index * UPLOAD_CHUNK) as u64, chunk);
+    }
+    // A browser keeps a copy of what was written until something is submitted; a model's weights would all wait there.
+    #[cfg(target_arch = "wasm32")]
+    if bytes.len() >= SENT_AT_ONCE {
+        device.queue.submit([]);
     }
     device.check()
 }

@@ -4,7 +4,8 @@ use super::gemm::ShardCopy;
 use super::shader::{Access, ShaderSpec};
 use super::{GpuDevice, Slice, fold_groups, memory, repack};
 use crate::error::{KernelError, Result};
-use crate::{Bytes, DType, Tensor, uniform};
+use crate::stored::StoredRows;
+use crate::{DType, Tensor, uniform};
 
 /// A weight on the GPU: shards of whole units, each within the binding limit, block formats repacked into aligned rows.
 ///
@@ -60,12 +61,12 @@ uniform! { struct Params { w_rows: u32, w_cols: u32, w_row_words: u32, row_base:
 /// Values of `FORMAT` below this are F32, F16 and BF16.
 const PLAIN: i64 = 3;
 
-/// Words repacked before each upload.
-const REPACK_WORDS: usize = 4 << 20;
+/// Words repacked before each upload. Fewer where a page's memory has to do.
+const REPACK_WORDS: usize = if cfg!(target_arch = "wasm32") { 2 << 20 } else { 4 << 20 };
 
 impl GpuWeight {
-    /// Repacks and uploads.
-    pub fn new(device: &GpuDevice, rows: usize, cols: usize, dtype: DType, unit_rows: usize, bytes: Bytes) -> Result<Self> {
+    /// Repacks and uploads `stored` [rows, cols], some megabytes at a time.
+    pub(crate) fn new(device: &GpuDevice, rows: usize, cols: usize, dtype: DType, unit_rows: usize, stored: &StoredRows) -> Result<Self> {
         let row_words = repack::row_words(dtype, cols);
         let unit_bytes = 4 * (row_words * unit_rows) as u64;
         let units = (device.max_binding() / unit_bytes.max(1)) as usize;
@@ -77,16 +78,16 @@ impl GpuWeight {
                 needs: unit_bytes,
             });
         }
-        let row_bytes = dtype.row_bytes(cols).unwrap_or(0);
-        let mut shards = vec![];
+        // As many rows of words as of stored bytes are in memory at once: the words of most formats are about as many bytes.
+        let step = (REPACK_WORDS / row_words.max(1)).max(1);
+        let (mut shards, mut buffer) = (vec![], vec![]);
         for row_base in (0..rows).step_by(units * unit_rows) {
             let shard_rows = (rows - row_base).min(units * unit_rows);
             let slice = memory::allocate_weight(device, 4 * (shard_rows * row_words) as u64)?;
-            let stored = &bytes.as_slice()[row_base * row_bytes..(row_base + shard_rows) * row_bytes];
-            let step = (REPACK_WORDS / row_words.max(1)).max(1);
             for first in (0..shard_rows).step_by(step) {
                 let count = step.min(shard_rows - first);
-                let words = repack_rows(dtype, cols, row_words, &stored[first * row_bytes..(first + count) * row_bytes], count);
+                let bytes = stored.get(row_base + first..row_base + first + count, &mut buffer)?;
+                let words = repack_rows(dtype, cols, row_words, bytes, count);
                 memory::write_at(device, &slice, 4 * (first * row_words) as u64, bytemuck::cast_slice(&words))?;
             }
             shards.push(Shard { slice, row_base, rows: shard_rows, copy: ShardCopy::default() });

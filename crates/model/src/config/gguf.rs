@@ -186,7 +186,7 @@ impl Keys<'_> {
         if tensor.shape != [head_dim / 2] {
             return Err(ModelError::shape(NAME, &tensor.shape, &[head_dim / 2]));
         }
-        let factors = floats(tensor.dtype, tensor.bytes.as_slice());
+        let factors = floats(tensor.dtype, tensor.bytes.load()?.as_slice());
         factors.map(Some).ok_or_else(|| ModelError::unsupported(NAME, format!("stored as {}; floats are supported", tensor.dtype.name())))
     }
 }

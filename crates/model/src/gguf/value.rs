@@ -1,7 +1,7 @@
 //! Metadata values.
 
 use super::Reader;
-use crate::error::Result;
+use crate::error::{ModelError, Result};
 
 /// Arrays inside arrays go no deeper than this.
 const MAX_DEPTH: usize = 4;
@@ -174,7 +174,7 @@ fn read_numbers(reader: &mut Reader, kind: u32, count: usize) -> Result<Array> {
     let Some(length) = count.checked_mul(width) else {
         return Err(reader.error("an array's length overflows"));
     };
-    let start = reader.at;
+    let (start, file) = (reader.at, reader.file);
     let bytes = reader.take(length, "a value")?;
     let words = bytes.chunks_exact(width).map(|word| word.iter().rev().fold(0u64, |sum, &byte| sum << 8 | u64::from(byte)));
     Ok(match kind {
@@ -187,8 +187,8 @@ fn read_numbers(reader: &mut Reader, kind: u32, count: usize) -> Result<Array> {
         12 => Array::Float(words.map(f64::from_bits).collect()),
         _ => {
             if let Some(at) = bytes.iter().position(|&byte| byte > 1) {
-                reader.at = start + at;
-                return Err(reader.error(format!("{} is neither false (0) nor true (1)", bytes[at])));
+                let message = format!("{} is neither false (0) nor true (1)", bytes[at]);
+                return Err(ModelError::format(file, start + at as u64, message));
             }
             Array::Bool(bytes.iter().map(|&byte| byte == 1).collect())
         }

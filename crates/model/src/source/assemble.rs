@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use kernels::{Bytes, DType};
+use kernels::{DType, Extent};
 
 use crate::error::{ModelError, Result};
 use crate::tensor::{TensorData, TensorInfo, TensorParts};
@@ -76,22 +76,22 @@ pub(super) fn assemble(slot: &Slot, tensors: &[TensorInfo]) -> Result<TensorPart
             let tensor = &tensors[*tensor];
             let [experts, stored, cols] = three(tensor)?;
             let row = row_bytes(tensor, cols)?;
-            let part = |expert: usize| tensor.bytes.slice((expert * stored + rows.start) * row..(expert * stored + rows.end) * row);
+            let place = |row_of_all: usize| row_of_all as u64 * row as u64;
+            let part = |expert: usize| tensor.bytes.slice(place(expert * stored + rows.start)..place(expert * stored + rows.end));
             let parts = (0..experts).map(part).collect::<Option<_>>();
             let parts = parts.ok_or_else(|| ModelError::shape(&tensor.name, &tensor.shape, &[experts, rows.end, cols]))?;
             TensorParts { rows: experts * rows.len(), cols, dtype: tensor.dtype, parts }
         }
-        Slot::Interleaved { tensor, heads } => half_split(&tensors[*tensor], *heads).into(),
+        Slot::Interleaved { tensor, heads } => half_split(&tensors[*tensor], *heads)?.into(),
         Slot::TransposedPart { tensor, rows } => {
             let tensor = &tensors[*tensor];
             let [experts, cols, stored] = three(tensor)?;
-            let bytes: Bytes = match tensor.dtype {
-                DType::F32 => turned::<4>(tensor.bytes.as_slice(), cols, stored, rows.clone()),
-                DType::F16 | DType::BF16 => turned::<2>(tensor.bytes.as_slice(), cols, stored, rows.clone()),
+            let bytes = match tensor.dtype {
+                DType::F32 => turned::<4>(&tensor.bytes, cols, stored, rows.clone())?,
+                DType::F16 | DType::BF16 => turned::<2>(&tensor.bytes, cols, stored, rows.clone())?,
                 other => return Err(ModelError::unsupported(&tensor.name, format!("transposed experts stored as {}", other.name()))),
-            }
-            .into();
-            TensorData { rows: experts * rows.len(), cols, dtype: tensor.dtype, bytes }.into()
+            };
+            TensorData { rows: experts * rows.len(), cols, dtype: tensor.dtype, bytes: bytes.into() }.into()
         }
     })
 }
@@ -113,38 +113,45 @@ fn row_bytes(tensor: &TensorInfo, cols: usize) -> Result<usize> {
     tensor.dtype.row_bytes(cols).ok_or_else(|| ModelError::shape(&tensor.name, &tensor.shape, &[0, 0, tensor.dtype.block_len()]))
 }
 
-/// Each expert [K, S] → rows `rows` of its transpose [S, K].
-fn turned<const N: usize>(bytes: &[u8], cols: usize, stored: usize, rows: Range<usize>) -> Vec<u8> {
-    let elements = bytes.as_chunks::<N>().0;
-    let mut out = Vec::with_capacity(bytes.len() / stored.max(1) * rows.len());
-    for expert in elements.chunks_exact((cols * stored).max(1)) {
+/// Each expert [K, S] → rows `rows` of its transpose [S, K]. One expert is read at a time.
+fn turned<const N: usize>(bytes: &Extent, cols: usize, stored: usize, rows: Range<usize>) -> Result<Vec<u8>> {
+    let size = (cols * stored * N) as u64;
+    let experts = bytes.len().checked_div(size).unwrap_or(0);
+    let mut out = Vec::with_capacity(experts as usize * rows.len() * cols * N);
+    let mut buffer = vec![];
+    for expert in 0..experts {
+        let elements = bytes.get(expert * size..(expert + 1) * size, &mut buffer)?.as_chunks::<N>().0;
         for row in rows.clone() {
             for col in 0..cols {
-                out.extend_from_slice(&expert[col * stored + row]);
+                out.extend_from_slice(&elements[col * stored + row]);
             }
         }
     }
-    out
+    Ok(out)
 }
 
 /// Undoes the converter's interleaving: it stores row i·D/2 + j of a head (i: half, j: pair) as row 2j + i, so that rotary pairs
 /// lie side by side; ours are half a head apart. Whole rows move, so block formats need no unpacking.
-fn half_split(tensor: &TensorInfo, heads: usize) -> TensorData {
+/// One head is read at a time.
+fn half_split(tensor: &TensorInfo, heads: usize) -> Result<TensorData> {
     let (rows, cols) = match tensor.shape.as_slice() {
         [rows] => (*rows, 1), // a bias: rows of one value
         shape => folded(shape),
     };
-    let stored = tensor.bytes.as_slice();
-    let (row, half) = (stored.len() / rows, rows / heads / 2);
-    let mut bytes = Vec::with_capacity(stored.len());
+    let len = tensor.bytes.len() as usize;
+    let (row, half) = (len / rows, rows / heads / 2);
+    let mut bytes = Vec::with_capacity(len);
+    let mut buffer = vec![];
     for head in 0..heads {
+        let place = |head: usize| (head * 2 * half) as u64 * row as u64;
+        let stored = tensor.bytes.get(place(head)..place(head + 1), &mut buffer)?;
         for to in 0..2 * half {
-            let from = (head * 2 * half + 2 * (to % half) + to / half) * row;
+            let from = (2 * (to % half) + to / half) * row;
             bytes.extend_from_slice(&stored[from..from + row]);
         }
     }
     let (rows, cols) = if tensor.shape.len() == 1 { (1, rows) } else { (rows, cols) };
-    TensorData { rows, cols, dtype: tensor.dtype, bytes: bytes.into() }
+    Ok(TensorData { rows, cols, dtype: tensor.dtype, bytes: bytes.into() })
 }
 
 #[cfg(test)]
@@ -157,7 +164,7 @@ mod tests {
     }
 
     fn values(slot: Slot, tensors: &[TensorInfo]) -> (usize, usize, Vec<f32>) {
-        let data = assemble(&slot, tensors).unwrap().joined();
+        let data = assemble(&slot, tensors).unwrap().joined().unwrap();
         (data.rows, data.cols, data.to_f32().unwrap())
     }
 

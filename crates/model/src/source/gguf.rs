@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use kernels::Bytes;
+use kernels::Extent;
 
 use super::assemble::Slot;
 use super::{Checkpoint, GgufTokenizer, Origin, TokenizerMaterial};
@@ -11,7 +11,7 @@ use crate::error::{ModelError, Result};
 use crate::gguf::Gguf;
 use crate::names::{Role, gguf_ignorable, interleaved_heads};
 
-pub(super) fn checkpoint(gguf: &Gguf, bytes: Bytes) -> Result<Checkpoint> {
+pub(super) fn checkpoint(gguf: &Gguf, bytes: Extent) -> Result<Checkpoint> {
     let config = ModelConfig::from_gguf(gguf)?;
     let numbers: HashMap<&str, usize> = gguf.tensors.iter().enumerate().map(|(number, tensor)| (tensor.name.as_str(), number)).collect();
     let mut slots = HashMap::new();

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use kernels::Bytes;
+use kernels::{Bytes, Extent};
 
 use super::assemble::Slot;
 use super::{Checkpoint, Origin, TokenizerMaterial};
@@ -12,14 +12,14 @@ use crate::names::{Role, hf_expert, hf_fused, hf_ignorable};
 use crate::safetensors;
 use crate::tensor::TensorInfo;
 
-pub(super) fn checkpoint(name: &str, config_json: &Bytes, files: Vec<(String, Bytes)>) -> Result<Checkpoint> {
+pub(super) fn checkpoint(name: &str, config_json: &Bytes, files: Vec<(String, Extent)>) -> Result<Checkpoint> {
     let mut config = ModelConfig::from_hf_json(config_json.as_slice())?;
     let mut tensors = vec![];
     for (file, bytes) in &files {
         tensors.extend(safetensors::parse(file, bytes)?);
     }
     let mut index = Index::new(&tensors)?;
-    settle_head(&mut config, &index, &tensors);
+    settle_head(&mut config, &index, &tensors)?;
     let slots = index.slots(&config, name)?;
     index.refuse_rest(&config)?;
     let origin = Origin::HuggingFace { config_json: config_json.clone(), generation_config: None };
@@ -27,11 +27,25 @@ pub(super) fn checkpoint(name: &str, config_json: &Bytes, files: Vec<(String, By
 }
 
 /// A separate output tensor wins over the tie flag, unless it is the embedding once more.
-fn settle_head(config: &mut ModelConfig, index: &Index, tensors: &[TensorInfo]) {
+fn settle_head(config: &mut ModelConfig, index: &Index, tensors: &[TensorInfo]) -> Result<()> {
     let find = |role: Role| index.by_name.get(role.canonical(0).as_str()).map(|&number| &tensors[number]);
     if let (true, Some(head), Some(embedding)) = (config.tie_embeddings, find(Role::OutputHead), find(Role::Embedding)) {
-        config.tie_embeddings = head.dtype == embedding.dtype && head.bytes.as_slice() == embedding.bytes.as_slice();
+        config.tie_embeddings = head.dtype == embedding.dtype && are_equal(&head.bytes, &embedding.bytes)?;
     }
+    Ok(())
+}
+
+fn are_equal(a: &Extent, b: &Extent) -> Result<bool> {
+    let (mut of_a, mut of_b) = (vec![], vec![]);
+    if a.len() != b.len() {
+        return Ok(false);
+    }
+    for range in a.pieces(1) {
+        if a.get(range.clone(), &mut of_a)? != b.get(range, &mut of_b)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Tensors by name, and which of them have found a role.

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use kernels::{Bytes, Holder};
+use kernels::{Bytes, Extent, Holder};
 use memmap2::Mmap;
 use serde_json::Value;
 
@@ -123,13 +123,13 @@ pub fn free_memory() -> Option<u64> {
 }
 
 /// Maps one file of a checkpoint whose files have `total` bytes.
-fn map(path: &Path, total: u64) -> Result<Bytes> {
+fn map(path: &Path, total: u64) -> Result<Extent> {
     let io = |source| ModelError::Io { file: path.display().to_string(), source };
     let file = fs::File::open(path).map_err(io)?;
     // SAFETY: a mapping is sound as long as nobody shortens or rewrites the file meanwhile. Checkpoint files are written once and
     // replaced by renaming (downloads and our own checkpoints both do so), which leaves a mapping's pages as they were.
     let map = unsafe { Mmap::map(&file) }.map_err(io)?;
-    Ok(Bytes::new(Arc::new(Mapped { map, stays: free_memory().is_none_or(|free| total <= free) })))
+    Ok(Bytes::new(Arc::new(Mapped { map, stays: free_memory().is_none_or(|free| total <= free) })).into())
 }
 
 struct Mapped {

@@ -49,7 +49,7 @@ impl Adapter {
     pub fn from_parts(config_file: &str, config_json: &[u8], weights_file: &str, weights: Bytes) -> Result<Self> {
         let config = Config::read(config_file, config_json)?;
         let mut halves: BTreeMap<Place, [Option<Vec<f32>>; 2]> = BTreeMap::new();
-        for tensor in safetensors::parse(weights_file, &weights)? {
+        for tensor in safetensors::parse(weights_file, &weights.into())? {
             let unknown = || AdapterError::UnknownTarget(tensor.name.clone());
             let (place, half) = parse_name(&tensor.name).ok_or_else(unknown)?;
             let rank = match (tensor.shape.as_slice(), half) {

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use kernels::cpu::dequant::dequantize;
-use kernels::{Bytes, DType};
-use model::{Checkpoint, Role};
+use kernels::{Bytes, DType, Extent};
+use model::{Checkpoint, ModelError, Role};
 
 use super::{ExportError, Result};
 use crate::adapter::{Adapter, AdapterError, Pair};
@@ -75,7 +75,12 @@ impl<'a> Weights<'a> {
                 return Err(ExportError::Size { tensor: role.canonical(layer), found, expected });
             }
             Some(values) => Held::Values(values),
-            None => Held::Stored { dtype: parts.dtype, part_rows: rows / parts.parts.len().max(1), parts: parts.parts },
+            None => {
+                let part_rows = rows / parts.parts.len().max(1);
+                // Mapped, so that nothing is read yet.
+                let held = parts.parts.iter().map(Extent::load).collect::<std::result::Result<_, _>>().map_err(ModelError::from)?;
+                Held::Stored { dtype: parts.dtype, part_rows, parts: held }
+            }
         };
         let unit_rows = if role.is_expert() { rows / self.base.config().moe.as_ref().map_or(1, |moe| moe.experts) } else { rows };
         let name = if matches!(held, Held::Values(_)) { role.canonical(layer) } else { self.base.name_of(role, layer) };

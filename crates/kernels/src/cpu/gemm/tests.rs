@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::cpu::CpuWeight;
+use crate::stored::StoredRows;
 use crate::{DType, Precision};
 
 fn device(threads: usize, level: Level) -> CpuDevice {
@@ -48,7 +49,8 @@ fn every_layout_thread_count_and_level_gives_the_defined_bits() {
             let want = plain(&a, &b, &old, shape, output);
             for (threads, level) in [(1, Level::Portable), (2, Level::Avx2), (3, Level::Avx512)] {
                 let device = device(threads, level);
-                let w = CpuWeight::new(&device, k, n, DType::F32, bytes.clone().into()).unwrap();
+                let stored = StoredRows::new(k, n, DType::F32, 1, vec![bytes.clone().into()]).unwrap();
+                let w = CpuWeight::new(k, n, DType::F32, &stored).unwrap();
                 let lefts = [Matrix::new(&a, k), Matrix::new(&a_t, m).transposed()];
                 let rights = [Right::Matrix(Matrix::new(&b, n)), Right::Matrix(Matrix::new(&b_t, k).transposed()), Right::Weight(&w, 0..k)];
                 for (i, left) in lefts.into_iter().enumerate() {

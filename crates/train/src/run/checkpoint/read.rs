@@ -46,7 +46,7 @@ impl Checkpoint {
             let bytes = map(&file)?;
             verify(&file, bytes.as_slice(), record)?;
             if let Some(short) = name.strip_suffix(TENSORS) {
-                let parsed = model::safetensors::parse(name, &bytes).map_err(|error| RunError::format(&file, error.to_string()))?;
+                let parsed = model::safetensors::parse(name, &bytes.into()).map_err(|error| RunError::format(&file, error.to_string()))?;
                 tensors.insert(short.to_string(), parsed.into_iter().map(|tensor| (tensor.name.clone(), tensor)).collect());
             }
         }
@@ -88,7 +88,8 @@ impl Checkpoint {
             let found = format!("is {} {:?}, expected f32 {shape:?}", tensor.dtype.name(), tensor.shape);
             return Err(RunError::tensor(&self.file(file), name, found));
         }
-        Ok(bytemuck::pod_collect_to_vec(tensor.bytes.as_slice()))
+        let bytes = tensor.bytes.load().map_err(|error| RunError::tensor(&self.file(file), name, error.to_string()))?;
+        Ok(bytemuck::pod_collect_to_vec(bytes.as_slice()))
     }
 
     fn file(&self, file: &str) -> PathBuf {
