@@ -87,7 +87,8 @@ fn pieces_are_whole_units_and_bounded() {
     extent.load().unwrap();
     assert_eq!(source.greatest.load(Ordering::Relaxed), Extent::PIECE);
     // What lies in memory is handed out whole.
-    assert_eq!(Extent::from(vec![1; size]).pieces(3).collect::<Vec<_>>(), [0..size as u64]);
+    let whole = Extent::from(vec![1; size]).pieces(3).collect::<Vec<_>>();
+    assert!(whole.len() == 1 && whole[0] == (0..size as u64), "{whole:?}");
     assert_eq!(Extent::from(vec![]).pieces(3).count() + Extent::of_file(file(vec![], 1)).pieces(3).count(), 0);
 }
 
