@@ -91,8 +91,7 @@ impl<'a> Named<'a> {
         let asked = |(at, word): &(usize, &str)| (*at > 0 && capital(word)) || number(word);
         // The first word has a capital whatever it is.
         let mut joined = pairs(note).filter(|(one, other)| capital(one) && capital(other) && !std::ptr::eq(one.as_ptr(), note.as_ptr()));
-        words(note).enumerate().filter(asked).all(|(_, word)| self.words.contains(word)) && { joined }
-            .all(|pair| self.pairs.contains(&pair))
+        words(note).enumerate().filter(asked).all(|(_, word)| self.words.contains(word)) && joined.all(|pair| self.pairs.contains(&pair))
     }
 }
 
