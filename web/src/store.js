@@ -23,6 +23,70 @@ export async function openFile(name, create) {
   }
 }
 
+// A file of which ranges are read while the worker waits, so that it is never in memory whole: `read(bytes, at)` fills what it can and says how
+// much that is.
+class Ranges {
+  #handle;
+  #blob;
+  constructor(handle, blob) {
+    this.#handle = handle;
+    this.#blob = blob;
+    this.size = handle?.getSize() ?? blob.size;
+  }
+  read(bytes, at) {
+    if (this.#handle) return this.#handle.read(bytes, { at });
+    const found = new Uint8Array(new FileReaderSync().readAsArrayBuffer(this.#blob.slice(at, at + bytes.length)));
+    bytes.set(found);
+    return found.length;
+  }
+  close() {
+    this.#handle?.close();
+  }
+}
+
+// A kept file by its ranges, or undefined. Several tabs may read it at once: by handles where the browser knows those that only read, else all but
+// the first by slices, which are slower.
+export async function openRanges(name) {
+  const [path, last] = split(name);
+  try {
+    const file = await (await folder(path, false)).getFileHandle(last);
+    try {
+      return new Ranges(await file.createSyncAccessHandle({ mode: "read-only" }));
+    } catch (problem) {
+      if (problem.name !== "NoModificationAllowedError") throw problem;
+      return new Ranges(undefined, await file.getFile());
+    }
+  } catch (problem) {
+    if (problem.name === "NotFoundError") return undefined;
+    throw problem;
+  }
+}
+
+// What comes in pieces and cannot be kept: the browser holds it, outside of the module's memory and where it likes.
+export class Gathered {
+  #blobs = [];
+  #pieces = [];
+  #bytes = 0;
+  add(piece) {
+    this.#pieces.push(piece);
+    this.#bytes += piece.length;
+    if (this.#bytes > 8 << 20) this.#settle();
+  }
+  #settle() {
+    this.#blobs.push(new Blob(this.#pieces));
+    this.#pieces = [];
+    this.#bytes = 0;
+  }
+  clear() {
+    this.#blobs = this.#pieces = [];
+    this.#bytes = 0;
+  }
+  ranges() {
+    this.#settle();
+    return new Ranges(undefined, new Blob(this.#blobs));
+  }
+}
+
 // The bytes of a file, or undefined.
 export async function readFile(name) {
   const [path, last] = split(name);

@@ -107,6 +107,18 @@ fn measure(options: &Options) -> Result<(), String> {
             );
             println!("    {}", found["said"].as_str().unwrap_or_default().replace('\n', " "));
         };
+        for (device, name) in [("cpu", "the processor"), ("gpu", "WebGPU")] {
+            let mut told = Vec::new();
+            // Fetched, and from the browser's storage, each in a page of its own.
+            for _ in 0..2 {
+                driver.open(&format!("{}/figures/index.html", server.address))?;
+                let found = call("memory", &[weights.clone(), json!(device)])?;
+                let of = |name: &str| found[name].as_f64().unwrap_or(f64::NAN);
+                told.push(format!("{:.0} in {:.1} s", of("bytes") / 1e6, of("load")));
+            }
+            say(&format!("the module's memory with it on {name}, MB, fetched and kept"), &told.join("; "));
+        }
+        driver.open(&format!("{}/figures/index.html", server.address))?;
         speeds("ours, processor", call("ours", &[weights.clone(), json!("cpu"), asked.clone()])?);
         speeds("wllama, one thread", call("theirs", &[weights.clone(), asked.clone()])?);
         let adapter = call("adapter", &[])?.as_str().unwrap_or_default().to_lowercase();

@@ -98,6 +98,30 @@ export async function ours(url, device, prompt) {
   }
 }
 
+// Bytes of the engine's memory, the most there were, when the weights of a model at an address are on the device: before it computes anything, which
+// on a software adapter takes minutes. On a page of its own, since the memory of models before counts too.
+export async function memory(url, device) {
+  await init();
+  const channel = new BroadcastChannel("longhand-figures");
+  const begun = performance.now();
+  let load;
+  const loaded = new Promise((done) => {
+    const reader = module.headlessReader({ base: new URL("/figures/measured/", location.href).href }, (name, detail) => {
+      // The device is tried before, without a total; the loaded model is tried with one.
+      if (name === "loading" && detail.stage === "test" && detail.total > 0) done();
+    });
+    load = reader.load({ from: "address", url: new URL(url, location.href).href, device });
+  });
+  await Promise.race([loaded, load]);
+  const took = seconds(begun);
+  const bytes = await new Promise((done) => {
+    channel.onmessage = ({ data }) => data.memory && done(data.memory);
+    channel.postMessage("memory?");
+  });
+  load.catch(() => {});
+  return { bytes, load: took };
+}
+
 // wllama (llama.cpp as WebAssembly) on one thread without a graphics adapter, with the same file.
 export async function theirs(url, prompt) {
   const { Wllama } = await import("/wllama/esm/index.js");

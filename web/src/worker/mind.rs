@@ -11,7 +11,7 @@ use model::{ChatEngine, Checkpoint, EngineSettings, Model};
 use tokenizer::Tokenizer;
 
 use super::endpoint::{Endpoint, UNREACHED};
-use super::weights::{Folder, Told};
+use super::weights::{Folder, Told, unread};
 use crate::checks;
 use crate::protocol::{DeviceChoice, ModelChoice, ModelInfo, Problem, ProblemKind, Stage};
 
@@ -74,9 +74,9 @@ impl Mind {
             }
             ModelChoice::Address { url } if url.split('?').next().is_some_and(|path| path.ends_with(".gguf")) => {
                 let store = Folder::open(url).await;
-                let bytes = store.file("model.gguf", url, false, told).await?.unwrap_or_default();
+                let file = store.file("model.gguf", url, false, told).await?.unwrap_or_else(|| Vec::new().into());
                 let unkept = store.unkept.take();
-                (Checkpoint::from_gguf(bytes.into()).map_err(damaged)?, last_word(url), unkept)
+                (Checkpoint::from_gguf(file).map_err(damaged)?, last_word(url), unkept)
             }
             ModelChoice::Address { url } => {
                 let (checkpoint, unkept) = folder(url, told).await?;
@@ -190,19 +190,17 @@ async fn open_device(choice: DeviceChoice, told: &Told) -> Result<(Device, Optio
 /// A Hugging Face folder at an address; and why it could not be kept, if so.
 async fn folder(base: &str, told: &Told) -> Result<(Checkpoint, Option<String>), Problem> {
     let store = Folder::open(base).await;
-    let file = async |name: &str, optional: bool| {
-        let bytes = store.file(name, &format!("{base}{name}"), optional, told).await?;
-        Ok::<_, Problem>(bytes.map(Bytes::from))
-    };
-    let config = file("config.json", false).await?.unwrap_or_else(|| Vec::new().into());
+    let file = async |name: &str, optional: bool| store.file(name, &format!("{base}{name}"), optional, told).await;
+    let text = async |name: &str, optional: bool| file(name, optional).await?.map(|file| file.load().map_err(unread)).transpose();
+    let config = text("config.json", false).await?.unwrap_or_else(|| Vec::new().into());
     let mut weights = Vec::new();
-    for name in shards(file("model.safetensors.index.json", true).await?)? {
-        if let Some(bytes) = file(&name, false).await? {
-            weights.push((name, bytes.into()));
+    for name in shards(text("model.safetensors.index.json", true).await?)? {
+        if let Some(file) = file(&name, false).await? {
+            weights.push((name, file));
         }
     }
-    let (json, settings) = (file("tokenizer.json", true).await?, file("tokenizer_config.json", true).await?);
-    let (template, generation) = (file("chat_template.jinja", true).await?, file("generation_config.json", true).await?);
+    let (json, settings) = (text("tokenizer.json", true).await?, text("tokenizer_config.json", true).await?);
+    let (template, generation) = (text("chat_template.jinja", true).await?, text("generation_config.json", true).await?);
     let checkpoint =
         Checkpoint::from_parts(config, weights).and_then(|checkpoint| checkpoint.with_files(json, settings, template, generation));
     Ok((checkpoint.map_err(damaged)?, store.unkept.take()))

@@ -1,6 +1,10 @@
 //! Files that this browser keeps for the page: `store.js`, with Rust's types.
 
+use std::io;
+use std::sync::Arc;
+
 use js_sys::{Array, Reflect, Uint8Array};
+use kernels::{Extent, ReadAt};
 use wasm_bindgen::prelude::*;
 
 use crate::protocol::{Problem, ProblemKind};
@@ -10,8 +14,16 @@ extern "C" {
     /// An open file: reads and writes return at once.
     pub type Handle;
 
+    /// A file of which ranges are read.
+    type Ranges;
+
+    /// Pieces of a file that the browser holds.
+    pub type Gathered;
+
     #[wasm_bindgen(js_name = openFile, catch)]
     async fn open_file(name: &str, create: bool) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(js_name = openRanges, catch)]
+    async fn open_ranges(name: &str) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(js_name = readFile, catch)]
     async fn read_file(name: &str) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(js_name = writeFile, catch)]
@@ -37,7 +49,29 @@ extern "C" {
     fn flush(this: &Handle) -> Result<(), JsValue>;
     #[wasm_bindgen(method)]
     fn close(this: &Handle);
+
+    #[wasm_bindgen(method, getter)]
+    fn size(this: &Ranges) -> f64;
+    #[wasm_bindgen(method, catch, js_name = read)]
+    fn read_range(this: &Ranges, bytes: &mut [u8], at: f64) -> Result<f64, JsValue>;
+    #[wasm_bindgen(method, js_name = close)]
+    fn close_ranges(this: &Ranges);
+
+    /// None yet.
+    #[wasm_bindgen(constructor)]
+    pub fn new() -> Gathered;
+    /// One more.
+    #[wasm_bindgen(method)]
+    pub fn add(this: &Gathered, piece: &Uint8Array);
+    /// None any more.
+    #[wasm_bindgen(method)]
+    pub fn clear(this: &Gathered);
+    #[wasm_bindgen(method)]
+    fn ranges(this: &Gathered) -> Ranges;
 }
+
+/// Bytes that are read at once.
+const PIECE: usize = 1 << 20;
 
 /// What a browser's exception means to a person.
 pub fn told(problem: &JsValue) -> Problem {
@@ -65,6 +99,57 @@ pub fn told(problem: &JsValue) -> Problem {
     Problem { kind, message }
 }
 
+/// A file that is not in memory: its ranges are read when they are asked for.
+struct Ranged {
+    name: String,
+    size: u64,
+    ranges: Ranges,
+}
+
+impl Ranged {
+    fn extent(name: &str, ranges: Ranges) -> Extent {
+        let size = ranges.size() as u64;
+        Extent::of_file(Arc::new(Self { name: name.into(), size, ranges }))
+    }
+}
+
+impl ReadAt for Ranged {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_at(&self, at: u64, out: &mut [u8]) -> io::Result<usize> {
+        let count = self.ranges.read_range(out, at as f64).map_err(|problem| {
+            let said = Reflect::get(&problem, &"message".into()).ok().and_then(|message| message.as_string()).unwrap_or_default();
+            io::Error::other(format!("the browser says “{said}”. If the file was changed or moved, or storage was cleared, load it again"))
+        })?;
+        Ok(count as usize)
+    }
+}
+
+impl Drop for Ranged {
+    fn drop(&mut self) {
+        self.ranges.close_ranges();
+    }
+}
+
+/// A kept file, whatever its size; `None` if it is not there.
+pub async fn ranged(path: &str, name: &str) -> Result<Option<Extent>, Problem> {
+    let ranges = open_ranges(path).await.map_err(|problem| told(&problem))?;
+    Ok((!ranges.is_undefined()).then(|| Ranged::extent(name, ranges.unchecked_into())))
+}
+
+impl Gathered {
+    /// All pieces as a file.
+    pub fn extent(&self, name: &str) -> Extent {
+        Ranged::extent(name, self.ranges())
+    }
+}
+
 /// A file that only this tab may use while it is open.
 pub struct File(Handle);
 
@@ -83,23 +168,22 @@ impl File {
     /// All of it.
     pub fn read_all(&self) -> Result<Vec<u8>, Problem> {
         let mut bytes = Vec::new();
-        let size = usize::try_from(self.len()).unwrap_or(usize::MAX);
-        let too_large =
-            || Problem { kind: ProblemKind::Device, message: format!("A file of {size} bytes does not fit this tab's memory.") };
-        bytes.try_reserve_exact(size).map_err(|_| too_large())?;
-        bytes.resize(size, 0);
-        let mut at = 0;
-        while at < size {
-            // A piece at a time: the browser copies what it is given through memory of its own.
-            let end = size.min(at + (8 << 20));
-            let got = self.0.read(&mut bytes[at..end], &place(at as f64)).map_err(|problem| told(&problem))? as usize;
-            if got == 0 {
-                break;
+        self.each_piece(|piece| bytes.extend_from_slice(piece))?;
+        Ok(bytes)
+    }
+
+    /// Hands out all of it, some megabytes at a time: the browser copies what it is given through memory of its own.
+    pub fn each_piece(&self, mut take: impl FnMut(&[u8])) -> Result<(), Problem> {
+        let mut piece = vec![0; PIECE];
+        let mut at = 0.0;
+        loop {
+            let got = self.0.read(&mut piece, &place(at)).map_err(|problem| told(&problem))?;
+            if got == 0.0 {
+                return Ok(());
             }
+            take(&piece[..got as usize]);
             at += got;
         }
-        bytes.truncate(at);
-        Ok(bytes)
     }
 
     /// Adds to its end.

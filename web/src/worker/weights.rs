@@ -1,5 +1,5 @@
 //! A model's files: from an address into this browser's storage, piece by piece, gone on with after a break, and checked by their hash
-//! before every use.
+//! before every use. None of them is ever in memory whole: they are read in ranges.
 //!
 //! ```text
 //! models/<key>/files.json   what is here: Meta
@@ -10,11 +10,12 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use js_sys::{Reflect, Uint8Array};
+use kernels::{Extent, KernelError};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use wasm_bindgen::prelude::*;
 
-use super::store::{self, File};
+use super::store::{self, File, Gathered};
 use crate::protocol::{KeptModel, Problem, ProblemKind, Stage};
 
 /// Told how far a file is: stage, bytes, all bytes (0 if unknown).
@@ -117,12 +118,11 @@ impl Folder {
         store::write(&self.path("files.json"), &bytes).await
     }
 
-    /// A file's bytes, from the disk where all of it is there and sound, else from `url`. `None` where the server has no such file and
-    /// `optional`.
-    pub async fn file(&self, name: &str, url: &str, optional: bool, told: &Told) -> Result<Option<Vec<u8>>, Problem> {
+    /// A file, from the disk where all of it is there and sound, else from `url`. `None` where the server has no such file and `optional`.
+    pub async fn file(&self, name: &str, url: &str, optional: bool, told: &Told) -> Result<Option<Extent>, Problem> {
         if self.unkept.borrow().is_none() {
             match self.kept_file(name, told).await {
-                Ok(Some(bytes)) => return Ok(Some(bytes)),
+                Ok(Some(file)) => return Ok(Some(file)),
                 Ok(None) => {}
                 Err(problem) if problem.kind == ProblemKind::OtherTab => return Err(problem),
                 Err(problem) => *self.unkept.borrow_mut() = Some(problem.message),
@@ -143,26 +143,28 @@ impl Folder {
     }
 
     /// A file that is here whole, if its hash is what it was.
-    async fn kept_file(&self, name: &str, told: &Told) -> Result<Option<Vec<u8>>, Problem> {
+    async fn kept_file(&self, name: &str, told: &Told) -> Result<Option<Extent>, Problem> {
         let Some(kept) = self.kept(name).filter(|kept| !kept.sha256.is_empty()) else { return Ok(None) };
-        let Some(bytes) = store::read(&self.path(name)).await? else { return Ok(None) };
-        let mut hash = Sha256::new();
-        for (number, piece) in bytes.chunks(4 << 20).enumerate() {
+        let Some(file) = store::ranged(&self.path(name), name).await? else { return Ok(None) };
+        let (mut hash, mut buffer) = (Sha256::new(), Vec::new());
+        for range in file.pieces(1) {
+            // What cannot be read is fetched again.
+            let Ok(piece) = file.get(range.clone(), &mut buffer) else { return Ok(None) };
             hash.update(piece);
-            told(Stage::Check, (number * (4 << 20) + piece.len()) as f64, bytes.len() as f64);
+            told(Stage::Check, range.end as f64, file.len() as f64);
             store::breathe().await;
         }
-        Ok((hex(&hash.finalize()) == kept.sha256).then_some(bytes))
+        Ok((hex(&hash.finalize()) == kept.sha256).then_some(file))
     }
 
     /// From the network, into `file` if there is one.
-    async fn get(&self, name: &str, url: &str, optional: bool, file: Option<File>, told: &Told) -> Result<Option<Vec<u8>>, Problem> {
+    async fn get(&self, name: &str, url: &str, optional: bool, file: Option<File>, told: &Told) -> Result<Option<Extent>, Problem> {
         let begun = self.kept(name).filter(|kept| kept.sha256.is_empty() && !kept.tag.is_empty());
         let mut hash = Sha256::new();
         let mut from = 0.0;
         match (&file, &begun) {
             (Some(file), Some(_)) if file.len() > 0 => {
-                hash.update(file.read_all()?);
+                file.each_piece(|piece| hash.update(piece))?;
                 from = file.len() as f64;
             }
             (Some(file), _) => file.clear()?,
@@ -171,7 +173,7 @@ impl Folder {
         let tag = begun.map(|kept| kept.tag).unwrap_or_default();
         let state = Rc::new(Getting {
             file,
-            memory: RefCell::default(),
+            gathered: Gathered::new(),
             hash: hash.into(),
             done: Cell::new(from),
             said: RefCell::default(),
@@ -184,7 +186,7 @@ impl Folder {
         let at_piece = {
             let (state, told) = (state.clone(), told.clone());
             Closure::new(move |piece: Uint8Array| {
-                let going_on = state.take(&piece.to_vec());
+                let going_on = state.take(&piece);
                 told(Stage::Download, state.done.get(), state.said.borrow().total);
                 going_on
             })
@@ -232,17 +234,13 @@ impl Folder {
                 if short { format!("{done} of {} bytes came", said.total) } else { "its hash is not the one that the server names".into() };
             return Err(Problem { kind: ProblemKind::Model, message: format!("{name} came damaged: {why}. Load it again.") });
         }
-        let bytes = match &state.file {
-            Some(file) => {
-                file.flush()?;
-                file.read_all()?
-            }
-            None => state.memory.take(),
-        };
-        if state.file.is_some() {
-            self.keep(Kept { name: name.into(), bytes: done, tag: said.tag, sha256: found }).await?;
-        }
-        Ok(Some(bytes))
+        let Some(file) = &state.file else { return Ok(Some(state.gathered.extent(name))) };
+        file.flush()?;
+        self.keep(Kept { name: name.into(), bytes: done, tag: said.tag, sha256: found }).await?;
+        // Nobody else could read it while it was open for writing.
+        drop(state);
+        let gone = || Problem { kind: ProblemKind::Model, message: format!("{name} was let go while it was loaded. Load it again.") };
+        store::ranged(&self.path(name), name).await?.ok_or_else(gone).map(Some)
     }
 }
 
@@ -250,7 +248,7 @@ impl Folder {
 struct Getting {
     file: Option<File>,
     /// Where there is no file.
-    memory: RefCell<Vec<u8>>,
+    gathered: Gathered,
     hash: RefCell<Sha256>,
     done: Cell<f64>,
     said: RefCell<Said>,
@@ -263,6 +261,7 @@ impl Getting {
             // The file is another by now, or the server gives no parts: all of it anew.
             *self.hash.borrow_mut() = Sha256::new();
             self.done.set(0.0);
+            self.gathered.clear();
             if let Some(Err(problem)) = self.file.as_ref().map(File::clear) {
                 *self.problem.borrow_mut() = Some(problem);
             }
@@ -271,23 +270,29 @@ impl Getting {
     }
 
     /// False ends the download.
-    fn take(&self, piece: &[u8]) -> bool {
+    fn take(&self, piece: &Uint8Array) -> bool {
         if self.problem.borrow().is_some() {
             return false;
         }
+        let bytes = piece.to_vec();
         match &self.file {
             Some(file) => {
-                if let Err(problem) = file.append(piece) {
+                if let Err(problem) = file.append(&bytes) {
                     *self.problem.borrow_mut() = Some(problem);
                     return false;
                 }
             }
-            None => self.memory.borrow_mut().extend_from_slice(piece),
+            None => self.gathered.add(piece),
         }
-        self.hash.borrow_mut().update(piece);
-        self.done.set(self.done.get() + piece.len() as f64);
+        self.hash.borrow_mut().update(&bytes);
+        self.done.set(self.done.get() + f64::from(piece.length()));
         true
     }
+}
+
+/// What a file that cannot be read means.
+pub fn unread(problem: KernelError) -> Problem {
+    Problem { kind: ProblemKind::Model, message: format!("{problem}.") }
 }
 
 /// The models that are here.

@@ -14,6 +14,7 @@ mod scene;
 mod served;
 mod tabs;
 mod tries;
+mod weights;
 
 use std::path::Path;
 use std::time::Instant;
@@ -29,7 +30,7 @@ pub use scene::Scene;
 type Play = fn(&mut Scene) -> Result<(), String>;
 
 /// Every scenario, in order.
-const SCENARIOS: [(&str, Play); 18] = [
+const SCENARIOS: [(&str, Play); 19] = [
     ("driven", driven::run),
     ("opens", opens::run),
     ("strict", opens::strict),
@@ -42,6 +43,7 @@ const SCENARIOS: [(&str, Play); 18] = [
     ("tabs", tabs::run),
     ("foreign", reads::foreign),
     ("kept", reads::kept),
+    ("weights", weights::run),
     ("edits", edits::run),
     ("inspects", inspects::run),
     ("reruns", reruns::run),
