@@ -1,13 +1,13 @@
 // What a person brings to the page, and what the page asked of others.
 
-// The files of a drop or a paste, or its text: an array of [name, bytes], or a string; undefined where there is neither.
+// The files of a drop or a paste, or its text: an array of [name, file], or a string; undefined where there is neither.
 export async function carried(transfer) {
   const files = [...(transfer?.files ?? [])];
   const text = transfer?.getData("text/plain");
   if (files.length) {
     const read = await Promise.all(files.map(async (file) => {
       // What cannot be read, such as a folder, is left out.
-      try { return [file.name, new Uint8Array(await file.arrayBuffer())]; } catch { return undefined; }
+      try { await file.slice(0, 1).arrayBuffer(); return [file.name, file]; } catch { return undefined; }
     }));
     return read.filter((file) => file);
   }

@@ -7,7 +7,7 @@ use js_sys::{Function, Promise, Reflect, Uint8Array};
 use leptos::prelude::*;
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
-use web_sys::HtmlElement;
+use web_sys::{Blob, HtmlElement};
 
 use crate::engine;
 use crate::page::ReaderView;
@@ -64,14 +64,14 @@ impl Embedded {
             true => Request::OpenRead,
             false => Request::Open { names: vec![name] },
         };
-        self.until_done(request, vec![bytes], |_| None)
+        self.until_done(request, vec![line::blob(&bytes)], |_| None)
     }
 
     /// Opens a text.
     #[wasm_bindgen(js_name = openText)]
     pub fn open_text(&self, name: String, text: String) -> Promise {
         let name = if name.contains('.') { name } else { format!("{name}.txt") };
-        self.until_done(Request::Open { names: vec![name] }, vec![Uint8Array::from(text.as_bytes())], |_| None)
+        self.until_done(Request::Open { names: vec![name] }, vec![line::blob(&Uint8Array::from(text.as_bytes()))], |_| None)
     }
 
     /// Makes a model ready: `{from: "tiny" | "address" | "server", …}`, and `device`: `auto`, `gpu` or `cpu`.
@@ -150,12 +150,7 @@ impl Embedded {
 
 impl Embedded {
     /// Sends a request; resolves when it is done with the last value that `take` found in its events, rejects when it fails or is stopped.
-    fn until_done(
-        &self,
-        request: Request,
-        files: Vec<Uint8Array>,
-        take: impl Fn(&Event) -> Option<serde_json::Value> + 'static,
-    ) -> Promise {
+    fn until_done(&self, request: Request, files: Vec<Blob>, take: impl Fn(&Event) -> Option<serde_json::Value> + 'static) -> Promise {
         let reader = self.reader;
         let mut sent = Some((request, files, take));
         Promise::new(&mut |resolve, reject| {

@@ -4,9 +4,10 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use js_sys::{Array, Reflect, Uint8Array};
+use js_sys::{Array, Reflect};
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
+use web_sys::Blob;
 
 use crate::protocol::{Event, Problem, ProblemKind, Request};
 
@@ -95,8 +96,8 @@ impl Engine {
         !self.shared.ended.get()
     }
 
-    /// Sends a request. `files` are handed over.
-    pub fn send(&self, request: &Request, files: Vec<Uint8Array>, hears: impl Fn(Event) + 'static) {
+    /// Sends a request, with files.
+    pub fn send(&self, request: &Request, files: &[Blob], hears: impl Fn(Event) + 'static) {
         self.shared.send(self.session, request, files, Rc::new(hears));
     }
 }
@@ -104,7 +105,7 @@ impl Engine {
 impl Drop for Engine {
     fn drop(&mut self) {
         self.shared.readers.borrow_mut().remove(&self.session);
-        self.shared.send(self.session, &Request::Close, Vec::new(), Rc::new(|_| {}));
+        self.shared.send(self.session, &Request::Close, &[], Rc::new(|_| {}));
     }
 }
 
@@ -136,7 +137,7 @@ impl Shared {
         Ok(shared)
     }
 
-    fn send(&self, session: u32, request: &Request, files: Vec<Uint8Array>, hears: Hears) {
+    fn send(&self, session: u32, request: &Request, files: &[Blob], hears: Hears) {
         let id = self.next.get();
         self.next.set(id + 1);
         if self.ended.get() {

@@ -62,6 +62,11 @@ export async function openRanges(name) {
   }
 }
 
+// A file that a person chose, by its ranges.
+export function rangesOf(blob) {
+  return new Ranges(undefined, blob);
+}
+
 // What comes in pieces and cannot be kept: the browser holds it, outside of the module's memory and where it likes.
 export class Gathered {
   #blobs = [];

@@ -61,8 +61,7 @@ function start(line, base, build, name, tab, broke) {
     if (data.ready === undefined) line.hear(data);
     // The files may have been replaced since this page was loaded.
     else if (data.ready !== build) broke("it is of another version than this page");
-    // The bytes of files are handed over.
-    else line.open((message) => worker.postMessage({ ...message, session: `${tab} ${message.session}` }, message.files.map(({ buffer }) => buffer)));
+    else line.open((message) => worker.postMessage({ ...message, session: `${tab} ${message.session}` }));
   };
   worker.onerror = (event) => broke(event.message ?? "its module could not be loaded");
   return worker;
@@ -194,11 +193,7 @@ class Tab {
       if (message.ready === undefined) this.#line.hear(message);
     } else if (!this.#engine && message.ready !== undefined) {
       this.#engine = from;
-      // Files are copied, as blobs: a message of many megabytes would hold up this page.
-      this.#line.open(({ files, session, ...rest }) => {
-        const message = { ...rest, session: `${this.id} ${session}`, files: files.map((file) => new Blob([file])) };
-        this.own.postMessage({ to: from, message });
-      });
+      this.#line.open((message) => this.own.postMessage({ to: from, message: { ...message, session: `${this.id} ${message.session}` } }));
     }
   }
 
@@ -263,14 +258,8 @@ export function serveTabs(build, heard, left) {
   const join = (tab) => {
     const line = new BroadcastChannel(`${name} ${tab}`);
     const say = (message) => line.postMessage({ from: engine, message });
-    let turn = Promise.resolve();
     line.onmessage = ({ data: { to, message } }) => {
-      if (to !== engine) return;
-      // One after the other: a blob takes its time. One that cannot be read is of a page that is gone.
-      turn = turn.then(async () => {
-        const files = await Promise.all(message.files.map(async (file) => new Uint8Array(await file.arrayBuffer())));
-        heard({ ...message, files }, say);
-      }).catch(() => {});
+      if (to === engine) heard(message, say);
     };
     navigator.locks.request(`${name} ${tab}`, () => {
       lines.delete(tab);

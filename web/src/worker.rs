@@ -15,11 +15,11 @@ use std::rc::{Rc, Weak};
 
 use agent::report;
 use data::{ChatRequest, Message, Sampling};
-use js_sys::{Array, Function, Reflect, Uint8Array};
+use js_sys::{Array, Function, Reflect};
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
-use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
+use web_sys::{Blob, DedicatedWorkerGlobalScope, MessageEvent};
 
 use self::mind::Mind;
 use self::pause::{Stop, until};
@@ -44,9 +44,9 @@ const RETRY: f64 = 250.0;
 struct Worker {
     /// Readers on pages, by their tab and number.
     sessions: RefCell<HashMap<String, Rc<Session>>>,
-    /// Models that some session holds: readers of one page and of several tabs share one. With a hash of the files that were chosen: names say
-    /// little of them.
-    minds: RefCell<HashMap<(ModelChoice, DeviceChoice, u64), Weak<Mind>>>,
+    /// Models that some session holds: readers of one page and of several tabs share one. With what tells files apart that were chosen: names
+    /// say little of them.
+    minds: RefCell<HashMap<(ModelChoice, DeviceChoice, Vec<(u64, u64)>), Weak<Mind>>>,
     /// One model after the other is loaded: who waits may find it here.
     loading: async_lock::Mutex<()>,
     /// When it began, in milliseconds.
@@ -90,7 +90,7 @@ pub fn serve() {
     serve_tabs(BUILD, &heard.into_js_value(), &left.into_js_value());
 }
 
-/// A message is `{id, session, request, files: [Uint8Array]}`.
+/// A message is `{id, session, request, files: [Blob]}`.
 fn hear(worker: &Rc<Worker>, message: &JsValue, send: &Reply) {
     let field = |name: &str| Reflect::get(message, &name.into()).unwrap_or(JsValue::UNDEFINED);
     let id = field("id").as_f64().unwrap_or(0.0);
@@ -112,8 +112,8 @@ fn hear(worker: &Rc<Worker>, message: &JsValue, send: &Reply) {
         session.stop();
         return say(Event::Done);
     }
-    let files: Vec<Vec<u8>> = match field("files") {
-        files if Array::is_array(&files) => Array::from(&files).iter().map(|file| Uint8Array::new(&file).to_vec()).collect(),
+    let files: Vec<Blob> = match field("files") {
+        files if Array::is_array(&files) => Array::from(&files).iter().filter_map(|file| file.dyn_into().ok()).collect(),
         _ => Vec::new(),
     };
     let worker = worker.clone();
@@ -122,7 +122,7 @@ fn hear(worker: &Rc<Worker>, message: &JsValue, send: &Reply) {
     spawn_local(async move {
         let work = async {
             let _turn = session.turn.lock().await;
-            worker.answer_in_time(&session, request, files, &say).await
+            worker.answer_in_time(&session, request, &files, &say).await
         };
         let outcome = until(&stop, work).await;
         session.stops.borrow_mut().remove(&(id as u64));
@@ -155,9 +155,9 @@ impl Worker {
     }
 
     /// As below; in this engine's first seconds the one before it may not have let its files go.
-    async fn answer_in_time(&self, session: &Session, request: Request, files: Vec<Vec<u8>>, say: &Say) -> Result<(), Problem> {
-        while files.is_empty() && js_sys::Date::now() - self.since < FIRST {
-            match self.answer(session, request.clone(), Vec::new(), say).await {
+    async fn answer_in_time(&self, session: &Session, request: Request, files: &[Blob], say: &Say) -> Result<(), Problem> {
+        while js_sys::Date::now() - self.since < FIRST {
+            match self.answer(session, request.clone(), files, say).await {
                 Err(problem) if problem.kind == ProblemKind::OtherTab => pause(RETRY).await,
                 outcome => return outcome,
             }
@@ -165,7 +165,7 @@ impl Worker {
         self.answer(session, request, files, say).await
     }
 
-    async fn answer(&self, session: &Session, request: Request, files: Vec<Vec<u8>>, say: &Say) -> Result<(), Problem> {
+    async fn answer(&self, session: &Session, request: Request, files: &[Blob], say: &Say) -> Result<(), Problem> {
         match request {
             Request::Hello => self.hello(say).await,
             Request::Load { model, device } => {
@@ -187,12 +187,12 @@ impl Worker {
                 say(Event::Opened(crate::protocol::OpenedInfo { question: Some(question), answer: Some(answer), ..opened }));
             }
             Request::Open { names } => {
-                let (documents, remarks) = files::convert(&names, files).await?;
+                let (documents, remarks) = files::convert(&names, store::bytes_of(files).await?).await?;
                 let opened = session.shelf.borrow_mut().open(documents, remarks);
                 say(Event::Opened(opened));
             }
             Request::OpenRead => {
-                let bytes = files.into_iter().next().unwrap_or_default();
+                let bytes = store::bytes_of(files).await?.into_iter().next().unwrap_or_default();
                 let wrong = |problem: String| Problem { kind: ProblemKind::Document, message: format!("This is no kept read: {problem}") };
                 let text = String::from_utf8(bytes).map_err(|problem| wrong(problem.to_string()))?;
                 let kept = report::unpack(&text).map_err(|problem| wrong(problem.to_string()))?;
@@ -232,9 +232,10 @@ impl Worker {
             }
             Request::Try { way, tries, reply } => {
                 let mind = session.mind()?;
-                tries::try_row(&mind, &files.into_iter().next().unwrap_or_default(), way, tries, reply, say).await?;
+                let row = store::bytes_of(files).await?.into_iter().next().unwrap_or_default();
+                tries::try_row(&mind, &row, way, tries, reply, say).await?;
             }
-            Request::MakeRows { names, count, seed } => say(files::make_rows(names, files, count, seed).await?),
+            Request::MakeRows { names, count, seed } => say(files::make_rows(names, store::bytes_of(files).await?, count, seed).await?),
             Request::Stop | Request::Close => {}
         }
         Ok(())
@@ -246,12 +247,12 @@ impl Worker {
         session: &Session,
         model: ModelChoice,
         device: DeviceChoice,
-        files: Vec<Vec<u8>>,
+        files: &[Blob],
         say: &Say,
     ) -> Result<Rc<Mind>, Problem> {
         session.mind.borrow_mut().take();
         let _loading = self.loading.lock().await;
-        let name = (model.clone(), device, mixed(&files));
+        let name = (model.clone(), device, stamps(files));
         let known = self.minds.borrow().get(&name).and_then(Weak::upgrade);
         let mind = match known {
             Some(mind) => mind,
@@ -298,14 +299,10 @@ fn failed(kind: ProblemKind, message: String) -> Event {
     Event::Failed(Problem { kind, message })
 }
 
-/// All bytes of some files in one number. No defence against anyone: it tells one person's files apart.
-fn mixed(files: &[Vec<u8>]) -> u64 {
-    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
-    files.iter().fold(files.len() as u64, |mixed, file| {
-        let (words, rest) = file.as_chunks::<8>();
-        let words = words.iter().map(|word| u64::from_le_bytes(*word)).chain(rest.iter().map(|byte| u64::from(*byte)));
-        words.fold(mixed ^ file.len() as u64, |mixed, word| (mixed ^ word).wrapping_mul(ODD).rotate_left(29))
-    })
+/// Sizes of some files, and when they were last changed: with their names they tell one person's files apart.
+fn stamps(files: &[Blob]) -> Vec<(u64, u64)> {
+    let changed = |file: &Blob| Reflect::get(file, &"lastModified".into()).ok().and_then(|time| time.as_f64()).unwrap_or(0.0);
+    files.iter().map(|file| (file.size() as u64, changed(file) as u64)).collect()
 }
 
 /// `{id, event}`

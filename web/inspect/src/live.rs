@@ -60,10 +60,8 @@ fn ModelLine(inspector: Inspector) -> impl IntoView {
     let busy = move || reader.busy.get();
     let files = move |event: leptos::ev::Event| {
         let input: web_sys::HtmlInputElement = event_target(&event);
-        leptos::task::spawn_local(async move {
-            let (names, files) = files_of(&input).await.into_iter().unzip();
-            reader.load(ModelChoice::Files { names }, files);
-        });
+        let (names, files) = files_of(&input).into_iter().unzip();
+        reader.load(ModelChoice::Files { names }, files);
     };
     view! {
         <p role="status" data-test="check-model">{move || match reader.model.get() {
@@ -122,7 +120,7 @@ fn WayView(
         problem.set(None);
         let bytes = line.with_value(|row| Uint8Array::from(&row.line[..]));
         let request = Request::Try { way, tries: wanted, reply: length.get_untracked() };
-        reader.send(&request, vec![bytes], move |event| match event {
+        reader.send(&request, vec![line::blob(&bytes)], move |event| match event {
             Event::Tried { number, text, tokens, right, usage, seconds } => {
                 replies.update(|replies| replies.push(Reply { number, text, tokens, right, usage, seconds }));
             }

@@ -1,6 +1,6 @@
 //! A few rows made here, without a model, from a file that states facts.
 
-use js_sys::{Array, Uint8Array};
+use js_sys::Array;
 use leptos::prelude::*;
 use web_sys::Blob;
 
@@ -15,30 +15,28 @@ pub fn MakeView(inspector: Inspector) -> impl IntoView {
     let (count, busy, rows) = (RwSignal::new(4_usize), RwSignal::new(false), RwSignal::new(None::<(String, f64)>));
     let chosen = move |event: leptos::ev::Event| {
         let input: web_sys::HtmlInputElement = event_target(&event);
-        leptos::task::spawn_local(async move {
-            let (names, files): (Vec<String>, Vec<Uint8Array>) = files_of(&input).await.into_iter().unzip();
-            input.set_value("");
-            if names.is_empty() {
-                return;
+        let (names, files): (Vec<String>, Vec<Blob>) = files_of(&input).into_iter().unzip();
+        input.set_value("");
+        if names.is_empty() {
+            return;
+        }
+        busy.set(true);
+        inspector.problem.set(None);
+        let begun = super::now();
+        let request = Request::MakeRows { names, count: count.get_untracked(), seed: 1 };
+        inspector.reader.send(&request, files, move |event| match event {
+            Event::Made { rows: made, rejects, report } => {
+                rows.set(Some((made.clone(), (super::now() - begun) / 1000.0)));
+                let files =
+                    [("rows.jsonl", made), ("rejects.jsonl", rejects), ("report.json", report)].map(|(name, text)| file(name, &text));
+                leptos::task::spawn_local(async move { inspector.open(files.into_iter().flatten().collect()).await });
             }
-            busy.set(true);
-            inspector.problem.set(None);
-            let begun = super::now();
-            let request = Request::MakeRows { names, count: count.get_untracked(), seed: 1 };
-            inspector.reader.send(&request, files, move |event| match event {
-                Event::Made { rows: made, rejects, report } => {
-                    rows.set(Some((made.clone(), (super::now() - begun) / 1000.0)));
-                    let files =
-                        [("rows.jsonl", made), ("rejects.jsonl", rejects), ("report.json", report)].map(|(name, text)| file(name, &text));
-                    leptos::task::spawn_local(async move { inspector.open(files.into_iter().flatten().collect()).await });
-                }
-                Event::Failed(problem) => {
-                    busy.set(false);
-                    inspector.problem.set(Some(problem.message));
-                }
-                Event::Done | Event::Stopped => busy.set(false),
-                _ => {}
-            });
+            Event::Failed(problem) => {
+                busy.set(false);
+                inspector.problem.set(Some(problem.message));
+            }
+            Event::Done | Event::Stopped => busy.set(false),
+            _ => {}
         });
     };
     view! {

@@ -3,11 +3,12 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use js_sys::{Function, Uint8Array};
+use js_sys::Function;
 use leptos::prelude::*;
 use line::protocol::{Event, ModelChoice, ModelState, Problem, ProblemKind, Request};
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
+use web_sys::Blob;
 
 #[wasm_bindgen]
 extern "C" {
@@ -16,9 +17,9 @@ extern "C" {
     pub type Line;
 
     #[wasm_bindgen(method)]
-    fn send(this: &Line, request: JsValue, files: Vec<Uint8Array>, hears: &Function);
+    fn send(this: &Line, request: JsValue, files: Vec<Blob>, hears: &Function);
     #[wasm_bindgen(method)]
-    fn load(this: &Line, choice: JsValue, files: Vec<Uint8Array>);
+    fn load(this: &Line, choice: JsValue, files: Vec<Blob>);
     #[wasm_bindgen(method, js_name = loadTiny)]
     fn load_tiny(this: &Line);
     #[wasm_bindgen(method)]
@@ -53,7 +54,7 @@ impl Reader {
     }
 
     /// Sends a request and hears its events. What it fails with is told only here.
-    pub fn send(&self, request: &Request, files: Vec<Uint8Array>, hears: impl Fn(Event) + 'static) {
+    pub fn send(&self, request: &Request, files: Vec<Blob>, hears: impl Fn(Event) + 'static) {
         type Hears = Closure<dyn FnMut(JsValue)>;
         let kept: Rc<RefCell<Option<Hears>>> = Rc::default();
         let own = kept.clone();
@@ -72,7 +73,7 @@ impl Reader {
     }
 
     /// Makes a model ready.
-    pub fn load(&self, choice: ModelChoice, files: Vec<Uint8Array>) {
+    pub fn load(&self, choice: ModelChoice, files: Vec<Blob>) {
         self.line.with_value(|line| line.load(value(&choice), files));
     }
 

@@ -1,20 +1,19 @@
 //! Files between a page and the disk: chosen by a person, and saved for one.
 
-use js_sys::Uint8Array;
+use js_sys::{Array, Uint8Array};
 use wasm_bindgen::JsCast;
-use wasm_bindgen_futures::JsFuture;
+use web_sys::Blob;
 
-/// Names and bytes of the files that were chosen.
-pub async fn files_of(input: &web_sys::HtmlInputElement) -> Vec<(String, Uint8Array)> {
-    let mut files = Vec::new();
-    let Some(list) = input.files() else { return files };
-    for at in 0..list.length() {
-        let Some(file) = list.get(at) else { continue };
-        if let Ok(buffer) = JsFuture::from(file.array_buffer()).await {
-            files.push((file.name(), Uint8Array::new(&buffer.unchecked_into::<js_sys::ArrayBuffer>())));
-        }
-    }
-    files
+/// Names of the files that were chosen, and the files: nothing of them is read yet.
+pub fn files_of(input: &web_sys::HtmlInputElement) -> Vec<(String, Blob)> {
+    let Some(list) = input.files() else { return Vec::new() };
+    (0..list.length()).filter_map(|at| list.get(at)).map(|file| (file.name(), file.into())).collect()
+}
+
+/// Bytes as a file.
+pub fn blob(bytes: &Uint8Array) -> Blob {
+    // Of one part that is an array nothing can go wrong but for want of memory.
+    Blob::new_with_u8_array_sequence(&Array::of1(bytes)).unwrap_or_else(|problem| wasm_bindgen::throw_val(problem))
 }
 
 /// Saves a text as a file, as the browser saves downloads.

@@ -5,4 +5,4 @@
 mod files;
 pub mod protocol;
 
-pub use files::{files_of, save};
+pub use files::{blob, files_of, save};

@@ -15,7 +15,7 @@ pub fn follow(reader: Reader) {
         if let Some(url) = read {
             let name = url.rsplit('/').next().unwrap_or("document").to_string();
             match browser::fetch_bytes(&url).await {
-                Ok(bytes) => reader.open(vec![(name, js_sys::Uint8Array::from(bytes))]),
+                Ok(bytes) => reader.open(vec![(name, line::blob(&js_sys::Uint8Array::from(bytes)))]),
                 Err(problem) => {
                     let why = js_sys::Error::from(problem).message();
                     let message =

@@ -3,6 +3,7 @@
 use js_sys::{Array, Promise, Reflect};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
+use web_sys::Blob;
 
 use super::state::Reader;
 
@@ -28,7 +29,7 @@ pub fn open_carried(reader: Reader, event: &web_sys::Event, field: &str) {
         } else if Array::is_array(&brought) {
             let file = |file: JsValue| {
                 let file = Array::from(&file);
-                (file.get(0).as_string().unwrap_or_default(), file.get(1).unchecked_into())
+                (file.get(0).as_string().unwrap_or_default(), file.get(1).unchecked_into::<Blob>())
             };
             reader.open(Array::from(&brought).iter().map(file).collect());
         }

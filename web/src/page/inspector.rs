@@ -1,11 +1,12 @@
 //! The inspector's place on the page. The inspector is a module of its own (`web/inspect`), fetched when it is first opened: most readers never
 //! need it. It uses the page's reader, with its worker and its model, through a [`Line`].
 
-use js_sys::{Function, Uint8Array};
+use js_sys::Function;
 use leptos::html;
 use leptos::prelude::*;
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
+use web_sys::Blob;
 
 use super::state::Reader;
 use crate::protocol::{Event, ModelChoice, Request};
@@ -92,7 +93,7 @@ pub struct Line {
 #[wasm_bindgen]
 impl Line {
     /// Sends a request; `hears(event)` gets its events. What it fails with is told there and not by the reader.
-    pub fn send(&self, request: JsValue, files: Vec<Uint8Array>, hears: Function) -> Result<(), JsValue> {
+    pub fn send(&self, request: JsValue, files: Vec<Blob>, hears: Function) -> Result<(), JsValue> {
         let request: Request = serde_wasm_bindgen::from_value(request)?;
         self.reader.send_and(&request, files, move |event| {
             if matches!(event, Event::Tried { .. } | Event::Made { .. } | Event::Done | Event::Stopped | Event::Failed(_)) {
@@ -103,7 +104,7 @@ impl Line {
     }
 
     /// Makes a model ready.
-    pub fn load(&self, choice: JsValue, files: Vec<Uint8Array>) -> Result<(), JsValue> {
+    pub fn load(&self, choice: JsValue, files: Vec<Blob>) -> Result<(), JsValue> {
         let choice: ModelChoice = serde_wasm_bindgen::from_value(choice)?;
         self.reader.load(choice, files);
         Ok(())

@@ -197,13 +197,11 @@ fn Own(reader: Reader) -> impl IntoView {
     let address = RwSignal::new(String::new());
     let chosen = move |event: leptos::ev::Event| {
         let input: web_sys::HtmlInputElement = event_target(&event);
-        leptos::task::spawn_local(async move {
-            let (names, files): (Vec<String>, Vec<js_sys::Uint8Array>) = files_of(&input).await.into_iter().unzip();
-            input.set_value("");
-            if !names.is_empty() {
-                reader.load(ModelChoice::Files { names }, files);
-            }
-        });
+        let (names, files): (Vec<String>, Vec<web_sys::Blob>) = files_of(&input).into_iter().unzip();
+        input.set_value("");
+        if !names.is_empty() {
+            reader.load(ModelChoice::Files { names }, files);
+        }
     };
     view! {
         <details>

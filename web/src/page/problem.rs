@@ -71,8 +71,7 @@ fn Actions(reader: Reader, kind: ProblemKind) -> impl IntoView {
     // Where the worker ended, its documents went with it.
     let ended = move || reader.ended.get();
     let again = move || !ended() && !reader.is_busy() && reader.retry.get().is_some() && kind != ProblemKind::Foreign;
-    let loaded =
-        move || reader.choice.get().is_some_and(|choice| !matches!(choice, ModelChoice::Files { .. } | ModelChoice::Server { .. }));
+    let loaded = move || reader.choice.get().is_some_and(|choice| !matches!(choice, ModelChoice::Server { .. }));
     let processor = move || kind == ProblemKind::Device && loaded() && reader.device.get() != DeviceChoice::Cpu;
     let load = move || !ended() && kind == ProblemKind::Lost && loaded();
     let choose = matches!(
@@ -81,11 +80,7 @@ fn Actions(reader: Reader, kind: ProblemKind) -> impl IntoView {
     );
     view! {
         <button type="button" class="main" part="button" data-test="on-processor" hidden=move || !processor() on:click=move |_| reader.load_on_processor()>"Use the processor"</button>
-        <button type="button" class="main" part="button" data-test="load-again" hidden=move || !load() on:click=move |_| {
-            if let Some(choice) = reader.choice.get_untracked() {
-                reader.load(choice, Vec::new());
-            }
-        }>"Load the model again"</button>
+        <button type="button" class="main" part="button" data-test="load-again" hidden=move || !load() on:click=move |_| reader.load_chosen()>"Load the model again"</button>
         <button type="button" part="button" data-test="try-again" hidden=move || !again() || load() on:click=move |_| reader.try_again()>"Try again"</button>
         <button type="button" part="button" data-test="choose-other" hidden=move || !choose || ended() || !reader.is_open() on:click=move |_| reader.choosing.set(true)>"Choose another model"</button>
         <button type="button" class="main" part="button" data-test="to-kept" hidden=move || !ended() on:click=move |_| reader.leave()>"Back to what was kept"</button>

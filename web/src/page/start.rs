@@ -16,11 +16,9 @@ pub fn Start(reader: Reader) -> impl IntoView {
     let typing = RwSignal::new(String::new());
     let chosen = move |event: leptos::ev::Event| {
         let input: web_sys::HtmlInputElement = event_target(&event);
-        leptos::task::spawn_local(async move {
-            let files = files_of(&input).await;
-            input.set_value("");
-            reader.open(files);
-        });
+        let files = files_of(&input);
+        input.set_value("");
+        reader.open(files);
     };
     let busy = move || reader.is_busy();
     view! {

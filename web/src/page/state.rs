@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 use data::Span;
 use leptos::prelude::*;
-use web_sys::HtmlElement;
+use web_sys::{Blob, HtmlElement};
 
 pub use self::kinds::{Answer, Busy, Contact, Machine, Proposal, Question, Retry, Turn, Why};
 use self::moved::Sent;
@@ -36,6 +36,8 @@ pub struct Reader {
     pub model: RwSignal<ModelState>,
     /// What was last chosen.
     pub choice: RwSignal<Option<ModelChoice>>,
+    /// Its files, where they were chosen on this computer.
+    weights: StoredValue<Vec<Blob>, LocalStorage>,
     /// Where models compute.
     pub device: RwSignal<DeviceChoice>,
     /// Tokens of a document a second, of the models that were loaded: by their address or name.
@@ -108,6 +110,7 @@ impl Reader {
             machine: RwSignal::new(None),
             model: RwSignal::default(),
             choice: RwSignal::new(None),
+            weights: StoredValue::new_local(Vec::new()),
             device: RwSignal::new(wished_device()),
             paces: RwSignal::default(),
             choosing: RwSignal::new(false),

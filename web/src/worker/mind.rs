@@ -9,8 +9,10 @@ use kernels::attention::KvDType;
 use kernels::{Bytes, DType, Device, Extent, Precision};
 use model::{ChatEngine, Checkpoint, EngineSettings, Model};
 use tokenizer::Tokenizer;
+use web_sys::Blob;
 
 use super::endpoint::{Endpoint, UNREACHED};
+use super::store;
 use super::weights::{Folder, Told, unread};
 use crate::checks;
 use crate::protocol::{DeviceChoice, ModelChoice, ModelInfo, Problem, ProblemKind, Stage};
@@ -64,8 +66,8 @@ impl Mind {
         settings
     }
 
-    /// Makes the chosen model ready. `files` are the bytes of [`ModelChoice::Files`].
-    pub async fn load(choice: &ModelChoice, device: DeviceChoice, files: Vec<Vec<u8>>, told: &Told) -> Result<Self, Problem> {
+    /// Makes the chosen model ready. `files` are those of [`ModelChoice::Files`]; they are read in ranges.
+    pub async fn load(choice: &ModelChoice, device: DeviceChoice, files: &[Blob], told: &Told) -> Result<Self, Problem> {
         let (checkpoint, name, unkept) = match choice {
             ModelChoice::Server { url, model, key } => return Self::server(url, model, key),
             ModelChoice::Tiny { base } => {
@@ -219,23 +221,26 @@ fn shards(index: Option<Bytes>) -> Result<Vec<String>, Problem> {
 }
 
 /// A model of files that were chosen on this computer.
-fn chosen(names: &[String], files: Vec<Vec<u8>>) -> Result<(Checkpoint, String), Problem> {
-    let mut files: Vec<(&str, Bytes)> = names.iter().map(String::as_str).zip(files.into_iter().map(Bytes::from)).collect();
-    let mut take = |wanted: &str| files.iter().position(|(name, _)| *name == wanted).map(|at| files.swap_remove(at).1);
+fn chosen(names: &[String], files: &[Blob]) -> Result<(Checkpoint, String), Problem> {
+    let mut files: Vec<(&str, Extent)> = names.iter().zip(files).map(|(name, file)| (&**name, store::chosen(file, name))).collect();
+    let mut take = |wanted: &str| {
+        let at = files.iter().position(|(name, _)| *name == wanted);
+        at.map(|at| files.swap_remove(at).1.load().map_err(unread)).transpose()
+    };
     let missing = |what: &str| Problem {
         kind: ProblemKind::Model,
         message: format!("{what} is missing: choose a .gguf file, or config.json, tokenizer.json and every .safetensors file together."),
     };
-    let config = take("config.json");
-    let (json, settings) = (take("tokenizer.json"), take("tokenizer_config.json"));
-    let (template, generation) = (take("chat_template.jinja"), take("generation_config.json"));
+    let config = take("config.json")?;
+    let (json, settings) = (take("tokenizer.json")?, take("tokenizer_config.json")?);
+    let (template, generation) = (take("chat_template.jinja")?, take("generation_config.json")?);
     if let Some(at) = files.iter().position(|(name, _)| name.ends_with(".gguf")) {
-        let (name, bytes) = files.swap_remove(at);
-        return Ok((Checkpoint::from_gguf(bytes.into()).map_err(damaged)?, last_word(name)));
+        let (name, file) = files.swap_remove(at);
+        return Ok((Checkpoint::from_gguf(file).map_err(damaged)?, last_word(name)));
     }
     let config = config.ok_or_else(|| missing("config.json"))?;
     let mut weights: Vec<(String, Extent)> =
-        files.into_iter().filter(|(name, _)| name.ends_with(".safetensors")).map(|(name, bytes)| (name.into(), bytes.into())).collect();
+        files.into_iter().filter(|(name, _)| name.ends_with(".safetensors")).map(|(name, file)| (name.into(), file)).collect();
     weights.sort_by(|a, b| a.0.cmp(&b.0));
     if weights.is_empty() {
         return Err(missing("A .safetensors file"));

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use js_sys::{Array, Reflect, Uint8Array};
 use kernels::{Extent, ReadAt};
 use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+use web_sys::Blob;
 
 use crate::protocol::{Problem, ProblemKind};
 
@@ -24,6 +26,8 @@ extern "C" {
     async fn open_file(name: &str, create: bool) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(js_name = openRanges, catch)]
     async fn open_ranges(name: &str) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(js_name = rangesOf)]
+    fn ranges_of(blob: &Blob) -> Ranges;
     #[wasm_bindgen(js_name = readFile, catch)]
     async fn read_file(name: &str) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(js_name = writeFile, catch)]
@@ -141,6 +145,25 @@ impl Drop for Ranged {
 pub async fn ranged(path: &str, name: &str) -> Result<Option<Extent>, Problem> {
     let ranges = open_ranges(path).await.map_err(|problem| told(&problem))?;
     Ok((!ranges.is_undefined()).then(|| Ranged::extent(name, ranges.unchecked_into())))
+}
+
+/// A file that a person chose, whatever its size.
+pub fn chosen(file: &Blob, name: &str) -> Extent {
+    Ranged::extent(name, ranges_of(file))
+}
+
+/// All bytes of files that a person chose.
+pub async fn bytes_of(files: &[Blob]) -> Result<Vec<Vec<u8>>, Problem> {
+    let mut bytes = Vec::new();
+    for file in files {
+        let buffer = JsFuture::from(file.array_buffer()).await.map_err(|problem| {
+            let said = Reflect::get(&problem, &"message".into()).ok().and_then(|message| message.as_string()).unwrap_or_default();
+            let message = format!("A file could not be read: the browser says “{said}”. If it was changed or moved, choose it again.");
+            Problem { kind: ProblemKind::Document, message }
+        })?;
+        bytes.push(Uint8Array::new(&buffer).to_vec());
+    }
+    Ok(bytes)
 }
 
 impl Gathered {

@@ -25,7 +25,7 @@ pub(super) const LONG: Story = Story {
 };
 
 /// About 1,900 tokens.
-const SHORT: Story = Story {
+pub(super) const SHORT: Story = Story {
     file: "short.txt",
     question: "Who is the owner of the inn in the birthplace of Ida Cole?",
     answer: "George Parker",

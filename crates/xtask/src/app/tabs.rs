@@ -149,7 +149,7 @@ fn once(sections: &[u64]) -> Result<(), String> {
 const SLEEP: &str = "setTimeout(() => { const end = Date.now() + 40000; while (Date.now() < end); }, 200)";
 
 /// Keeps the workers that a page starts.
-const HOLD: &str = "
+pub(super) const HOLD: &str = "
     window.workers = [];
     const Own = window.Worker;
     window.Worker = class extends Own { constructor(...given) { super(...given); window.workers.push(this); } };";

@@ -1,7 +1,10 @@
 //! A model's files in the browser's storage: kept and not fetched again, read in ranges; damaged or cut short they are fetched anew; and where nothing
-//! can be kept the model is there all the same.
+//! can be kept the model is there all the same. And files of this computer, which are read where they lie.
 
+use super::reads::{LOADING, READING, SHORT, ask, file, open};
+use super::tabs::HOLD;
 use super::{Scene, holds, same};
+use crate::shell;
 
 /// The demonstration model on the processor, past all views: what it says, and its remark; or what is said against it.
 const LOADED: &str = "
@@ -56,7 +59,44 @@ pub fn run(scene: &mut Scene) -> Result<(), String> {
     changed(scene, "cut")?;
     let before = fetched(scene);
     loaded(scene, "/")?;
-    scene.caught("cut weights", "expected", same("fetches of the weights", fetched(scene), before))
+    scene.caught("cut weights", "expected", same("fetches of the weights", fetched(scene), before))?;
+    local(scene)
+}
+
+/// Files of this computer outlive the engine: another reads them again, and nothing of them was fetched.
+fn local(scene: &Scene) -> Result<(), String> {
+    let driver = scene.driver();
+    driver.before_pages(HOLD)?;
+    scene.open("/?device=cpu")?;
+    open(scene, &file(SHORT.file))?;
+    let before = fetched(scene);
+    scene.click("[data-test=model-own]")?;
+    let names = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"];
+    let files = names.map(|name| shell::root().join("models/tiny").join(name));
+    // Without its tokenizer it is none.
+    driver.find("[data-test=model-files]")?.upload(&[&files[0], &files[1]])?;
+    let told = scene.see("[data-test=problem]")?;
+    holds(&format!("what is missing is told: {told}"), told.contains("tokenizer"))?;
+    driver.find("[data-test=model-files]")?.upload(&files.each_ref().map(|file| &**file))?;
+    ready(scene)?;
+    driver.script("window.workers.at(-1).dispatchEvent(new ErrorEvent('error', { message: 'planted' }))", &[])?;
+    driver.wait("the model is loaded again", LOADING, || {
+        Ok((driver.script("return window.workers.length", &[])?.as_u64() == Some(2)).then_some(()))
+    })?;
+    ready(scene)?;
+    // It reads. What it answers is no matter: as local files the demonstration model is asked as any other.
+    ask(scene, &SHORT)?;
+    holds("it answers", !scene.see_within(READING, "[data-test=answer]")?.is_empty())?;
+    same("fetches of the weights", fetched(scene), before)
+}
+
+fn ready(scene: &Scene) -> Result<(), String> {
+    let driver = scene.driver();
+    let said = driver.wait("the files' model is ready", LOADING, || {
+        let said = driver.find("[data-test=model-state]")?.text()?;
+        Ok((said.contains("local files") && said.contains("tokens a second")).then_some(()))
+    });
+    Ok(said?)
 }
 
 fn loaded(scene: &Scene, base: &str) -> Result<String, String> {

@@ -5,8 +5,8 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use js_sys::Uint8Array;
 use leptos::prelude::*;
+use web_sys::Blob;
 
 use super::{ModelState, Reader};
 use crate::engine::{self, Engine};
@@ -18,6 +18,7 @@ const AGAIN: u32 = 2;
 /// A request on its way.
 pub(super) struct Sent {
     request: Request,
+    files: Vec<Blob>,
     /// Its end is not the end of the work that goes on.
     beside: bool,
     /// Hears its events, just before the reader takes them in.
@@ -29,7 +30,7 @@ pub(super) struct Sent {
 }
 
 impl Sent {
-    pub(super) fn new(request: Request, also: impl Fn(&Event) + 'static) -> Self {
+    pub(super) fn new(request: Request, files: Vec<Blob>, also: impl Fn(&Event) + 'static) -> Self {
         let beside = matches!(
             request,
             Request::Hello
@@ -40,14 +41,10 @@ impl Sent {
                 | Request::DeleteModel { .. }
                 | Request::DeleteRead { .. }
         );
-        Self { request, beside, also: Box::new(also), again: Cell::default(), begun: Cell::default() }
+        Self { request, files, beside, also: Box::new(also), again: Cell::default(), begun: Cell::default() }
     }
 
-    /// Whether asking twice does no more than asking once. Changes of notes do; and what came with files is not here any more.
-    fn repeats(&self, files: &[Uint8Array]) -> bool {
-        files.is_empty() && !self.changes_notes()
-    }
-
+    /// Asking twice does more than asking once.
     fn changes_notes(&self) -> bool {
         matches!(self.request, Request::Edit { .. } | Request::Undo { .. })
     }
@@ -74,18 +71,17 @@ impl Sent {
 
 impl Reader {
     /// Sends a request, to whichever engine there is.
-    pub(super) fn dispatch(&self, sent: Rc<Sent>, files: Vec<Uint8Array>) {
+    pub(super) fn dispatch(&self, sent: Rc<Sent>) {
         let reader = *self;
-        let repeats = sent.repeats(&files);
         // Whoever tries or makes rows says itself what went wrong.
         let own = matches!(sent.request, Request::Try { .. } | Request::MakeRows { .. });
-        let request = sent.request.clone();
+        let asked = sent.clone();
         let hears = move |event: Event| {
             if reader.is_closed() {
                 return (sent.also)(&event);
             }
             sent.note(&event);
-            if repeats && sent.is_lost(&event) {
+            if !sent.changes_notes() && sent.is_lost(&event) {
                 return reader.moved.with_value(|moved| moved.borrow_mut().push(sent.clone()));
             }
             if sent.changes_notes() && is_moved(&event) {
@@ -102,7 +98,7 @@ impl Reader {
             return;
         }
         match self.joined() {
-            Ok(engine) => engine.send(&request, files, hears),
+            Ok(engine) => engine.send(&asked.request, &asked.files, hears),
             Err(problem) => self.fail(problem),
         }
     }
@@ -139,21 +135,23 @@ impl Reader {
             self.ended.set(untrack(|| self.is_open()));
             return self.model.set(ModelState::None);
         }
-        let opens = moved.iter().any(|sent| matches!(sent.request, Request::OpenKept { .. } | Request::Sample { .. }));
+        let opens = |request: &Request| {
+            matches!(request, Request::Open { .. } | Request::OpenRead | Request::OpenKept { .. } | Request::Sample { .. })
+        };
+        let opens = moved.iter().any(|sent| opens(&sent.request));
         let loads = moved.iter().any(|sent| matches!(sent.request, Request::Load { .. }));
         let had_model = self.model.with_untracked(|model| !matches!(model, ModelState::None));
         let mut steps = VecDeque::new();
         if untrack(|| self.is_open()) && !opens {
             match self.restoring() {
-                Some(request) => steps.push_back(request),
+                Some(request) => steps.push_back((request, Vec::new())),
                 None => return self.give_up(&moved),
             }
         }
         match self.choice.get_untracked() {
-            Some(ModelChoice::Files { .. }) if had_model && !loads => return self.restore_without_model(steps, &moved),
             Some(model) if had_model && !loads => {
                 self.model.set(ModelState::Loading { stage: Stage::Download, done: 0.0, total: 0.0 });
-                steps.push_back(Request::Load { model, device: self.device.get_untracked() });
+                steps.push_back((Request::Load { model, device: self.device.get_untracked() }, self.weights.get_value()));
             }
             _ => {}
         }
@@ -177,10 +175,10 @@ impl Reader {
     }
 
     /// Does one step after the other, then asks again what was not answered.
-    fn take_steps(&self, mut steps: VecDeque<Request>, moved: Vec<Rc<Sent>>) {
+    fn take_steps(&self, mut steps: VecDeque<(Request, Vec<Blob>)>, moved: Vec<Rc<Sent>>) {
         let reader = *self;
-        let Some(step) = steps.pop_front() else {
-            moved.into_iter().for_each(|sent| self.dispatch(sent, Vec::new()));
+        let Some((step, files)) = steps.pop_front() else {
+            moved.into_iter().for_each(|sent| self.dispatch(sent));
             return self.look();
         };
         let rest = Cell::new(Some((steps, moved)));
@@ -198,15 +196,7 @@ impl Reader {
             }
             _ => {}
         };
-        self.dispatch(Rc::new(Sent { beside: true, ..Sent::new(addressed(&step), also) }), Vec::new());
-    }
-
-    /// Puts back what is open; the model's files are not here.
-    fn restore_without_model(&self, steps: VecDeque<Request>, moved: &[Rc<Sent>]) {
-        self.model.set(ModelState::None);
-        self.take_steps(steps, Vec::new());
-        let message = "The engine is gone, and the model's files with it. What was read is kept: choose them again, and go on.".into();
-        self.tell_all(moved, Problem { kind: ProblemKind::Model, message });
+        self.dispatch(Rc::new(Sent { beside: true, ..Sent::new(addressed(&step), files, also) }));
     }
 
     /// Nothing can be put back: the page alone knows what was open.

@@ -3,11 +3,10 @@
 use std::rc::Rc;
 
 use data::Span;
-use js_sys::Uint8Array;
 use leptos::prelude::*;
 use line::save;
 use wasm_bindgen::JsCast;
-use web_sys::HtmlElement;
+use web_sys::{Blob, HtmlElement};
 
 use super::moved::{Sent, addressed};
 use super::{Busy, Contact, ModelState, Reader, Retry, Why};
@@ -28,13 +27,13 @@ impl Reader {
         });
     }
 
-    fn send(&self, request: &Request, files: Vec<Uint8Array>) {
+    fn send(&self, request: &Request, files: Vec<Blob>) {
         self.send_and(request, files, |_| {});
     }
 
     /// Sends a request whose events `also` hears, just before this reader takes them in: a large document is not copied for it.
-    pub fn send_and(&self, request: &Request, files: Vec<Uint8Array>, also: impl Fn(&Event) + 'static) {
-        self.dispatch(Rc::new(Sent::new(addressed(request), also)), files);
+    pub fn send_and(&self, request: &Request, files: Vec<Blob>, also: impl Fn(&Event) + 'static) {
+        self.dispatch(Rc::new(Sent::new(addressed(request), files, also)));
     }
 
     pub(in crate::page) fn fail(&self, problem: Problem) {
@@ -73,7 +72,7 @@ impl Reader {
     /// Tries again what failed.
     pub fn try_again(&self) {
         match self.retry.get_untracked() {
-            Some(Retry::Load(choice)) => self.load(choice, Vec::new()),
+            Some(Retry::Load(choice)) => self.load_again(choice),
             Some(Retry::Sample(seed, words)) => self.sample(seed, words),
             Some(Retry::Kept(key)) => self.open_kept(key),
             Some(Retry::Read(questions)) => self.read(questions),
@@ -95,10 +94,10 @@ impl Reader {
         }
     }
 
-    /// Makes a model ready.
-    pub fn load(&self, model: ModelChoice, files: Vec<Uint8Array>) {
-        let retry = (!matches!(model, ModelChoice::Files { .. })).then(|| Retry::Load(model.clone()));
-        self.begin(Busy::Loading, retry);
+    /// Makes a model ready. `files` are those of [`ModelChoice::Files`].
+    pub fn load(&self, model: ModelChoice, files: Vec<Blob>) {
+        self.begin(Busy::Loading, Some(Retry::Load(model.clone())));
+        self.weights.set_value(files.clone());
         self.model.set(ModelState::Loading { stage: Stage::Download, done: 0.0, total: 0.0 });
         self.choose(&model);
         self.send(&Request::Load { model, device: self.device.get_untracked() }, files);
@@ -107,9 +106,18 @@ impl Reader {
     /// Makes the model that was chosen ready on the processor.
     pub fn load_on_processor(&self) {
         self.device.set(DeviceChoice::Cpu);
+        self.load_chosen();
+    }
+
+    /// Makes the model that was chosen ready once more.
+    pub fn load_chosen(&self) {
         if let Some(choice) = self.choice.get_untracked() {
-            self.load(choice, Vec::new());
+            self.load_again(choice);
         }
+    }
+
+    fn load_again(&self, choice: ModelChoice) {
+        self.load(choice, self.weights.get_value());
     }
 
     /// Makes the demonstration model ready.
@@ -143,22 +151,22 @@ impl Reader {
     }
 
     /// Opens files.
-    pub fn open(&self, files: Vec<(String, Uint8Array)>) {
+    pub fn open(&self, files: Vec<(String, Blob)>) {
         if files.is_empty() {
             return;
         }
-        let (names, bytes): (Vec<String>, Vec<Uint8Array>) = files.into_iter().unzip();
+        let (names, files): (Vec<String>, Vec<Blob>) = files.into_iter().unzip();
         self.opening.set(names.join(", "));
         self.begin(Busy::Opening, None);
         match names.as_slice() {
-            [name] if name.ends_with(".longhand") => self.send(&Request::OpenRead, bytes),
-            _ => self.send(&Request::Open { names }, bytes),
+            [name] if name.ends_with(".longhand") => self.send(&Request::OpenRead, files),
+            _ => self.send(&Request::Open { names }, files),
         }
     }
 
     /// Opens a text.
     pub fn open_text(&self, text: &str) {
-        self.open(vec![("pasted text.txt".into(), Uint8Array::from(text.as_bytes()))]);
+        self.open(vec![("pasted text.txt".into(), line::blob(&js_sys::Uint8Array::from(text.as_bytes())))]);
     }
 
     /// Back to the first screen. What was read stays kept.
