@@ -285,11 +285,9 @@ impl Job<'_, '_> {
         Ok(Ok(item(candidate, &context, row_id(candidate, &context))))
     }
 
-    /// A context of half or twice the length, where the bounds and the documents allow one.
+    /// A context of another length, where the bounds and the documents allow one.
     fn other(&self, candidate: &Candidate, tokens: usize, random: &mut Random) -> Option<Context> {
-        let (least, most) = self.group.lengths;
-        let fits = |length: &usize| (least..=most).contains(length);
-        [tokens / 2, tokens * 2].into_iter().filter(fits).find_map(|length| assemble(candidate, self.shelf, length, random).ok())
+        other_lengths(tokens, self.group.lengths).find_map(|length| assemble(candidate, self.shelf, length, random).ok())
     }
 
     /// Why there are not enough, what stood in the way most often, and the most that would have been possible.
@@ -303,6 +301,14 @@ impl Job<'_, '_> {
             self.outcome.kept, self.outcome.wanted, self.outcome.kept
         )
     }
+}
+
+/// The lengths of a second context, best first: half or twice that of the first, else the bound that is further off. One that is within a
+/// quarter shows nothing that the first does not.
+pub(crate) fn other_lengths(tokens: usize, (least, most): (usize, usize)) -> impl Iterator<Item = usize> {
+    let further = if tokens.saturating_mul(tokens) > least.saturating_mul(most) { least } else { most };
+    let apart = move |length: &usize| (least..=most).contains(length) && 4 * tokens.abs_diff(*length) >= tokens;
+    [tokens / 2, tokens.saturating_mul(2), further].into_iter().filter(apart)
 }
 
 /// A context of a length that is drawn; where its own documents do not fit, as long as they need, or longer.

@@ -3,7 +3,7 @@
 use tokenizer::TokenizerError;
 
 use super::{Prose, Row, Size};
-use crate::plan::{Ground, Group, Maker};
+use crate::plan::{Ground, Group, Maker, other_lengths};
 
 /// A question as long as they usually are, with how a reply has to end.
 const QUESTION: &str = "Start from the place whose \"area\" is about 360 thousand sq km and whose \"founded in\" gives a year of the 1870s. Go to the place named there under \"twinned with\", from there to the place named there first under \"trade › partners\". What is given under \"coast length\" for the place at the end? End with “Therefore, the answer is (insert answer here)”.";
@@ -31,7 +31,7 @@ pub(super) fn supposed(group: &Group, ground: &Ground, prose: &Prose) -> Result<
     let row = |at: usize| {
         let share = (at as f64 + 0.5) / DRAWN as f64;
         let length = (least * (most / least).powf(share)).max(evidence.tokens as f64);
-        let other = [length / 2.0, length * 2.0].into_iter().find(|other| (least..=most).contains(other));
+        let other = other_lengths(length as usize, group.lengths).next().map(|other| other as f64);
         (Row { closed, evidence, contexts: [length].into_iter().chain(other).map(size).collect() }, 1.0 / DRAWN as f64)
     };
     Ok((0..DRAWN).map(row).collect())
