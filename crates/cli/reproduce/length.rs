@@ -51,6 +51,9 @@ pub struct LengthArgs {
     /// Other names share a word with those of the question, and a question's facts have look-alikes.
     #[arg(long)]
     look_alikes: bool,
+    /// Other documents: those of seed 0 were looked at while the reader's rules were made.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
     /// Where items, length.jsonl and length.html go; cells that are there are not measured again.
     #[arg(long, value_name = "DIR", default_value = "longhand-runs/length")]
     out: PathBuf,
@@ -75,6 +78,7 @@ pub fn run(args: &LengthArgs) -> Result<()> {
     if !args.from_logs {
         measure(args, &log, &mut cells)?;
     }
+    cells.retain(|cell| seed(cell) == args.seed);
     ensure!(!cells.is_empty(), "{} has no measurements: leave --from-logs out to make some", log.display());
     let page = args.out.join("length.html");
     fs::write(&page, html(&cells)).with_context(|| format!("cannot write {}", page.display()))?;
@@ -101,6 +105,7 @@ fn measure(args: &LengthArgs, log: &Path, cells: &mut Vec<Value>) -> Result<()> 
                     && cell["tokens"] == length
                     && cell["unordered"] == args.unordered
                     && cell["look_alikes"] == args.look_alikes
+                    && seed(cell) == args.seed
             };
             if cells.iter().any(is_it) {
                 continue;
@@ -114,7 +119,7 @@ fn measure(args: &LengthArgs, log: &Path, cells: &mut Vec<Value>) -> Result<()> 
             };
             let cell = json!({
                 "reader": reader.name, "tokens": length, "unordered": args.unordered,
-                "look_alikes": args.look_alikes, "items": found["items"], "accuracy": found["accuracy"],
+                "look_alikes": args.look_alikes, "seed": args.seed, "items": found["items"], "accuracy": found["accuracy"],
                 "low": found["low"], "high": found["high"], "hops": found["hops"], "turns": found["turns"], "broken": found["broken"],
                 "seconds": found["seconds"],
             });
@@ -125,6 +130,11 @@ fn measure(args: &LengthArgs, log: &Path, cells: &mut Vec<Value>) -> Result<()> 
         }
     }
     Ok(())
+}
+
+/// Cells from before there were seeds have none.
+fn seed(cell: &Value) -> u64 {
+    cell["seed"].as_u64().unwrap_or(0)
 }
 
 fn readers(models: &[String]) -> Result<Vec<Reader>> {
@@ -180,6 +190,7 @@ fn words(args: &LengthArgs, reader: &Reader, items: &Path) -> Vec<String> {
 fn items(args: &LengthArgs, tokens: u64, documents: u64) -> Result<PathBuf> {
     let kind = if args.unordered { "unordered" } else { "ordered" };
     let kind = if args.look_alikes { format!("{kind}-look-alikes") } else { kind.to_string() };
+    let kind = if args.seed > 0 { format!("{kind}-{}", args.seed) } else { kind };
     let path = args.out.join(format!("items-{tokens}-{documents}-{kind}.jsonl"));
     if path.exists() {
         return Ok(path);
@@ -189,7 +200,7 @@ fn items(args: &LengthArgs, tokens: u64, documents: u64) -> Result<PathBuf> {
         ordered: !args.unordered,
         distinct: !args.look_alikes,
         distractors: usize::from(args.look_alikes),
-        ..WorldSettings::told_apart(SEED ^ tokens, count)
+        ..WorldSettings::told_apart(SEED ^ tokens ^ (args.seed << 32), count)
     };
     let world = World::new(settings)?;
     let part = path.with_extension("part");
