@@ -1,10 +1,12 @@
-//! The engine, in a worker of its own so that the page never waits: hears requests of its page and of other tabs, answers with events.
+//! The engine, in a worker of its own so that the page never waits: hears requests of its page and of other tabs (`hear`), answers with events.
 
 mod endpoint;
 mod files;
+mod hear;
 mod mind;
 mod pause;
 mod reads;
+mod share;
 mod store;
 mod tries;
 mod weights;
@@ -15,23 +17,18 @@ use std::rc::{Rc, Weak};
 
 use agent::report;
 use data::{ChatRequest, Message, Sampling};
-use js_sys::{Array, Function, Reflect};
-use serde::Serialize;
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::spawn_local;
-use web_sys::{Blob, DedicatedWorkerGlobalScope, MessageEvent};
+use web_sys::Blob;
 
 use self::mind::Mind;
-use self::pause::{Stop, until};
+use self::pause::Stop;
 use self::reads::{Say, Shelf};
+use self::share::Name;
 use crate::browser;
-use crate::engine::BUILD;
-use crate::protocol::{DeviceChoice, Event, ModelChoice, Problem, ProblemKind, Request, Sharing, Stage};
+use crate::protocol::{Event, Problem, ProblemKind, Request, Sharing};
 
 #[wasm_bindgen(module = "/src/tabs.js")]
 extern "C" {
-    #[wasm_bindgen(js_name = serveTabs)]
-    fn serve_tabs(build: &str, heard: &JsValue, left: &JsValue);
     async fn pause(milliseconds: f64);
 }
 
@@ -44,9 +41,8 @@ const RETRY: f64 = 250.0;
 struct Worker {
     /// Readers on pages, by their tab and number.
     sessions: RefCell<HashMap<String, Rc<Session>>>,
-    /// Models that some session holds: readers of one page and of several tabs share one. With what tells files apart that were chosen: names
-    /// say little of them.
-    minds: RefCell<HashMap<(ModelChoice, DeviceChoice, Vec<(u64, u64)>), Weak<Mind>>>,
+    /// Models that some session holds.
+    minds: RefCell<HashMap<Name, Weak<Mind>>>,
     /// One model after the other is loaded: who waits may find it here.
     loading: async_lock::Mutex<()>,
     /// When it began, in milliseconds.
@@ -62,84 +58,6 @@ struct Session {
     stops: RefCell<HashMap<u64, Stop>>,
     /// One thing at a time: what else this reader asks waits here. Others do not wait: their calls take turns on a model.
     turn: async_lock::Mutex<()>,
-}
-
-/// Sends `{id, event}` or `{ready}` to a page.
-type Reply = Rc<dyn Fn(&JsValue)>;
-
-/// Runs in the worker: hears messages from now on. `worker.js` calls it.
-#[wasm_bindgen]
-pub fn serve() {
-    let scope: DedicatedWorkerGlobalScope = js_sys::global().unchecked_into();
-    let worker = Rc::new(Worker { since: js_sys::Date::now(), ..Worker::default() });
-    let (to_own, own) = (scope.clone(), worker.clone());
-    let send: Reply = Rc::new(move |message| drop(to_own.post_message(message)));
-    let heard = Closure::<dyn FnMut(MessageEvent)>::new(move |message: MessageEvent| hear(&own, &message.data(), &send));
-    scope.set_onmessage(Some(heard.as_ref().unchecked_ref()));
-    heard.forget();
-    let ready = js_sys::Object::new();
-    let _ = Reflect::set(&ready, &"ready".into(), &BUILD.into());
-    let _ = scope.post_message(&ready);
-    let far = worker.clone();
-    let heard = Closure::<dyn FnMut(JsValue, Function)>::new(move |message: JsValue, say: Function| {
-        let send: Reply = Rc::new(move |message| drop(say.call1(&JsValue::NULL, message)));
-        hear(&far, &message, &send);
-    });
-    let left = Closure::<dyn FnMut(String)>::new(move |tab: String| worker.leave(&tab));
-    // As long as the worker.
-    serve_tabs(BUILD, &heard.into_js_value(), &left.into_js_value());
-}
-
-/// A message is `{id, session, request, files: [Blob]}`.
-fn hear(worker: &Rc<Worker>, message: &JsValue, send: &Reply) {
-    let field = |name: &str| Reflect::get(message, &name.into()).unwrap_or(JsValue::UNDEFINED);
-    let id = field("id").as_f64().unwrap_or(0.0);
-    let send = send.clone();
-    let say: Say = Rc::new(move |event| send(&said(id, &event)));
-    let request = match serde_wasm_bindgen::from_value::<Request>(field("request")) {
-        Ok(request) => request,
-        Err(problem) => return say(failed(ProblemKind::Other, format!("a request that is none: {problem}"))),
-    };
-    let number = field("session").as_string().unwrap_or_default();
-    if matches!(request, Request::Close) {
-        if let Some(session) = worker.sessions.borrow_mut().remove(&number) {
-            session.stop();
-        }
-        return say(Event::Done);
-    }
-    let session = worker.sessions.borrow_mut().entry(number).or_default().clone();
-    if matches!(request, Request::Stop) {
-        session.stop();
-        return say(Event::Done);
-    }
-    let files: Vec<Blob> = match field("files") {
-        files if Array::is_array(&files) => Array::from(&files).iter().filter_map(|file| file.dyn_into().ok()).collect(),
-        _ => Vec::new(),
-    };
-    let worker = worker.clone();
-    let stop = Stop::default();
-    session.stops.borrow_mut().insert(id as u64, stop.clone());
-    spawn_local(async move {
-        let work = async {
-            let _turn = session.turn.lock().await;
-            worker.answer_in_time(&session, request, &files, &say).await
-        };
-        let outcome = until(&stop, work).await;
-        session.stops.borrow_mut().remove(&(id as u64));
-        match outcome {
-            Ok(Ok(())) => say(Event::Done),
-            Ok(Err(problem)) => {
-                if problem.kind == ProblemKind::Lost {
-                    // Its buffers are gone: the next load begins anew, whoever loads it.
-                    if let Some(lost) = session.mind.borrow_mut().take() {
-                        worker.minds.borrow_mut().retain(|_, mind| mind.as_ptr() != Rc::as_ptr(&lost));
-                    }
-                }
-                say(Event::Failed(problem));
-            }
-            Err(_) => say(Event::Stopped),
-        }
-    });
 }
 
 impl Worker {
@@ -241,35 +159,6 @@ impl Worker {
         Ok(())
     }
 
-    /// A model that is here already is shared; the session's own before is let go.
-    async fn load(
-        &self,
-        session: &Session,
-        model: ModelChoice,
-        device: DeviceChoice,
-        files: &[Blob],
-        say: &Say,
-    ) -> Result<Rc<Mind>, Problem> {
-        session.mind.borrow_mut().take();
-        let _loading = self.loading.lock().await;
-        let name = (model.clone(), device, stamps(files));
-        let known = self.minds.borrow().get(&name).and_then(Weak::upgrade);
-        let mind = match known {
-            Some(mind) => mind,
-            None => {
-                let told: weights::Told = {
-                    let say = say.clone();
-                    Rc::new(move |stage: Stage, done, total| say(Event::Loading { stage, done, total }))
-                };
-                Rc::new(Mind::load(&model, device, files, &told).await?)
-            }
-        };
-        self.minds.borrow_mut().retain(|_, mind| mind.strong_count() > 0);
-        self.minds.borrow_mut().insert(name, Rc::downgrade(&mind));
-        *session.mind.borrow_mut() = Some(mind.clone());
-        Ok(mind)
-    }
-
     async fn hello(&self, say: &Say) {
         let told = browser::describe_machine().await.ok().and_then(|text| text.as_string()).unwrap_or_default();
         let machine: serde_json::Value = serde_json::from_str(&told).unwrap_or_default();
@@ -293,23 +182,4 @@ impl Session {
         let none = || Problem { kind: ProblemKind::Model, message: "No model is ready: choose one first.".into() };
         self.mind.borrow().clone().ok_or_else(none)
     }
-}
-
-fn failed(kind: ProblemKind, message: String) -> Event {
-    Event::Failed(Problem { kind, message })
-}
-
-/// Sizes of some files, and when they were last changed: with their names they tell one person's files apart.
-fn stamps(files: &[Blob]) -> Vec<(u64, u64)> {
-    let changed = |file: &Blob| Reflect::get(file, &"lastModified".into()).ok().and_then(|time| time.as_f64()).unwrap_or(0.0);
-    files.iter().map(|file| (file.size() as u64, changed(file) as u64)).collect()
-}
-
-/// `{id, event}`
-fn said(id: f64, event: &Event) -> JsValue {
-    let message = js_sys::Object::new();
-    let value = event.serialize(&serde_wasm_bindgen::Serializer::json_compatible());
-    let _ = Reflect::set(&message, &"id".into(), &id.into());
-    let _ = Reflect::set(&message, &"event".into(), &value.unwrap_or_else(|problem| problem.into()));
-    message.into()
 }
