@@ -307,7 +307,7 @@ impl Job<'_, '_> {
 /// quarter shows nothing that the first does not.
 pub(crate) fn other_lengths(tokens: usize, (least, most): (usize, usize)) -> impl Iterator<Item = usize> {
     let further = if tokens.saturating_mul(tokens) > least.saturating_mul(most) { least } else { most };
-    let apart = move |length: &usize| (least..=most).contains(length) && 4 * tokens.abs_diff(*length) >= tokens;
+    let apart = move |length: &usize| (least..=most).contains(length) && tokens.abs_diff(*length) >= tokens / 4;
     [tokens / 2, tokens.saturating_mul(2), further].into_iter().filter(apart)
 }
 
