@@ -41,7 +41,7 @@ pub fn run(options: &Options) -> bool {
 fn measure(options: &Options) -> Result<(), String> {
     let folder = shell::target_dir().join("web-figures");
     let (bound, app, package) = (folder.join("module"), folder.join("page"), folder.join("package"));
-    wasm::bindgen(&wasm::build_small()?, &bound)?;
+    wasm::bindgen_small(&wasm::build_small()?, &bound)?;
     page::lay_out(&bound, &app)?;
     web::lay_out(&bound, &package, "0.0.0")?;
     let sizes: Vec<_> = web::sizes(&package)?.into_iter().chain(web::sizes(&app)?).collect();

@@ -43,7 +43,7 @@ pub fn run(options: &Options) -> bool {
             "format" => Outcome::of(shell::run(shell::cargo().args(["fmt", "--all", "--check"])), "cargo fmt --all --check"),
             "lint" => Outcome::of(lint(), "cargo clippy"),
             "test" => test(&["--workspace"]),
-            "wasm" => Outcome::of(wasm::build().is_ok(), "the wasm32 build"),
+            "wasm" => wasm_stage(),
             "browser" => gate::check(),
             "app" => app::check(&Options { verb: "web-app".into(), ..Options::default() }),
             "cube" => test(&["-p", "longhand-kernels", "--features", "cube", "--test", "cube"]),
@@ -56,6 +56,13 @@ pub fn run(options: &Options) -> bool {
 
 fn lint() -> bool {
     shell::run(shell::cargo().args(["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))
+}
+
+/// The build for wasm32, and the tests of what writes its modules, which the workspace's tests leave out with all that it stands on.
+fn wasm_stage() -> Outcome {
+    let built = Outcome::of(wasm::build().is_ok(), "the wasm32 build");
+    let tested = test(&["-p", "xtask", "--features", "bindgen", "--bin", "bindgen"]);
+    Outcome { passed: built.passed + tested.passed, failures: [built.failures, tested.failures].concat(), skipped: tested.skipped }
 }
 
 /// One `cargo test` over `what`; the GPU half must run.

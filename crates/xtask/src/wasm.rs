@@ -168,14 +168,29 @@ fn compile(what: &[&str], folder: &str) -> Result<PathBuf, String> {
 pub fn bindgen(built: &Path, folder: &Path) -> Result<(), String> {
     let _ = std::fs::remove_dir_all(folder);
     for name in MODULES {
-        let mut command = shell::cargo();
-        command.args(["run", "--quiet", "--package", "xtask", "--features", "bindgen", "--bin", "bindgen", "--"]);
-        command.arg(built.join(name.replace('-', "_")).with_extension("wasm")).arg(folder).arg(name);
-        if !shell::run(&mut command) {
+        if !shell::run(bindgen_command().arg(built.join(name.replace('-', "_")).with_extension("wasm")).arg(folder).arg(name)) {
             return Err(format!("wasm-bindgen failed on {name}"));
         }
     }
     Ok(())
+}
+
+/// As [`bindgen`], of what [`build_small`] built: the modules as they are published.
+pub fn bindgen_small(built: &Path, folder: &Path) -> Result<(), String> {
+    bindgen(built, folder)?;
+    order(folder)
+}
+
+/// Writes the modules in `folder` anew, in an order in which they pack small (`bin/bindgen/order.rs`).
+fn order(folder: &Path) -> Result<(), String> {
+    let modules = MODULES.map(|name| folder.join(format!("{name}_bg.wasm")));
+    if shell::run(bindgen_command().arg("--order").args(modules)) { Ok(()) } else { Err("the modules could not be put in order".into()) }
+}
+
+fn bindgen_command() -> Command {
+    let mut command = shell::cargo();
+    command.args(["run", "--quiet", "--package", "xtask", "--features", "bindgen", "--bin", "bindgen", "--"]);
+    command
 }
 
 /// `cargo xtask trunk`: the page as it is published.
@@ -195,11 +210,16 @@ pub fn trunk(options: &Options) -> bool {
         // Trunk starts the first cargo on the PATH.
         command.env("PATH", format!("/usr/bin:{}", std::env::var("PATH").unwrap_or_default()));
     }
-    let built = shell::run(&mut command);
-    if built {
-        sqlite::lay_out_or_say(&shell::root().join("web/dist"));
+    if !shell::run(&mut command) {
+        return false;
     }
-    built
+    let published = shell::root().join("web/dist");
+    if let Err(problem) = order(&published) {
+        println!("\nfailed: {problem}");
+        return false;
+    }
+    sqlite::lay_out_or_say(&published);
+    true
 }
 
 #[cfg(test)]

@@ -31,9 +31,11 @@ pub fn run(options: &Options) -> bool {
 }
 
 fn build(dev: bool) -> Result<(), String> {
-    let built = if dev { wasm::build()? } else { wasm::build_small()? };
     let bound = shell::target_dir().join("web-module").join(if dev { "dev" } else { "web" });
-    wasm::bindgen(&built, &bound)?;
+    match dev {
+        true => wasm::bindgen(&wasm::build()?, &bound)?,
+        false => wasm::bindgen_small(&wasm::build_small()?, &bound)?,
+    }
     let folder = shell::root().join("web/package");
     let version = if dev { concat!(env!("CARGO_PKG_VERSION"), "-dev") } else { env!("CARGO_PKG_VERSION") };
     lay_out(&bound, &folder, version)?;

@@ -118,7 +118,10 @@ pub fn check(options: &Options) -> Outcome {
 /// published.
 fn build(folder: &Path, published: bool) -> Result<(), String> {
     let bound = folder.join("module");
-    wasm::bindgen(&if published { wasm::build_small()? } else { wasm::build()? }, &bound)?;
+    match published {
+        true => wasm::bindgen_small(&wasm::build_small()?, &bound)?,
+        false => wasm::bindgen(&wasm::build()?, &bound)?,
+    }
     page::lay_out(&bound, &folder.join("page"))?;
     sqlite::lay_out_or_say(&folder.join("page"));
     web::lay_out(&bound, &folder.join("package"), "0.0.0")
