@@ -58,7 +58,7 @@ fn prose_gives_rows_by_facts_that_a_model_found() {
         let text = request.body["messages"][0]["content"].as_str().unwrap_or("");
         let title = text.lines().next().unwrap_or("").trim_start_matches("Document: ");
         let seed = request.body["seed"].as_u64().unwrap_or(0);
-        let reply = if text.contains("State up to 7 facts") {
+        let reply = if text.contains("State 7 facts") {
             // One reply is cut off, and asked for again.
             if title == "Aldra" && seed == 0 { "{\"facts\": [{\"rel".to_string() } else { replies[title].0.clone() }
         } else if text.contains("Fill in these fields") {
@@ -107,10 +107,10 @@ fn prose_gives_rows_by_facts_that_a_model_found() {
         let text = |request: &served::Request| request.body["messages"][0]["content"].as_str().unwrap_or("").contains(what);
         server.requests().iter().filter(|request| text(request)).count()
     };
-    assert_eq!((asked("State up to 7 facts"), asked("Fill in these fields")), (25, 72));
+    assert_eq!((asked("State 7 facts"), asked("Fill in these fields")), (25, 72));
     let output = run(&["synth", "run", "synth.toml", "--out", "set", "--json"], folder.path());
     assert!(output.status.success(), "{}", said(&output));
-    assert_eq!((asked("State up to 7 facts"), asked("Fill in these fields")), (25, 72));
+    assert_eq!((asked("State 7 facts"), asked("Fill in these fields")), (25, 72));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     let extract = &report["corpus"]["extract"];
     assert_eq!((&extract["documents"], &extract["calls"], &extract["malformed"]), (&json!(24), &json!(97), &json!(1)), "{extract}");

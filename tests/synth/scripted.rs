@@ -121,7 +121,7 @@ fn reply(request: &Request, replies: &BTreeMap<String, (String, String)>, known:
     let (mark, seed) = (mark(request), request.body["seed"].as_u64().unwrap());
     let marked = |json: &str| json.replacen('{', &format!("{{\"note\": \"{mark}\", "), 1);
     let title = prompt.lines().next().unwrap_or("").trim_start_matches("Document: ");
-    if prompt.contains("State up to 7 facts") {
+    if prompt.contains("State 7 facts") {
         // Now and then a reply is cut off, and asked for again.
         let (facts, _) = &replies[title];
         return if draw(title) < 0.1 && seed == 0 { format!("{mark} {{\"facts\": [{{\"rel") } else { marked(facts) };

@@ -8,6 +8,8 @@ use crate::graph::names;
 /// A longer value is prose, and a longer quote no quote (bytes).
 const MAX_VALUE: usize = 300;
 const MAX_QUOTE: usize = 2_000;
+/// A shorter value needs its quote (bytes).
+const LEAST_ALONE: usize = 3;
 
 /// A document's text, and what is computed of it at most once.
 pub struct Text<'a> {
@@ -48,6 +50,21 @@ impl<'a> Text<'a> {
         if said.contains(['\n', '\r']) { Err("lines") } else { Ok(at) }
     }
 
+    /// The bytes of `value` where it stands in the document only once, so that no quote is needed to know the place. A sign or two may be
+    /// anywhere and tell nothing. Small models write `56, 594` where the document has `56,594`.
+    pub fn alone(&self, value: &str) -> Option<Range<usize>> {
+        self.once(value.trim()).or_else(|| self.once(&tight(value.trim())))
+    }
+
+    fn once(&self, value: &str) -> Option<Range<usize>> {
+        if value.len() < LEAST_ALONE || value.len() > MAX_VALUE || value.contains(['\n', '\r']) {
+            return None;
+        }
+        let found = self.text.match_indices(value).map(|(at, _)| at..at + value.len());
+        let mut found = found.filter(|at| whole(self.text, at, value));
+        found.next().filter(|_| found.next().is_none())
+    }
+
     fn loosely(&self, quote: &str, value: &str) -> Result<Range<usize>, &'static str> {
         let (flat, places) = self.flat.get_or_init(|| flat(self.text));
         let (quote, value) = (one_line(quote), one_line(value));
@@ -70,6 +87,17 @@ impl<'a> Text<'a> {
 /// Words with one space between them.
 pub fn one_line(words: &str) -> String {
     words.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Without spaces between the digits of a number.
+pub fn tight(value: &str) -> String {
+    let signs: Vec<char> = value.chars().collect();
+    let digit = |at: Option<usize>| at.and_then(|at| signs.get(at)).is_some_and(char::is_ascii_digit);
+    let inside = |at: usize| {
+        let point = at.checked_sub(1).and_then(|before| signs.get(before)).is_some_and(|c| matches!(c, ',' | '.'));
+        point && digit(at.checked_sub(2)) && digit(Some(at + 1))
+    };
+    signs.iter().enumerate().filter(|(at, c)| **c != ' ' || !inside(*at)).map(|(_, c)| c).collect()
 }
 
 fn flat(text: &str) -> (String, Vec<usize>) {
@@ -136,12 +164,28 @@ mod tests {
         assert_eq!((said(text, " ", "In"), said(text, "In", "")), (Err("quote"), Err("value")));
     }
 
+    #[test]
+    fn a_value_that_stands_only_once_needs_no_quote() {
+        let text = Text::new("Riga has 621,000 people. The 21,000 of Ogre envy Riga; its dean is Ann Lee,\nof 5, Elm Lane.");
+        let said = |value: &str| text.alone(value).map(|at| &text.text[at]);
+        assert_eq!((said("621,000"), said(" Ann Lee "), said("21,000")), (Some("621,000"), Some("Ann Lee"), Some("21,000")));
+        assert_eq!((said("621, 000"), said("21, 000"), said("621 ,000")), (Some("621,000"), Some("21,000"), None));
+        assert_eq!((tight("1, 2. 5 km, 3"), tight("in 1, 22 x, 1")), ("1,2.5 km, 3".into(), "in 1,22 x, 1".into()));
+        // Twice, a part of another, over two lines, too short, not there.
+        for value in ["Riga", "000", "Lee,\nof", "5", "", "Elm Street"] {
+            assert_eq!(said(value), None, "{value}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_quote_breaks_it(text in "(a|é|1|a  é|é\na| ){0,12}|\\PC{0,20}", quote in "(a é|é a|a|é|1){1,2}", value in "a|é|1|a é") {
             if let Ok(at) = Text::new(&text).place(&quote, &value) {
                 prop_assert_eq!(one_line(&text[at.clone()]), one_line(&value));
                 prop_assert!(!text[at].contains('\n'));
+            }
+            if let Some(at) = Text::new(&text).alone(&value) {
+                prop_assert_eq!(&text[at], tight(&value));
             }
         }
 

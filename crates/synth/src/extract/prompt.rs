@@ -31,7 +31,9 @@ impl Prompt {
             ("value", json!({"type": "string"})),
             ("quote", json!({"type": "string"})),
         ]);
-        let form = object([("facts", json!({"type": "array", "items": fact}))]);
+        // Small models end the list after one or two unless they may not.
+        let (least, most) = (settings.max_facts.div_ceil(2), settings.max_facts);
+        let form = object([("facts", json!({"type": "array", "minItems": least, "maxItems": most, "items": fact}))]);
         let ask = FACTS.replace("{max}", &settings.max_facts.to_string()).replace("{title}", title);
         Self { name: "facts", ask, form }
     }

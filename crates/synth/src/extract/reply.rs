@@ -6,7 +6,7 @@ use std::ops::Range;
 use serde_json::{Map, Value};
 
 use super::cluster::relation_key;
-use super::place::{Text, one_line};
+use super::place::{Text, one_line, tight};
 use crate::graph::names;
 
 /// Longest relation and longest subject, in bytes.
@@ -66,7 +66,9 @@ fn placed(fact: &Value, text: &Text, title: &str) -> Result<Placed, &'static str
     let (Some(spelled), Some(value), Some(quote)) = (said("relation"), said("value"), said("quote")) else { return Err("form") };
     let relation = relation(&spelled).ok_or("relation")?;
     let subject = subject(fact.get("subject").and_then(words).as_deref().unwrap_or(""), text, title).ok_or("subject")?;
-    Ok(Placed { subject, relation, at: text.place(&quote, &value)? })
+    // Words that are no quote may still say what the document says; those of another place than the value's do not speak of it.
+    let at = text.place(&quote, &value).or_else(|why| text.alone(&value).filter(|_| why == "quote").ok_or(why))?;
+    Ok(Placed { subject, relation, at })
 }
 
 /// Text or a number.
@@ -124,7 +126,7 @@ pub fn schema(reply: &str, most: usize) -> Option<Vec<Field>> {
 /// What a reply says of one field.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Said {
-    /// The value as it is compared with other replies': lower case, one line.
+    /// The value as it is compared with other replies': lower case, one line, numbers without spaces.
     pub vote: String,
     /// Its bytes in the text, or why it is no value: `quote`, `value`, `lines`, `type`.
     pub at: Result<Range<usize>, &'static str>,
@@ -147,13 +149,15 @@ pub fn all_values(reply: &str, text: &Text) -> Vec<(String, Range<usize>)> {
 
 fn said(field: &Value, text: &Text, kind: &str) -> Option<Said> {
     let value = words(field.get("value")?)?;
-    let vote = one_line(&value).to_lowercase();
+    let vote = tight(&one_line(&value)).to_lowercase();
     if vote.is_empty() || vote == "null" {
         return None;
     }
     let counts = kind == "text" || kind.is_empty() || value.contains(|c: char| c.is_ascii_digit());
     let quote = field.get("quote").and_then(words).unwrap_or_default();
-    Some(Said { vote, at: if counts { text.place(&quote, &value) } else { Err("type") } })
+    // Which value a field has is voted on: here it is only to be found.
+    let place = || text.place(&quote, &value).or_else(|why| text.alone(&value).ok_or(why));
+    Some(Said { vote, at: if counts { place() } else { Err("type") } })
 }
 
 #[cfg(test)]
@@ -186,8 +190,11 @@ mod tests {
         assert_eq!(fact("It", "makes", "paper", "It makes paper"), "subject");
         assert_eq!(fact("", "makes \"it\"", "paper", "It makes paper"), "relation");
         assert_eq!(fact("", "1985", "paper", "It makes paper"), "relation");
-        assert_eq!(fact("", "makes", "paper", "It sells paper"), "quote");
         assert_eq!(fact("", "makes", "pape", "It makes paper"), "value");
+        assert_eq!(fact("", "makes", "pape", "It sells paper"), "quote");
+        // The words are not the document's, but the value stands only once; another place's words do not speak of it.
+        assert_eq!(fact("", "makes", "paper", "It sells paper"), "kept");
+        assert_eq!(fact("", "makes", "paper", "in 1985"), "value");
         assert_eq!(fact("", "makes", "paper", "It makes paper"), "kept");
         for form in ["7", "{}", "{\"relation\": \"a\", \"value\": [1], \"quote\": \"b\"}", "[[]]"] {
             assert_eq!(why(form), "form");

@@ -71,6 +71,7 @@ impl Group {
         match self.engine {
             Maker::Graph if self.hops == 1 => "graph, 1 link".into(),
             Maker::Graph => format!("graph, {} links", self.hops),
+            Maker::Choice if self.hops == 1 => "choice, 1 link".into(),
             Maker::Choice => format!("choice, {} links", self.hops),
             Maker::Table => "table".into(),
             Maker::Dialogue => "dialogue".into(),
