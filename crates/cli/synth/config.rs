@@ -55,6 +55,13 @@ pub struct Documents {
     /// Longer documents are read in parts of at most so many tokens; 0 leaves all whole.
     #[serde(default)]
     pub part: usize,
+    /// Whether `[extract]` may ask them for the fields of a table.
+    #[serde(default = "yes")]
+    pub table: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn by_name() -> Vec<Title> {

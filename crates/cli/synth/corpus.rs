@@ -29,8 +29,8 @@ pub struct Read {
     pub tokenizer: Tokenizer,
     /// How the model's facts came out, where it was asked for them.
     pub extraction: Option<Extraction>,
-    /// Of each document admitted the `[[documents]]` that named it, by number.
-    entries: Vec<usize>,
+    /// Of each document admitted the `[[documents]]` that named it, by number, if those may have a table.
+    entries: Vec<Option<usize>>,
     /// (path, why) of files that could not be opened.
     skipped: Vec<(String, String)>,
     /// It took so long.
@@ -61,7 +61,7 @@ impl Read {
                     }
                     document.id = id(path, &document.source);
                     read.add(document, entry, config)?;
-                    read.entries.resize(read.corpus.sources.len(), number);
+                    read.entries.resize(read.corpus.sources.len(), entry.table.then_some(number));
                 }
             }
         }
@@ -91,10 +91,12 @@ impl Read {
         Ok(())
     }
 
-    /// Documents that state no facts outright and are no source code: (place among the sources, number of their `[[documents]]`).
-    pub fn prose(&self) -> Vec<(usize, usize)> {
+    /// Documents that state no facts outright and are no source code: (place among the sources, number of their `[[documents]]` if those
+    /// may have a table).
+    pub fn prose(&self) -> Vec<(usize, Option<usize>)> {
         let sources = self.corpus.sources.iter().zip(&self.facts).zip(&self.entries).enumerate();
-        sources.filter(|(_, ((source, facts), _))| facts.is_empty() && !source.document.code).map(|(at, (_, entry))| (at, *entry)).collect()
+        let prose = sources.filter(|(_, ((source, facts), _))| facts.is_empty() && !source.document.code);
+        prose.map(|(at, (_, entry))| (at, *entry)).collect()
     }
 
     /// Takes what a model found, and links the documents anew.

@@ -21,8 +21,8 @@ const BEGINNING: usize = 2_000;
 /// A table needs that many documents.
 const LEAST: usize = 3;
 
-/// A document's place among the sources, and the number of its group.
-type Asked = (usize, usize);
+/// A document's place among the sources, and the number of the group that it makes a table with, if it does.
+type Asked = (usize, Option<usize>);
 
 /// One call that is to be made.
 struct Call<'a> {
@@ -72,7 +72,7 @@ impl Found {
 }
 
 impl Extractor<'_> {
-    /// Asks these documents, each given by its place among the sources and the number of the group that it makes a table with. `on` is
+    /// Asks these documents, each given by its place among the sources and the number of the group that it makes a table with, if any. `on` is
     /// told how many documents are done. The same replies give the same facts, in whatever order they come.
     ///
     /// # Errors
@@ -87,7 +87,7 @@ impl Extractor<'_> {
             let mut calls = Vec::new();
             for (document, group) in some {
                 let Some(source) = sources.get(*document) else { continue };
-                let fields = tables.get(group).map(Vec::as_slice).unwrap_or_default();
+                let fields = group.and_then(|group| tables.get(&group)).map(Vec::as_slice).unwrap_or_default();
                 let (mut own, fits) = (self.calls(source, *document, fields), |call: &Call| self.fits(source, &call.prompt));
                 if own.iter().map(fits).collect::<Result<Vec<_>, _>>()?.contains(&false) {
                     found.out.report.too_long += 1;
@@ -101,7 +101,7 @@ impl Extractor<'_> {
             on(done);
         }
         for (document, tries) in std::mem::take(&mut found.tries) {
-            let fields = asked.iter().find(|(other, _)| *other == document).and_then(|(_, group)| tables.get(group));
+            let fields = asked.iter().find(|(other, _)| *other == document).and_then(|(_, group)| tables.get(&(*group)?));
             self.vote(document, sources[document].subject(), fields.map(Vec::as_slice).unwrap_or_default(), &tries, &mut found);
         }
         let (facts, repeated) = settle(sources, std::mem::take(&mut found.raw));
@@ -145,7 +145,8 @@ impl Extractor<'_> {
         }
         for (document, group) in asked {
             let Some(source) = sources.get(*document) else { continue };
-            let calls = self.calls(source, *document, tables.get(group).map(Vec::as_slice).unwrap_or_default());
+            let fields = group.and_then(|group| tables.get(&group)).map(Vec::as_slice).unwrap_or_default();
+            let calls = self.calls(source, *document, fields);
             let sizes = calls.iter().map(|call| Ok((call.what.role(), self.size(source, &call.prompt)?)));
             let sizes = sizes.collect::<Result<Vec<_>, ChatError>>()?;
             if sizes.iter().all(|(_, size)| size.tokens.saturating_add(self.settings.reply) <= self.model.window()) {
@@ -188,7 +189,7 @@ impl Extractor<'_> {
     fn groups(&self, asked: &[Asked]) -> BTreeMap<usize, Vec<usize>> {
         let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for (document, group) in asked.iter().filter(|_| self.settings.table) {
-            groups.entry(*group).or_default().push(*document);
+            group.map(|group| groups.entry(group).or_default().push(*document));
         }
         groups.retain(|_, members| members.len() >= LEAST);
         groups

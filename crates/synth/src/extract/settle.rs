@@ -24,7 +24,7 @@ pub struct Raw {
 }
 
 /// The facts of each document, and how many were repeated. Titles and fields keep their names; other spellings of them take these, and the
-/// rest the commonest of their own. Of equal facts of one document a table's comes before others, and then the first.
+/// rest the commonest of their own. Of equal facts of one document, or such whose values overlap, a table's comes before others, and then the first.
 pub fn settle(sources: &[Source], raw: BTreeMap<usize, Vec<Raw>>) -> (BTreeMap<usize, Vec<Fact>>, usize) {
     let all = || raw.values().flatten();
     let fields = all().filter(|raw| raw.field).map(|raw| raw.relation.as_str());
@@ -39,14 +39,20 @@ pub fn settle(sources: &[Source], raw: BTreeMap<usize, Vec<Raw>>) -> (BTreeMap<u
         let mut order: Vec<&Raw> = raws.iter().collect();
         order.sort_by_key(|raw| (!raw.field, raw.at.start, raw.at.end));
         let (mut ids, mut said) = (BTreeSet::new(), BTreeSet::new());
-        let mut facts = Vec::new();
+        let mut facts: Vec<Fact> = Vec::new();
         for raw in order {
             let Some(value) = text.get(raw.at.clone()) else { continue };
             let relation = name(&relations, relation_key(&raw.relation), &raw.relation);
             let subject = name(&subjects, entity_key(&raw.subject), &raw.subject);
             let id = hash::id("fact", [source.document.id.as_str(), &relation, value, &raw.at.start.to_string()]);
-            // The id leaves the subject out: of two subjects in one place the first stands.
-            if !said.insert((subject.clone(), relation.clone(), one_line(value).to_lowercase())) || !ids.insert(id.clone()) {
+            // The id leaves the subject out: of two subjects in one place the first stands. `44,429,471` and `44,429,471 (July 2015 est.)`
+            // are one value, told twice.
+            let told = |fact: &Fact| {
+                let within = fact.span.start < raw.at.end && raw.at.start < fact.span.end;
+                within && fact.subject == subject && fact.relation == relation
+            };
+            let again = facts.iter().any(told) || !said.insert((subject.clone(), relation.clone(), one_line(value).to_lowercase()));
+            if again || !ids.insert(id.clone()) {
                 repeated += 1;
                 continue;
             }

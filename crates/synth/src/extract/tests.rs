@@ -51,7 +51,7 @@ fn extracted(model: &dyn ChatModel, settings: &ExtractSettings, sources: &[Sourc
     settings.check().unwrap();
     let tokenizer = Tokenizer::approximate();
     let extractor = Extractor { model, settings, schema: true, key: &key, on: &|_, _, _| {}, tokenizer: &tokenizer };
-    let asked: Vec<_> = (0..sources.len()).map(|at| (at, 0)).collect();
+    let asked: Vec<_> = (0..sources.len()).map(|at| (at, Some(0))).collect();
     let mut done = 0;
     let out = pollster::block_on(extractor.run(sources, &asked, &mut |count| done = count)).unwrap();
     assert_eq!(done, sources.len());
@@ -98,6 +98,8 @@ fn facts_take_one_name_for_each_relation_and_entity() {
             vec![
                 fact("", "Founded_In", "1985", "in 1985"),
                 fact("Acme", "was founded in", "1985", "Ann Lee in 1985"),
+                // The same place, told at greater length.
+                fact("Acme", "founded in", "1985. Ann Lee", "in 1985. Ann Lee was"),
                 fact("Ann Lee", "born in", "Rome", "born in Rome"),
                 fact("Ann Lee", "married", "Bob", "Ann Lee married Bob"),
             ]
@@ -129,7 +131,7 @@ fn facts_take_one_name_for_each_relation_and_entity() {
     );
     let report = &out.report;
     assert_eq!((report.documents, report.calls, report.malformed, report.facts, report.fields), (3, 3, 0, 6, 0));
-    assert_eq!(report.dropped, Dropped::from([("quote", 1), ("repeated", 1), ("subject", 1), ("too_many", 1)]));
+    assert_eq!(report.dropped, Dropped::from([("quote", 1), ("repeated", 2), ("subject", 1), ("too_many", 1)]));
     // The document comes first, what is asked last, and the reply is held to its form.
     let request = &model.requests.lock().unwrap()[0];
     assert!(request.messages[0].content.trim_end().ends_with("\"quote\": \"…\"}]}"), "{}", request.messages[0].content);
@@ -244,7 +246,7 @@ fn what_it_costs_is_known_before_and_what_does_not_fit_is_not_asked() {
     let mut model = script(|_| "{\"facts\": [], \"values\": {}}".to_string());
     model.window = 8_000;
     let extractor = Extractor { model: &model, settings: &settings, schema: false, key: &key, on: &|_, _, _| {}, tokenizer: &tokenizer };
-    let asked: Vec<_> = (0..sources.len()).map(|at| (at, 0)).collect();
+    let asked: Vec<_> = (0..sources.len()).map(|at| (at, Some(0))).collect();
     let cost = extractor.cost(&sources, &asked, &std::collections::BTreeMap::new()).unwrap();
     let out = pollster::block_on(extractor.run(&sources, &asked, &mut |_| {})).unwrap();
     assert_eq!((out.report.too_long, out.report.documents, out.report.calls), (1, 9, 9 * 4));
