@@ -21,6 +21,8 @@ mod export;
 mod extract;
 #[path = "synth/kills.rs"]
 mod kills;
+#[path = "synth/replay.rs"]
+mod replay;
 #[path = "synth/scripted.rs"]
 mod scripted;
 
