@@ -134,7 +134,7 @@ fn facts_take_one_name_for_each_relation_and_entity() {
     assert_eq!(report.dropped, Dropped::from([("quote", 1), ("repeated", 2), ("subject", 1), ("too_many", 1)]));
     // The document comes first, what is asked last, and the reply is held to its form.
     let request = &model.requests.lock().unwrap()[0];
-    assert!(request.messages[0].content.trim_end().ends_with("\"quote\": \"…\"}]}"), "{}", request.messages[0].content);
+    assert!(request.messages[0].content.trim_end().ends_with("in 1912.\"}]}"), "{}", request.messages[0].content);
     assert_eq!(request.schema.as_ref().unwrap().schema["properties"]["facts"]["items"]["required"][3], "quote");
     assert_eq!((request.sampling.seed, request.max_tokens), (0, 1_024));
     // Each fact names the call that found it.
