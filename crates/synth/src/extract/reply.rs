@@ -218,6 +218,9 @@ mod tests {
         assert_eq!(said[1], Some(Said { vote: "paper".into(), at: Err("value") }));
         assert_eq!(said[2], None);
         assert_eq!(all_values(reply, &text).into_iter().map(|(name, _)| name).collect::<Vec<_>>(), ["founded in", "more"]);
+        // Its words are of another place, but the value stands only once: which it is, is voted on.
+        let elsewhere = r#"{"values": {"founded in": {"value": "1985", "quote": "Acme was"}}}"#;
+        assert_eq!(values(elsewhere, &text, &fields[..1]).unwrap()[0].as_ref().unwrap().at, said[0].clone().unwrap().at);
         let word = r#"{"values": {"founded in": {"value": "Acme", "quote": "Acme was"}}}"#;
         assert_eq!(values(word, &text, &fields).unwrap()[0].as_ref().unwrap().at, Err("type"));
         assert_eq!(values("{\"values\": []}", &text, &fields), None);

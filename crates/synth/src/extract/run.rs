@@ -52,6 +52,11 @@ impl What<'_> {
 /// A call's key, and what its reply says of each field.
 type Try = (String, Vec<Option<Said>>);
 
+/// The fields of a group's table; none where there is no table.
+fn of_table(tables: &BTreeMap<usize, Vec<Field>>, group: Option<usize>) -> &[Field] {
+    group.and_then(|group| tables.get(&group)).map(Vec::as_slice).unwrap_or_default()
+}
+
 /// What is collected on the way.
 #[derive(Default)]
 struct Found {
@@ -72,8 +77,8 @@ impl Found {
 }
 
 impl Extractor<'_> {
-    /// Asks these documents, each given by its place among the sources and the number of the group that it makes a table with, if any. `on` is
-    /// told how many documents are done. The same replies give the same facts, in whatever order they come.
+    /// Asks these documents, each given by its place among the sources and the number of the group that it makes a table with, if any.
+    /// `on` is told how many documents are done. The same replies give the same facts, in whatever order they come.
     ///
     /// # Errors
     /// A call that gets no reply; what was asked before is in the cache.
@@ -87,7 +92,7 @@ impl Extractor<'_> {
             let mut calls = Vec::new();
             for (document, group) in some {
                 let Some(source) = sources.get(*document) else { continue };
-                let fields = group.and_then(|group| tables.get(&group)).map(Vec::as_slice).unwrap_or_default();
+                let fields = of_table(&tables, *group);
                 let (mut own, fits) = (self.calls(source, *document, fields), |call: &Call| self.fits(source, &call.prompt));
                 if own.iter().map(fits).collect::<Result<Vec<_>, _>>()?.contains(&false) {
                     found.out.report.too_long += 1;
@@ -101,8 +106,8 @@ impl Extractor<'_> {
             on(done);
         }
         for (document, tries) in std::mem::take(&mut found.tries) {
-            let fields = asked.iter().find(|(other, _)| *other == document).and_then(|(_, group)| tables.get(&(*group)?));
-            self.vote(document, sources[document].subject(), fields.map(Vec::as_slice).unwrap_or_default(), &tries, &mut found);
+            let group = asked.iter().find(|(other, _)| *other == document).and_then(|(_, group)| *group);
+            self.vote(document, sources[document].subject(), of_table(&tables, group), &tries, &mut found);
         }
         let (facts, repeated) = settle(sources, std::mem::take(&mut found.raw));
         if repeated > 0 {
@@ -145,7 +150,7 @@ impl Extractor<'_> {
         }
         for (document, group) in asked {
             let Some(source) = sources.get(*document) else { continue };
-            let fields = group.and_then(|group| tables.get(&group)).map(Vec::as_slice).unwrap_or_default();
+            let fields = of_table(&tables, *group);
             let calls = self.calls(source, *document, fields);
             let sizes = calls.iter().map(|call| Ok((call.what.role(), self.size(source, &call.prompt)?)));
             let sizes = sizes.collect::<Result<Vec<_>, ChatError>>()?;
